@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The compiler is told everything: Swift 6 language mode, strict memory safety, warnings are errors, imports are
+// internal unless they say otherwise. See docs/architecture.md for the modules and the direction of imports.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func swift(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: name + "Tests", dependencies: [.target(name: name)] + dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "weir",
+    products: [
+        .executable(name: "weir", targets: ["weir"])
+    ],
+    targets: [
+        // C libraries, one system-library target each. libev ships no pkg-config file on Debian.
+        .systemLibrary(name: "CEv", providers: [.apt(["libev-dev"])]),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        // Without pkg-config: their .pc files carry -pthread, which SwiftPM refuses with a warning at every build.
+        .systemLibrary(name: "CRE2", providers: [.apt(["libre2-dev"])]),
+        .systemLibrary(name: "CProtobuf", providers: [.apt(["libprotobuf-dev"])]),
+
+        // Shims: one-line inline functions for macros, and C faces for the two C++ libraries. No logic.
+        .target(name: "CWeirShims", dependencies: ["CEv", "COpenSSL"]),
+        .target(name: "CWeirRE2", dependencies: ["CRE2"], linkerSettings: [.linkedLibrary("re2")]),
+        .target(name: "CWeirProtobuf", dependencies: ["CProtobuf"], linkerSettings: [.linkedLibrary("protobuf")]),
+
+        // Pure: no sockets, clock, threads, logs, Foundation.
+        swift("WeirBase"),
+        swift("WeirHash", ["CXXHash"]),
+        swift("WeirRegex", ["CWeirRE2", "WeirBase"]),
+        swift("WeirXDS", ["WeirBase"]),
+        swift("WeirRules", ["WeirRegex", "WeirXDS", "WeirBase"]),
+        swift("WeirEngine", ["WeirHash", "WeirXDS", "WeirBase"]),
+        swift("WeirObserve", ["WeirBase"]),
+
+        // I/O and formats: each wraps one C library; siblings do not import each other.
+        swift("WeirLoop", ["CEv", "CWeirShims", "WeirBase"]),
+        swift("WeirTLS", ["COpenSSL", "CWeirShims", "WeirBase"]),
+        swift("WeirHTTP2", ["CNghttp2", "CZlib", "WeirBase"]),
+        swift("WeirYAML", ["CYAML", "WeirBase"]),
+        swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
+        swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
+
+        // Composition.
+        swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
+        swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirXDS", "WeirBase"]),
+        swift("WeirFiles", ["WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"]),
+        swift(
+            "WeirServer",
+            [
+                "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirEngine", "WeirObserve", "WeirProtobuf",
+                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS", "WeirBase",
+            ]),
+        .executableTarget(
+            name: "weir",
+            dependencies: ["WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+            swiftSettings: strict),
+
+        // Test support and tests.
+        swift("WeirTestSupport", ["WeirBase"]),
+        tests("WeirBase"),
+        tests("WeirRegex"),
+        tests("WeirXDS", ["WeirBase"]),
+        tests("WeirRules", ["WeirXDS", "WeirBase"]),
+        tests("WeirEngine", ["WeirXDS", "WeirBase", "WeirTestSupport"]),
+        tests("WeirObserve", ["WeirBase"]),
+        tests("WeirLoop", ["WeirBase"]),
+        tests("WeirTLS", ["WeirBase"]),
+        tests("WeirHTTP2", ["WeirBase", "WeirTestSupport"]),
+        tests("WeirYAML", ["WeirBase"]),
+        tests("WeirProtobuf", ["WeirBase"]),
+        tests("WeirHTTP1", ["WeirBase"]),
+        tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
+        tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirBase"]),
+        tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
+        tests("WeirTestSupport", ["WeirBase"]),
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,1 @@
+/* libprotobuf is C++: CWeirProtobuf includes its headers; this target only carries the link flags. */
