@@ -1,0 +1,117 @@
+package import WeirBase
+
+/// `envoy.service.discovery.v3.DiscoveryRequest` (SotW) as ranges into the bytes received: nothing is copied, a request
+/// without names allocates nothing.
+package struct DiscoveryRequest: Sendable {
+    package var versionInfo = ByteRange.empty
+    package var node: ByteRange?
+    package var resourceNames: [ByteRange] = []
+    package var typeURL = ByteRange.empty
+    package var responseNonce = ByteRange.empty
+    /// Content of the `google.rpc.Status`; its presence alone makes the request a NACK (SOTW-14).
+    package var errorDetail: ByteRange?
+    /// Whether dynamic-parameter locators were used, which weir does not support (NAME-13).
+    package var hasLocators = false
+
+    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+        var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
+        while let field = try reader.next(in: bytes) {
+            switch field.number {
+            case 1: self.versionInfo = try field.bytes()
+            case 2: self.node = try field.bytes()
+            case 3: self.resourceNames.append(try field.bytes())
+            case 4: self.typeURL = try field.bytes()
+            case 5: self.responseNonce = try field.bytes()
+            case 6: self.errorDetail = try field.bytes()
+            case 7: self.hasLocators = true
+            default: break
+            }
+        }
+    }
+}
+
+/// `envoy.service.discovery.v3.DeltaDiscoveryRequest` as ranges into the bytes received.
+package struct DeltaDiscoveryRequest: Sendable {
+    package struct InitialVersion: Sendable {
+        package var name: ByteRange
+        package var version: ByteRange
+    }
+
+    package var node: ByteRange?
+    package var typeURL = ByteRange.empty
+    package var subscribe: [ByteRange] = []
+    package var unsubscribe: [ByteRange] = []
+    package var initialVersions: [InitialVersion] = []
+    package var responseNonce = ByteRange.empty
+    package var errorDetail: ByteRange?
+    package var hasLocators = false
+
+    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+        var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
+        while let field = try reader.next(in: bytes) {
+            switch field.number {
+            case 1: self.node = try field.bytes()
+            case 2: self.typeURL = try field.bytes()
+            case 3: self.subscribe.append(try field.bytes())
+            case 4: self.unsubscribe.append(try field.bytes())
+            case 5: self.initialVersions.append(try Self.initialVersion(in: bytes, try field.bytes()))
+            case 6: self.responseNonce = try field.bytes()
+            case 7: self.errorDetail = try field.bytes()
+            case 8, 9: self.hasLocators = true
+            default: break
+            }
+        }
+    }
+
+    private static func initialVersion(
+        in bytes: borrowing Span<UInt8>, _ range: ByteRange
+    ) throws(WireError) -> InitialVersion {
+        var entry = InitialVersion(name: .empty, version: .empty)
+        var reader = WireReader(range)
+        while let field = try reader.next(in: bytes) {
+            switch field.number {
+            case 1: entry.name = try field.bytes()
+            case 2: entry.version = try field.bytes()
+            default: break
+            }
+        }
+        return entry
+    }
+}
+
+/// `google.rpc.Status` as it stands in `error_detail`.
+package struct ErrorDetail: Hashable, Sendable {
+    package var code: Int32
+    package var message: String
+
+    /// The longest message that is kept, in bytes; what a proxy writes here is its own and may be long (UP-03).
+    package static let messageBytesMax = 4096
+
+    package init(code: Int32, message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    package init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
+        self.init(code: 0, message: "")
+        var reader = WireReader(range)
+        while let field = try reader.next(in: bytes) {
+            switch field.number {
+            case 1: self.code = Int32(truncatingIfNeeded: try field.varint())
+            case 2:
+                let text = try field.bytes()
+                self.message = bytes.string(
+                    ByteRange(offset: text.offset, count: min(text.count, Self.messageBytesMax)))
+            default: break
+            }
+        }
+    }
+
+    /// The content of the message, for an `error_detail` field.
+    package var encoded: [UInt8] {
+        var writer = WireWriter()
+        writer.uint(1, UInt64(UInt32(bitPattern: self.code)))
+        writer.string(2, self.message)
+        return writer.bytes
+    }
+}
