@@ -1,0 +1,108 @@
+package import WeirBase
+
+/// Counts the states of one (group, type) at its home worker: orders them, never leaves the process.
+package typealias Generation = UInt64
+
+/// Where a resource came from: the wildcard subscription, or a subscription by name. The two are kept apart, so that
+/// what one client fetched by name never shows up in another's wildcard (AGG-17).
+package enum Lane: UInt8, Hashable, Sendable, CaseIterable {
+    case wildcard
+    case named
+}
+
+/// What is known of one name in one lane.
+package enum Presence: Sendable {
+    case present(Resource)
+    /// The origin said, by protocol, that it does not exist (negative answers are cached, AGG-18).
+    case absent
+    /// Nothing is known: never answered, or no longer subscribed upstream.
+    case unknown
+}
+
+/// One name whose state changed.
+package struct ResourceChange: Sendable {
+    package var lane: Lane
+    package var name: String
+    package var presence: Presence
+
+    package init(lane: Lane, name: String, presence: Presence) {
+        self.lane = lane
+        self.name = name
+        self.presence = presence
+    }
+}
+
+/// A new state of one (group, type), from its home to each worker with an interest in it. Immutable; one is shared by
+/// all workers.
+package struct TypeUpdate: Sendable {
+    package var typeURL: String
+    /// The state this makes.
+    package var generation: Generation
+    /// Whether `changes` is the whole state (for a worker that just joined) or what is new since the last generation.
+    package var isFull: Bool
+    package var changes: [ResourceChange]
+    /// Whether the wildcard lane has been answered by the origin, be it with an empty set (DELTA-01).
+    package var wildcardKnown: Bool
+    /// The version of the whole type: the upstream's `version_info` or `system_version_info`, or derived if it sent
+    /// none.
+    package var version: String
+    /// Further upstream versions that had the same content: a client that presents one of them is current too.
+    package var equalVersions: [String]
+    /// Whether `version` may be passed to SotW clients (the upstream speaks SotW); otherwise theirs is derived from the
+    /// content they see (XLT-06).
+    package var passesVersionToSotW: Bool
+    /// When the upstream's bytes were read.
+    package var receivedAt: Instant
+    package var receivedAtWall: WallTime
+
+    package init(
+        typeURL: String, generation: Generation, isFull: Bool, changes: [ResourceChange], wildcardKnown: Bool,
+        version: String, equalVersions: [String] = [], passesVersionToSotW: Bool, receivedAt: Instant,
+        receivedAtWall: WallTime
+    ) {
+        self.typeURL = typeURL
+        self.generation = generation
+        self.isFull = isFull
+        self.changes = changes
+        self.wildcardKnown = wildcardKnown
+        self.version = version
+        self.equalVersions = equalVersions
+        self.passesVersionToSotW = passesVersionToSotW
+        self.receivedAt = receivedAt
+        self.receivedAtWall = receivedAtWall
+    }
+}
+
+/// How a worker's wish for resources of one type changed: the union over its streams, so a name appears when its first
+/// stream wants it and goes with its last (AGG-05).
+package struct InterestChange: Hashable, Sendable {
+    package var typeURL: String
+    /// nil: unchanged.
+    package var wildcard: Bool?
+    package var added: [String]
+    package var removed: [String]
+
+    package init(typeURL: String, wildcard: Bool? = nil, added: [String] = [], removed: [String] = []) {
+        self.typeURL = typeURL
+        self.wildcard = wildcard
+        self.added = added
+        self.removed = removed
+    }
+
+    package var isEmpty: Bool { self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty }
+}
+
+/// Whether a group's origin can be asked at the moment.
+package struct OriginState: Hashable, Sendable {
+    package var isConnected: Bool
+    /// The server in use or last tried, for people.
+    package var server: String
+    /// Why it is not connected; empty while it is.
+    package var lastError: String
+
+    package init(isConnected: Bool, server: String, lastError: String) {
+        self.isConnected = isConnected
+        self.server = server
+        self.lastError = lastError
+    }
+}
