@@ -132,6 +132,7 @@ extension Shard {
         for index in self.touchedViews.sorted() {
             guard let view = self.views[Int(index)], let group = self.groups[Int(view.group)] else { continue }
             if let change = view.takeInterest() { self.commands.append((group.key, .interest(change))) }
+            if !view.isWanted { view.forgetContent() }
             guard view.streams == 0 else { continue }
             self.views[Int(index)] = nil
             self.freeViews.append(index)

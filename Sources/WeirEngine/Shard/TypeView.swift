@@ -354,6 +354,25 @@ final class TypeView {
         return change.isEmpty ? nil : change
     }
 
+    /// Whether any stream subscribes to anything.
+    var isWanted: Bool { self.subscriptionIndex.count > 0 }
+
+    /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
+    /// grow stale unseen (AGG-07).
+    func forgetContent() {
+        self.entries.removeAll()
+        self.freeEntries.removeAll()
+        self.ids.removeAll()
+        self.wildcardMembers.removeAll()
+        self.wildcardHash = .zero
+        self.recent.removeAll()
+        self.departed.removeAll()
+        self.generation = 0
+        self.wildcardKnownAt = 0
+        self.version = ""
+        self.equalVersions = []
+    }
+
     // MARK: Cohorts
 
     func makeCohort(_ cohort: Cohort) -> Int32 {
