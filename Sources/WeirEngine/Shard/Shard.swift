@@ -62,6 +62,12 @@ package final class Shard {
 
     package var streamCount: Int { self.streams.count }
 
+    /// Whether another `flush` would find something to do.
+    package var hasWork: Bool {
+        !self.due.isEmpty || !self.touchedViews.isEmpty || !self.sends.isEmpty || !self.refusals.isEmpty
+            || !self.commands.isEmpty
+    }
+
     /// Sets the clocks for the calls that follow.
     package func setTime(_ now: Instant, wall: WallTime) {
         self.now = now
