@@ -238,7 +238,8 @@ final class RelayClient {
     }
 
     private func forget(_ type: XDSType, keeping names: Set<String>) {
-        self.held[type]?.resources = self.held[type]?.resources.filter { names.contains($0.key) } ?? [:]
+        let kept = self.held[type]?.resources.filter { names.contains($0.key) } ?? [:]
+        self.held[type]?.resources = kept
     }
 
     private func send(_ type: XDSType, names: [String], _ state: Held, error: String? = nil) {

@@ -119,7 +119,7 @@ package final class OriginGroup {
     private func add(_ name: String, _ bit: UInt64, _ type: OriginType) -> Bool {
         let feed = type.named ?? self.makeFeed(type, .named)
         let workers = feed.names[name]
-        guard workers ?? 0 & bit == 0 else { return false }
+        guard (workers ?? 0) & bit == 0 else { return false }
         feed.names[name] = (workers ?? 0) | bit
         feed.lingering[name] = nil
         if workers == nil { feed.isDirty = true }
