@@ -48,3 +48,26 @@ static inline int weir_accept(int fd, struct sockaddr *address, socklen_t *lengt
 static inline void weir_name_this_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 // -------------------------------------------------------------------------------------------------------- OpenSSL
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+static inline int weir_ssl_ctx_set_min_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }
+static inline void weir_ssl_ctx_set_mode(SSL_CTX *c, long mode) { SSL_CTX_set_mode(c, mode); }
+static inline void weir_ssl_ctx_session_cache_off(SSL_CTX *c) {
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+}
+static inline int weir_ssl_set_sni(SSL *s, const char *name) { return (int)SSL_set_tlsext_host_name(s, name); }
+static inline void weir_ssl_set_data(SSL *s, void *data) { SSL_set_app_data(s, data); }
+static inline void *weir_ssl_get_data(const SSL *s) { return SSL_get_app_data(s); }
+static inline void weir_bio_set_retry_read(BIO *b) { BIO_set_retry_read(b); }
+static inline void weir_bio_clear_retry(BIO *b) { BIO_clear_retry_flags(b); }
+static inline uint64_t weir_ssl_op_no_renegotiation(void) { return SSL_OP_NO_RENEGOTIATION; }
+static inline uint64_t weir_ssl_op_no_ticket(void) { return SSL_OP_NO_TICKET; }
+static inline unsigned long weir_x509_name_rfc2253(void) { return XN_FLAG_RFC2253; }
+static inline int weir_err_lib(unsigned long e) { return ERR_GET_LIB(e); }
+static inline int weir_err_reason(unsigned long e) { return ERR_GET_REASON(e); }
+static inline int weir_err_is_system(unsigned long e) { return ERR_SYSTEM_ERROR(e) ? 1 : 0; }
+static inline int weir_general_names_count(const GENERAL_NAMES *n) { return sk_GENERAL_NAME_num(n); }
+static inline GENERAL_NAME *weir_general_names_at(const GENERAL_NAMES *n, int i) { return sk_GENERAL_NAME_value(n, i); }
