@@ -36,6 +36,13 @@ extension Socket {
         return try self.written(result, code)
     }
 
+    package static func write(_ descriptor: CInt, _ bytes: Span<UInt8>) throws(SystemError) -> WriteResult {
+        let (result, code) = unsafe bytes.withUnsafeBytes { bytes in
+            retrying { unsafe send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL)) }
+        }
+        return try self.written(result, code)
+    }
+
     /// Writes several pieces of memory with one system call.
     ///
     /// `segment(index, use)` must call `use` exactly once, at once, with the bytes of that segment. The calls are
