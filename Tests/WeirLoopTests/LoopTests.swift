@@ -75,7 +75,7 @@ struct LoopTests {
         #expect(timer.isActive)
     }
 
-    @Test("soon-work runs in order, after the callback, and work added by it a turn later without sleep")
+    @Test("soon-work runs in order, after the callback")
     func soon() {
         let loop = Loop()
         var log: [String] = []
@@ -83,17 +83,31 @@ struct LoopTests {
             loop.runSoon { log.append("first") }
             loop.runSoon {
                 log.append("second")
-                let turn = loop.pulse.turns
                 loop.runSoon {
-                    log.append(loop.pulse.turns > turn ? "next turn" : "same turn")
-                    loop.runSoon { loop.stop() }
+                    log.append("third")
+                    loop.stop()
                 }
             }
             log.append("callback")
         }
         timer.start(after: .zero)
         runBounded(loop)
-        #expect(log == ["callback", "first", "second", "next turn"])
+        #expect(log == ["callback", "first", "second", "third"])
+    }
+
+    @Test("soon-work that adds soon-work for ever neither sleeps nor keeps timers from firing")
+    func endlessSoon() {
+        let loop = Loop()
+        var rounds = 0
+        func again() {
+            rounds += 1
+            loop.runSoon { [weak loop] in if loop != nil { again() } }
+        }
+        loop.runSoon { again() }
+        let timer = TimerWatcher(loop: loop) { [unowned loop] in loop.stop() }
+        timer.start(after: .milliseconds(20))
+        runBounded(loop)
+        #expect(rounds > 20)
     }
 
     @Test("the hook before sleep runs once per turn, and its soon-work in the same turn")
