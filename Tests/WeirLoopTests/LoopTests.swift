@@ -41,6 +41,7 @@ struct LoopTests {
         runBounded(loop)
         #expect(count == 5)
         #expect(timer?.isActive == false)
+        timer = nil
     }
 
     @Test("a timer that is released in its own callback is gone, and the loop goes on")
@@ -99,12 +100,13 @@ struct LoopTests {
     func endlessSoon() {
         let loop = Loop()
         var rounds = 0
+        var isOver = false
         func again() {
             rounds += 1
-            loop.runSoon { [weak loop] in if loop != nil { again() } }
+            if isOver { loop.stop() } else { loop.runSoon { again() } }
         }
         loop.runSoon { again() }
-        let timer = TimerWatcher(loop: loop) { [unowned loop] in loop.stop() }
+        let timer = TimerWatcher(loop: loop) { isOver = true }
         timer.start(after: .milliseconds(20))
         runBounded(loop)
         #expect(rounds > 20)

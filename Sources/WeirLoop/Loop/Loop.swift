@@ -91,7 +91,8 @@ package import WeirBase
 
     /// Runs `body` after the present callback has returned and before the loop sleeps: the safe point to let go of an
     /// object in whose callback one stands. First in, first out. Work that is added by such work runs at the latest in the
-    /// next turn, without sleep between; a chain of such work cannot starve the sockets.
+    /// next turn, without sleep between; a chain of such work cannot starve the sockets. Work that is
+    /// left when the loop stops waits for the next run, and until then keeps alive what it holds.
     package func runSoon(_ body: @escaping () -> Void) { self.soon.append(body) }
 
     /// Timers that start while the loop does not run must not count from the time of its last turn.
