@@ -1,4 +1,7 @@
-/// Immutable bytes that many streams send: one encoding for all of them, never copied, freed with the last reference.
+/// Immutable bytes that many streams send: encoded once, referenced by each, never copied.
+///
+/// A gRPC body begins with its five-byte prefix, whose length covers the body and the private tail that each stream
+/// sends after it (see `MessageTail` in WeirHTTP2). A class, so that one stream costs one retain.
 package final class SharedBody: Sendable {
     package let bytes: [UInt8]
 

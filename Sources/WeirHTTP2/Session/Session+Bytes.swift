@@ -1,0 +1,57 @@
+import CNghttp2
+import WeirBase
+
+extension Session {
+    /// Takes bytes from the wire, and delivers all events they cause before returning. The bytes are not kept.
+    ///
+    /// - Throws: the connection is beyond repair. Its streams must be ended with `abandon`; whatever the session still
+    ///   wants to write (a GOAWAY) may be pulled. A protocol error that HTTP/2 can answer does not throw: the session
+    ///   queues its GOAWAY and becomes `isFinished` once that is written (see `violation`).
+    package func receive(_ bytes: Span<UInt8>) throws(HTTP2Error) {
+        guard bytes.count > 0 else { return }
+        let code = unsafe bytes.withUnsafeBufferPointer { buffer in
+            self.recording {
+                unsafe self.receiveBase = buffer.baseAddress
+                let code = unsafe nghttp2_session_mem_recv(self.raw, buffer.baseAddress, buffer.count)
+                unsafe self.receiveBase = nil
+                return code
+            } decide: { record in
+                unsafe self.decide(record, buffer.span)
+            }
+        }
+        if code < 0 { throw self.fatal(code) }
+    }
+
+    /// Moves frames into `output` until it holds `SessionLimits.outputBytesMax` or there are none, and delivers the
+    /// events that this causes (`drained`, `closed`).
+    package func pull(into output: OutputQueue) throws(HTTP2Error) {
+        let code = self.recording {
+            self.output = output
+            defer { self.output = nil }
+            while output.count < self.context.limits.outputBytesMax {
+                var bytes: UnsafePointer<UInt8>?
+                let count = unsafe nghttp2_session_mem_send(self.raw, &bytes)
+                if count <= 0 { return count }
+                unsafe output.append(UnsafeBufferPointer(start: bytes, count: count))
+            }
+            return 0
+        } decide: { record in
+            self.decide(record, Span())
+        }
+        if code < 0 { throw self.fatal(code) }
+    }
+
+    /// Stops delivering the messages of a stream; what the peer may still send is bounded by its window. `halfClosed`
+    /// waits too, the stream's end does not.
+    package func pause(_ stream: Int32) { self.streams[stream]?.isPaused = true }
+
+    /// Delivers what came meanwhile, and goes on.
+    package func resume(_ id: Int32) {
+        guard let stream = self.streams[id], stream.isPaused else { return }
+        stream.isPaused = false
+        var held: [UInt8] = []
+        swap(&held, &stream.held)
+        self.deliver(stream, held.span)
+        if stream.isRemoteEndHeld, !stream.isPaused { self.deliverEnd(stream) }
+    }
+}

@@ -1,0 +1,145 @@
+import CNghttp2
+import WeirBase
+
+/// One HTTP/2 connection that carries gRPC calls, as server or client: bytes in, events and output segments out. No
+/// socket, no clock. Confined to one thread, as its context.
+///
+/// Events are delivered to the delegate after nghttp2 has returned, never from its callbacks.
+@safe package final class Session {
+    package let context: SessionContext
+    package weak var delegate: (any SessionDelegate)?
+
+    /// Allocated by nghttp2, freed in `deinit`.
+    let raw: OpaquePointer
+    var streams = StreamTable()
+
+    // Only while nghttp2 works:
+    var records: ContiguousArray<SessionRecord> = []
+    var receiveBase: UnsafePointer<UInt8>?
+    var output: OutputQueue?
+    var isActive = false
+
+    /// The header block that is being received.
+    var collector: HeaderCollector?
+    /// Bytes that incomplete messages of all streams hold.
+    var partialBytes = 0
+    var lastError = ""
+
+    /// The peer's SETTINGS have come.
+    package internal(set) var isEstablished = false
+    /// The peer sent a GOAWAY: existing streams go on, new ones go elsewhere.
+    package internal(set) var isDraining = false
+    /// Why we ended the session with a GOAWAY, if for an error.
+    package internal(set) var violation: String?
+    private var isAbandoned = false
+
+    package init(context: SessionContext, delegate: any SessionDelegate) {
+        self.context = context
+        self.delegate = delegate
+        var raw: OpaquePointer?
+        let code: CInt
+        switch context.role {
+        case .server: code = unsafe nghttp2_session_server_new2(&raw, context.callbacks, nil, context.options)
+        case .client: code = unsafe nghttp2_session_client_new2(&raw, context.callbacks, nil, context.options)
+        }
+        guard code == 0, let raw = unsafe raw else { preconditionFailure("no memory for an HTTP/2 session") }
+        unsafe self.raw = raw
+        unsafe nghttp2_session_set_user_data(raw, Unmanaged.passUnretained(self).toOpaque())
+        self.submitSettings()
+    }
+
+    deinit { unsafe nghttp2_session_del(self.raw) }
+
+    private func submitSettings() {
+        let limits = self.context.limits
+        var settings = [
+            nghttp2_settings_entry(
+                settings_id: CInt(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+                value: UInt32(clamping: min(limits.streamWindowBytes, Int(Int32.max)))),
+            nghttp2_settings_entry(
+                settings_id: CInt(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
+                value: UInt32(clamping: limits.headerListBytesMax)),
+        ]
+        switch self.context.role {
+        case .server:
+            settings.append(
+                nghttp2_settings_entry(
+                    settings_id: CInt(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+                    value: UInt32(clamping: limits.streamsMax)))
+            // RFC 9218: without the tree of RFC 7540 streams cost less.
+            settings.append(
+                nghttp2_settings_entry(
+                    settings_id: CInt(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1))
+        case .client:
+            settings.append(
+                nghttp2_settings_entry(settings_id: CInt(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0))
+        }
+        unsafe nghttp2_submit_settings(self.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
+        unsafe nghttp2_session_set_local_window_size(
+            self.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0,
+            Int32(clamping: max(65_535, limits.connectionWindowBytes)))
+    }
+
+    // MARK: State
+
+    /// Streams that are open or whose end is not delivered yet.
+    package var streamCount: Int { self.streams.count }
+    package var streamIDs: [Int32] { self.streams.ids }
+
+    /// There are frames to pull. False also when all that waits is held back by the peer's windows.
+    package var wantsWrite: Bool { unsafe nghttp2_session_want_write(self.raw) != 0 }
+
+    /// Neither side has anything left to say: the connection may be closed once its output is written.
+    package var isFinished: Bool { unsafe nghttp2_session_want_read(self.raw) == 0 && !self.wantsWrite }
+
+    /// A number of the owner's for a stream, such as a packed slot id; 0 until set.
+    package func userData(_ stream: Int32) -> UInt64? { self.streams[stream]?.userData }
+
+    package func setUserData(_ stream: Int32, _ userData: UInt64) { self.streams[stream]?.userData = userData }
+
+    /// Messages queued on a stream that are not wholly handed to the output yet.
+    package func pendingMessages(_ stream: Int32) -> Int { self.streams[stream]?.queue.count ?? 0 }
+
+    // MARK: Activity
+
+    /// Runs `work`, which lets nghttp2 record events, then `decide` on each of them.
+    func recording(_ work: () -> Int, decide: (SessionRecord) -> Void) -> Int {
+        precondition(!self.isActive, "a session was entered from its own delegate")
+        self.isActive = true
+        self.records = self.context.takeRecords()
+        let result = work()
+        // More records may come while these are decided upon (none do today); an index is safe for both.
+        var index = 0
+        while index < self.records.count {
+            let record = self.records[index]
+            index += 1
+            if !self.isAbandoned { decide(record) }
+        }
+        var records: ContiguousArray<SessionRecord> = []
+        swap(&records, &self.records)
+        self.context.giveBack(records)
+        self.isActive = false
+        return result
+    }
+
+    /// The connection is gone: every stream ends now. The session takes no more commands.
+    package func abandon(_ status: GRPCStatus, _ reason: String) {
+        self.isAbandoned = true
+        for id in self.streams.ids {
+            guard let stream = self.streams[id] else { continue }
+            stream.isClosed = true
+            stream.isLocallyDone = true
+            self.close(stream, StreamEnd(.connectionLost, status, reason))
+        }
+    }
+
+    func fatal(_ code: Int) -> HTTP2Error {
+        switch CInt(truncatingIfNeeded: code) {
+        case CInt(NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue): return .notHTTP2
+        case CInt(NGHTTP2_ERR_FLOODED.rawValue): return .flooded
+        default:
+            let text = unsafe String(cString: nghttp2_strerror(CInt(truncatingIfNeeded: code)))
+            return .failed(self.lastError.isEmpty ? text : "\(text): \(self.lastError)")
+        }
+    }
+}

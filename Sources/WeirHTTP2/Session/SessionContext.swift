@@ -1,0 +1,64 @@
+import CNghttp2
+
+package enum SessionRole: Sendable {
+    case server
+    case client
+}
+
+/// What the sessions of one loop and one role share: nghttp2's callbacks and options, the limits, and the arrays that
+/// events are recorded in. Confined to its loop.
+@safe package final class SessionContext {
+    package let role: SessionRole
+    package let limits: SessionLimits
+    let callbacks: OpaquePointer
+    let options: OpaquePointer
+    /// Emptied arrays with their capacity, so that recording allocates nothing; as many as activities nest.
+    private var spare: [ContiguousArray<SessionRecord>] = []
+
+    package init(role: SessionRole, limits: SessionLimits) {
+        self.role = role
+        self.limits = limits
+        unsafe self.callbacks = makeCallbacks()
+        unsafe self.options = makeOptions(limits)
+    }
+
+    deinit {
+        unsafe nghttp2_session_callbacks_del(self.callbacks)
+        unsafe nghttp2_option_del(self.options)
+    }
+
+    func takeRecords() -> ContiguousArray<SessionRecord> { self.spare.popLast() ?? [] }
+
+    func giveBack(_ records: consuming ContiguousArray<SessionRecord>) {
+        records.removeAll(keepingCapacity: records.capacity <= 4096)
+        if self.spare.count < 4 { self.spare.append(records) }
+    }
+}
+
+/// What a callback saw; decided upon when nghttp2 has returned.
+enum SessionRecord {
+    /// A header block is complete.
+    case headers(SessionStream, HeaderCollector)
+    /// DATA at this range of the bytes being received.
+    case data(SessionStream, offset: Int, count: Int)
+    case endStream(SessionStream)
+    case closed(SessionStream, HTTP2ErrorCode)
+    case drained(SessionStream)
+    case settings
+    case goAway(GoAway)
+    case pingAcknowledged(UInt64)
+}
+
+private func makeOptions(_ limits: SessionLimits) -> OpaquePointer {
+    var raw: OpaquePointer?
+    unsafe nghttp2_option_new(&raw)
+    guard let options = unsafe raw else { preconditionFailure("no memory for nghttp2's options") }
+    // Streams are consumed when their bytes are delivered, so a paused stream holds the peer back.
+    unsafe nghttp2_option_set_no_auto_window_update(options, 1)
+    unsafe nghttp2_option_set_no_closed_streams(options, 1)
+    unsafe nghttp2_option_set_max_outbound_ack(options, max(1, limits.acknowledgementsMax))
+    unsafe nghttp2_option_set_stream_reset_rate_limit(
+        options, UInt64(max(1, limits.resetsBurst)), UInt64(max(1, limits.resetsPerSecond)))
+    unsafe nghttp2_option_set_max_send_header_block_length(options, 1 << 20)
+    return unsafe options
+}
