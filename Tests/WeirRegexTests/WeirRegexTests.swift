@@ -51,7 +51,7 @@ struct PatternTests {
     @Test(
         "a bad pattern says why and where",
         arguments: [
-            ("edge-(", "missing ) (\"edge-(\", character 1)"), ("a[b", "missing closing ] (\"[b\", character 2)"),
+            ("edge-(", "missing ) (\"edge-(\", character 1)"), ("a[b", "missing ] (\"[b\", character 2)"),
             ("(?=a)", "invalid perl operator (\"(?=\", character 1)"),
             ("ü(\\1)", "invalid escape sequence (\"\\1\", character 3)"),
             ("(?<=a)b", "invalid perl operator (\"(?<\", character 1)"),
