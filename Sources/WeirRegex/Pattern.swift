@@ -137,6 +137,12 @@ package struct PatternError: Error, Hashable, Sendable, CustomStringConvertible 
     }
 }
 
+extension Pattern: Hashable {
+    /// Two patterns are equal when their texts are.
+    package static func == (a: Pattern, b: Pattern) -> Bool { a.text == b.text }
+    package func hash(into hasher: inout Hasher) { hasher.combine(self.text) }
+}
+
 /// What a pattern found.
 package struct PatternMatch: Hashable, Sendable {
     package var whole: String
