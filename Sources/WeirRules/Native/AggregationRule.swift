@@ -32,9 +32,7 @@ package struct AggregationRule: Hashable, Sendable {
         self.upstream = upstream
     }
 
-    package var dependsOnType: Bool { self.typeURLs != nil || self.key.dependsOnType || self.looksAtType }
-
-    private var looksAtType: Bool { self.conditions.contains { $0.field == .type } }
+    package var dependsOnType: Bool { self.typeURLs != nil || self.key.dependsOnType }
 
     /// Whether no request gets past this rule.
     package var matchesEverything: Bool { self.conditions.isEmpty && self.typeURLs == nil && self.key.isTotal }
