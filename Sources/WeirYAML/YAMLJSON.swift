@@ -1,3 +1,5 @@
+import WeirBase
+
 /// JSON text of a tree, for readers that know JSON only (protobuf's JSON form among them).
 ///
 /// Numbers are written as JSON numbers, whole ones exactly; infinities and NaN as protobuf's JSON form spells them, in
@@ -40,23 +42,4 @@ private func appendJSON(_ scalar: YAMLScalar, to text: inout String) {
     case .float(let value): text += value.description
     case .string(let value): appendJSONString(value, to: &text)
     }
-}
-
-/// Appends `value` in quotes, with what JSON does not allow inside them escaped. Source: RFC 8259, 7.
-package func appendJSONString(_ value: String, to text: inout String) {
-    text += "\""
-    for scalar in value.unicodeScalars {
-        switch scalar {
-        case "\"": text += "\\\""
-        case "\\": text += "\\\\"
-        case "\n": text += "\\n"
-        case "\r": text += "\\r"
-        case "\t": text += "\\t"
-        case _ where scalar.value < 0x20:
-            let hex = String(scalar.value, radix: 16)
-            text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-        default: text.unicodeScalars.append(scalar)
-        }
-    }
-    text += "\""
 }
