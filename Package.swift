@@ -94,6 +94,7 @@ let package = Package(
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
+        .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17
 )

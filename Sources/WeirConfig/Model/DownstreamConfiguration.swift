@@ -1,0 +1,60 @@
+package import WeirBase
+package import WeirRules
+
+/// `downstream`: what proxies connect to.
+package struct DownstreamConfiguration: Hashable, Sendable {
+    package static let defaultListener = ListenerConfiguration(
+        address: .network(host: "127.0.0.1", port: 18000), tls: nil)
+
+    /// Never empty; no address stands twice.
+    package var listeners = [Self.defaultListener]
+    package var limits = DownstreamLimits()
+    package var keepalive = KeepaliveConfiguration()
+    /// A connection is asked to leave after this time ±10 %; 0: never.
+    package var connectionAgeMax = Nanoseconds.seconds(3_600)
+    package var drainTimeout = Nanoseconds.seconds(30)
+}
+
+/// One of `downstream.listeners`.
+package struct ListenerConfiguration: Hashable, Sendable {
+    package var address: EndpointAddress
+    /// Nil: plaintext.
+    package var tls: ServerTLSConfiguration?
+}
+
+/// `tls` of a listener. The files existed when the configuration was read.
+package struct ServerTLSConfiguration: Hashable, Sendable {
+    package enum Version: String, Hashable, Sendable, CaseIterable {
+        case tls12 = "TLSv1.2"
+        case tls13 = "TLSv1.3"
+    }
+
+    package var certificateChain: String
+    package var privateKey: String
+    /// Present: a client certificate is required.
+    package var clientCA: String?
+    /// Empty: every certificate that `clientCA` vouches for.
+    package var allowedSANs: [SANPattern] = []
+    package var minimumVersion = Version.tls12
+}
+
+/// `downstream.limits`.
+package struct DownstreamLimits: Hashable, Sendable {
+    package var connectionsMax = 20_000
+    package var streamsPerConnectionMax = 5_000
+    package var requestBytesMax = 32 << 20
+    /// Over it a delta response is split.
+    package var responseBytesMax = 4 << 20
+    /// For each stream, by reading it more slowly; 0: no limit.
+    package var requestsPerSecondMax = 0
+    package var firstRequestTimeout = Nanoseconds.seconds(10)
+    /// How long one response of a type waits for its answer before the next one may follow.
+    package var ackTimeout = Nanoseconds.seconds(5)
+}
+
+/// `keepalive`: HTTP/2 PINGs.
+package struct KeepaliveConfiguration: Hashable, Sendable {
+    /// 0: none are sent.
+    package var interval = Nanoseconds.seconds(30)
+    package var timeout = Nanoseconds.seconds(10)
+}

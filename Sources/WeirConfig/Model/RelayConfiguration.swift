@@ -1,0 +1,72 @@
+package import WeirBase
+package import WeirRules
+
+/// A whole relay.yaml, checked: every value is within its range, every name resolves, every path is complete.
+///
+/// The values of a property's declaration are the defaults.
+package struct RelayConfiguration: Hashable, Sendable {
+    /// The file it was read from, as it was named.
+    package var path: String
+    package var downstream = DownstreamConfiguration()
+    /// In the order of the file; the first is the default. Never empty.
+    package var upstreams: [UpstreamConfiguration]
+    package var aggregation: AggregationRules
+    package var cache = CacheConfiguration()
+    package var guards = GuardConfiguration()
+    package var admin = AdminConfiguration()
+    package var log = LogConfiguration()
+    /// Number of loops; 0: one per core.
+    package var workers = 0
+
+    /// The upstream of a name. Rules name only upstreams that exist.
+    package func upstream(named name: String) -> UpstreamConfiguration? {
+        self.upstreams.first { $0.name == name }
+    }
+}
+
+/// `cache`.
+package struct CacheConfiguration: Hashable, Sendable {
+    /// How long a name, or a whole group, outlives its last subscriber.
+    package var linger = Nanoseconds.seconds(30)
+    /// Over it a newcomer that needs a new group is refused with RESOURCE_EXHAUSTED.
+    package var groupsMax = 10_000
+    /// Folder of the last good state; nil: none is kept.
+    package var storePath: String?
+}
+
+/// `guards`.
+package struct GuardConfiguration: Hashable, Sendable {
+    package enum EmptyPush: String, Hashable, Sendable, CaseIterable { case hold, allow }
+
+    /// `rollout`: pushes in stages.
+    package struct Rollout: Hashable, Sendable {
+        /// How many streams get a push first.
+        package var first = 1
+        /// How long they have to answer.
+        package var wait = Nanoseconds.seconds(5)
+        /// More rejections than this among them hold the push.
+        package var nackPercentMax = 0
+    }
+
+    /// What becomes of a push that removes every resource of a full-set type.
+    package var emptyPush = EmptyPush.hold
+    /// Smaller sets may always become empty.
+    package var emptyPushMin = 10
+    /// Over 0: a push that removes at least this share of such a set is held too.
+    package var shrinkPercent = 0
+    package var rollout: Rollout?
+}
+
+/// `admin`: the debug endpoint.
+package struct AdminConfiguration: Hashable, Sendable {
+    package var address = EndpointAddress.network(host: "127.0.0.1", port: 9901)
+}
+
+/// `log`.
+package struct LogConfiguration: Hashable, Sendable {
+    package enum Level: String, Hashable, Sendable, CaseIterable { case debug, info, warning, error }
+    package enum Format: String, Hashable, Sendable, CaseIterable { case text, json }
+
+    package var level = Level.info
+    package var format = Format.text
+}

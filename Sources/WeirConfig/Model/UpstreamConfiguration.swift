@@ -1,0 +1,73 @@
+package import WeirBase
+package import WeirRules
+
+/// One of `upstreams`.
+package struct UpstreamConfiguration: Hashable, Sendable {
+    package enum Origin: Hashable, Sendable {
+        case grpc(GRPCOriginConfiguration)
+        case files(FilesOriginConfiguration)
+    }
+
+    package var name: String
+    package var origin: Origin
+    /// How long new streams of a group with nothing cached wait before they end UNAVAILABLE.
+    package var coldTimeout = Nanoseconds.seconds(5)
+}
+
+/// An upstream that is a control plane over gRPC.
+package struct GRPCOriginConfiguration: Hashable, Sendable {
+    /// The variant that is asked for.
+    package enum Variant: String, Hashable, Sendable, CaseIterable { case delta, sotw }
+
+    package var variant = Variant.delta
+    /// In order of preference; never empty.
+    package var servers: [EndpointAddress]
+    /// Nil: plaintext.
+    package var tls: ClientTLSConfiguration?
+    /// Nil: the node that opened the group, as it is.
+    package var node: NodeTemplate?
+    package var connectTimeout = Nanoseconds.seconds(5)
+    package var backoffInitial = Nanoseconds.milliseconds(500)
+    package var backoffMax = Nanoseconds.seconds(30)
+    package var keepalive = KeepaliveConfiguration()
+}
+
+/// `tls` of an upstream. The files existed when the configuration was read.
+package struct ClientTLSConfiguration: Hashable, Sendable {
+    /// Nil: the system's.
+    package var ca: String?
+    /// Present exactly when `privateKey` is.
+    package var certificateChain: String?
+    package var privateKey: String?
+    /// Name to ask for and to verify; nil: the server's host.
+    package var serverName: String?
+}
+
+/// An upstream that is a file or folder in Envoy's own file format.
+package struct FilesOriginConfiguration: Hashable, Sendable {
+    /// May contain `{key}`.
+    package var pathTemplate: String
+
+    /// The path for a group. Nil for a key that would lead elsewhere than the template says: where `{key}` stands in
+    /// the template, a key with an empty, `.` or `..` component or a zero byte has no path.
+    package func path(forKey key: String) -> String? {
+        let pieces = self.pathTemplate.pieces(around: "{key}")
+        guard pieces.count > 1 else { return self.pathTemplate }
+        let components = key.split(separator: "/", omittingEmptySubsequences: false)
+        let isSafe = components.allSatisfy { !["", ".", ".."].contains($0) } && !key.utf8.contains(0)
+        return isSafe ? pieces.joined(separator: key) : nil
+    }
+}
+
+extension String {
+    /// What stands before, between and after the places of `mark`.
+    func pieces(around mark: String) -> [Substring] {
+        var pieces: [Substring] = []
+        var rest = self[...]
+        while let start = rest.indices.first(where: { rest[$0...].hasPrefix(mark) }) {
+            pieces.append(rest[..<start])
+            rest = rest[start...].dropFirst(mark.count)
+        }
+        return pieces + [rest]
+    }
+}

@@ -1,0 +1,96 @@
+package import WeirBase
+import WeirRules
+import WeirYAML
+
+/// Fields that later releases give an effect; until then `weir check` warns of them.
+private let notYetSupported: Set<String> = ["cache.store", "guards.rollout"]
+
+/// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
+///
+/// `environment` is what `${NAME}` takes its values from. The configuration is nil exactly when some diagnostic is an
+/// error; all of them come in one run, in file order. Blocks on the disk: not for a loop that serves.
+package func loadConfiguration(
+    path: String, environment: [String: String]
+) -> (configuration: RelayConfiguration?, diagnostics: [Diagnostic]) {
+    let bytes: [UInt8]
+    do { bytes = try readFile(path) } catch {
+        return (nil, [Diagnostic(.error, at: nil, "cannot read \"\(path)\": \(error)")])
+    }
+    let context = ReadingContext(notYetSupported: notYetSupported)
+    let tree: YAMLNode
+    do { tree = try parseYAML(bytes, file: path) } catch { return (nil, error.diagnostics.inOrder(of: path)) }
+    let root = EnvironmentSubstitution(environment: environment, context: context).apply(to: tree)
+    let configuration = Field(path: "", node: root, context: context).relay(path)
+    return (context.hasErrors ? nil : configuration, context.diagnostics.inOrder(of: path))
+}
+
+extension Field {
+    fileprivate func relay(_ path: String) -> RelayConfiguration? {
+        let known = ["downstream", "upstreams", "aggregation", "cache", "guards", "admin", "log", "workers"]
+        guard let section = self.section(known) else { return nil }
+        let folder = folder(of: path)
+        let upstreams = section.require("upstreams")?.upstreams(in: folder)
+        let names = section["upstreams"]?.node.mapping?.map(\.key) ?? []
+        let reader = RulesReader(upstreams: names, folder: folder)
+        let aggregation = section.require("aggregation").flatMap { reader.aggregation($0) }
+        var relay = RelayConfiguration(
+            path: path, upstreams: upstreams ?? [], aggregation: aggregation ?? .rules([]))
+        section.read("downstream", into: &relay.downstream) { $0.downstream(in: folder) }
+        section.read("cache", into: &relay.cache) { $0.cache(in: folder) }
+        section.read("guards", into: &relay.guards) { $0.guards() }
+        section.read("admin", into: &relay.admin) { $0.admin() }
+        section.read("log", into: &relay.log) { $0.log() }
+        section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }
+        return relay
+    }
+
+    private func cache(in folder: String) -> CacheConfiguration? {
+        guard let section = self.section(["linger", "max_groups", "store"]) else { return nil }
+        var cache = CacheConfiguration()
+        section.read("linger", into: &cache.linger) { $0.duration(.period, orZero: true) }
+        section.read("max_groups", into: &cache.groupsMax) { $0.integer(1...10_000_000) }
+        section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
+        return cache
+    }
+
+    private func guards() -> GuardConfiguration? {
+        guard let section = self.section(["empty_push", "empty_push_min", "shrink_percent", "rollout"]) else {
+            return nil
+        }
+        var guards = GuardConfiguration()
+        section.read("empty_push", into: &guards.emptyPush) { $0.choice(GuardConfiguration.EmptyPush.self) }
+        section.read("empty_push_min", into: &guards.emptyPushMin) { $0.integer(1...1_000_000_000) }
+        section.read("shrink_percent", into: &guards.shrinkPercent) { $0.integer(0...100) }
+        section.read("rollout", into: &guards.rollout) { $0.rollout() }
+        return guards
+    }
+
+    private func rollout() -> GuardConfiguration.Rollout? {
+        guard let section = self.section(["first", "wait", "max_nack_percent"]) else { return nil }
+        var rollout = GuardConfiguration.Rollout()
+        section.read("first", into: &rollout.first) { $0.integer(1...1_000_000) }
+        section.read("wait", into: &rollout.wait) { $0.duration(.timeout) }
+        section.read("max_nack_percent", into: &rollout.nackPercentMax) { $0.integer(0...100) }
+        return rollout
+    }
+
+    private func admin() -> AdminConfiguration? {
+        guard let section = self.section(["address"]) else { return nil }
+        var admin = AdminConfiguration()
+        section.read("address", into: &admin.address) { field in
+            guard let address = field.address() else { return nil }
+            if case .network = address { return address }
+            field.error("the debug endpoint listens on host:port only, not on a Unix socket")
+            return nil
+        }
+        return admin
+    }
+
+    private func log() -> LogConfiguration? {
+        guard let section = self.section(["level", "format"]) else { return nil }
+        var log = LogConfiguration()
+        section.read("level", into: &log.level) { $0.choice(LogConfiguration.Level.self) }
+        section.read("format", into: &log.format) { $0.choice(LogConfiguration.Format.self) }
+        return log
+    }
+}

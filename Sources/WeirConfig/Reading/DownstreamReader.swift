@@ -1,0 +1,81 @@
+import WeirBase
+import WeirRules
+
+extension Field {
+    func downstream(in folder: String) -> DownstreamConfiguration? {
+        let known = ["listeners", "limits", "keepalive", "max_connection_age", "drain_timeout"]
+        guard let section = self.section(known) else { return nil }
+        var downstream = DownstreamConfiguration()
+        section.read("listeners", into: &downstream.listeners) { $0.listeners(in: folder) }
+        section.read("limits", into: &downstream.limits) { $0.limits() }
+        section.read("keepalive", into: &downstream.keepalive) { $0.keepalive() }
+        section.read("max_connection_age", into: &downstream.connectionAgeMax) { $0.duration(.period, orZero: true) }
+        section.read("drain_timeout", into: &downstream.drainTimeout) { $0.duration(.timeout, orZero: true) }
+        return downstream
+    }
+
+    private func listeners(in folder: String) -> [ListenerConfiguration]? {
+        guard let fields = self.nonEmptyList() else { return nil }
+        var listeners: [ListenerConfiguration] = []
+        for field in fields {
+            guard let listener = field.listener(in: folder) else { continue }
+            if listeners.contains(where: { $0.address == listener.address }) {
+                field.error("the address \(listener.address) is that of an earlier listener")
+            }
+            listeners.append(listener)
+        }
+        return listeners
+    }
+
+    private func listener(in folder: String) -> ListenerConfiguration? {
+        guard let section = self.section(["address", "tls"]) else { return nil }
+        var listener = DownstreamConfiguration.defaultListener
+        section.read("address", into: &listener.address) { $0.address() }
+        section.read("tls", into: &listener.tls) { $0.serverTLS(in: folder) }
+        return listener
+    }
+
+    private func serverTLS(in folder: String) -> ServerTLSConfiguration? {
+        let known = ["certificate_chain", "private_key", "client_ca", "allowed_sans", "minimum_version"]
+        guard let section = self.section(known) else { return nil }
+        let chain = section.require("certificate_chain")?.readableFile(in: folder)
+        let key = section.require("private_key")?.readableFile(in: folder)
+        var tls = ServerTLSConfiguration(certificateChain: chain ?? "", privateKey: key ?? "")
+        section.read("client_ca", into: &tls.clientCA) { $0.readableFile(in: folder) }
+        section.read("allowed_sans", into: &tls.allowedSANs) { $0.sanPatterns() }
+        section.read("minimum_version", into: &tls.minimumVersion) { $0.choice(ServerTLSConfiguration.Version.self) }
+        if let names = section["allowed_sans"], section["client_ca"] == nil {
+            names.error("it needs \"client_ca\": without it no client certificate is asked for")
+        }
+        return tls
+    }
+
+    private func sanPatterns() -> [SANPattern]? {
+        self.nonEmptyList()?.compactMap { field in
+            guard let text = field.nonEmptyText() else { return nil }
+            do {
+                return try SANPattern(text)
+            } catch {
+                field.error("\"\(text)\" is not a usable pattern: \(error)")
+                return nil
+            }
+        }
+    }
+
+    private func limits() -> DownstreamLimits? {
+        let known = [
+            "max_connections", "max_streams_per_connection", "max_request_size", "max_response_size",
+            "max_requests_per_second", "first_request_timeout", "ack_timeout",
+        ]
+        guard let section = self.section(known) else { return nil }
+        var limits = DownstreamLimits()
+        section.read("max_connections", into: &limits.connectionsMax) { $0.integer(1...10_000_000) }
+        section.read("max_streams_per_connection", into: &limits.streamsPerConnectionMax) { $0.integer(1...1_000_000) }
+        section.read("max_request_size", into: &limits.requestBytesMax) { $0.size(1 << 10...1 << 30) }
+        section.read("max_response_size", into: &limits.responseBytesMax) { $0.size(1 << 10...1 << 30) }
+        section.read("max_requests_per_second", into: &limits.requestsPerSecondMax) { $0.integer(0...1_000_000) }
+        section.read("first_request_timeout", into: &limits.firstRequestTimeout) { $0.duration(.timeout) }
+        section.read("ack_timeout", into: &limits.ackTimeout) { $0.duration(.timeout) }
+        return limits
+    }
+}

@@ -1,0 +1,89 @@
+import WeirBase
+import WeirRules
+
+extension Field {
+    /// Every upstream that is well described. The names of the others count as known: their errors are told already.
+    func upstreams(in folder: String) -> [UpstreamConfiguration]? {
+        guard let entries = self.entries() else { return nil }
+        if entries.isEmpty { self.error("it needs at least one upstream") }
+        return entries.compactMap { name, place, field in
+            if name.isEmpty { self.context.report(.error, at: place, self.path, "an upstream's name cannot be empty") }
+            return field.upstream(name, in: folder)
+        }
+    }
+
+    private func upstream(_ name: String, in folder: String) -> UpstreamConfiguration? {
+        let ofServers = [
+            "protocol", "servers", "tls", "node", "connect_timeout", "cold_timeout", "backoff", "keepalive",
+        ]
+        guard let section = self.section(ofServers + ["files"]) else { return nil }
+        var coldTimeout = Nanoseconds.seconds(5)
+        section.read("cold_timeout", into: &coldTimeout) { $0.duration(.timeout) }
+        guard let (kind, field) = section.exactlyOne(of: ["servers", "files"]) else { return nil }
+        if kind == "files" {
+            for name in ofServers where name != "cold_timeout" && name != "servers" {
+                section[name]?.error("it does not apply to an upstream of files")
+            }
+            guard let files = field.filesOrigin(in: folder) else { return nil }
+            return UpstreamConfiguration(name: name, origin: .files(files), coldTimeout: coldTimeout)
+        }
+        guard let origin = self.grpcOrigin(section, servers: field, in: folder) else { return nil }
+        return UpstreamConfiguration(name: name, origin: .grpc(origin), coldTimeout: coldTimeout)
+    }
+
+    private func filesOrigin(in folder: String) -> FilesOriginConfiguration? {
+        guard let section = self.section(["path"]), let field = section.require("path"),
+            let path = field.path(in: folder)
+        else { return nil }
+        let pieces = path.pieces(around: "{key}")
+        if pieces.contains(where: { $0.contains("{") || $0.contains("}") }) {
+            field.error("only {key} may stand in the path")
+        }
+        if pieces.count == 1, !exists(path) { field.warning("there is nothing at \"\(path)\" yet") }
+        return FilesOriginConfiguration(pathTemplate: path)
+    }
+
+    private func grpcOrigin(_ section: Section, servers: Field, in folder: String) -> GRPCOriginConfiguration? {
+        let addresses = servers.nonEmptyList()?.compactMap { $0.address() }
+        var origin = GRPCOriginConfiguration(servers: addresses ?? [])
+        section.read("protocol", into: &origin.variant) { $0.choice(GRPCOriginConfiguration.Variant.self) }
+        section.read("tls", into: &origin.tls) { $0.clientTLS(in: folder) }
+        section.read("node", into: &origin.node) { $0.nodeTemplate() }
+        section.read("connect_timeout", into: &origin.connectTimeout) { $0.duration(.timeout) }
+        section.read("keepalive", into: &origin.keepalive) { $0.keepalive() }
+        if let field = section["backoff"], let backoff = field.section(["initial", "max"]) {
+            backoff.read("initial", into: &origin.backoffInitial) { $0.duration(.timeout) }
+            backoff.read("max", into: &origin.backoffMax) { $0.duration(.timeout) }
+            if origin.backoffMax < origin.backoffInitial {
+                let initial = durationText(origin.backoffInitial)
+                field.error("max (\(durationText(origin.backoffMax))) is less than initial (\(initial))")
+            }
+        }
+        return origin
+    }
+
+    private func clientTLS(in folder: String) -> ClientTLSConfiguration? {
+        guard let section = self.section(["ca", "certificate_chain", "private_key", "server_name"]) else { return nil }
+        var tls = ClientTLSConfiguration()
+        section.read("ca", into: &tls.ca) { $0.readableFile(in: folder) }
+        section.read("certificate_chain", into: &tls.certificateChain) { $0.readableFile(in: folder) }
+        section.read("private_key", into: &tls.privateKey) { $0.readableFile(in: folder) }
+        section.read("server_name", into: &tls.serverName) { $0.nonEmptyText() }
+        if (section["certificate_chain"] == nil) != (section["private_key"] == nil) {
+            self.error("\"certificate_chain\" and \"private_key\" go together")
+        }
+        return tls
+    }
+
+    private func nodeTemplate() -> NodeTemplate? {
+        guard let section = self.section(["id", "cluster"]) else { return nil }
+        for field in [section["id"], section["cluster"]].compactMap({ $0 }) {
+            guard let text = field.nonEmptyText() else { return nil }
+            do { _ = try NodeTemplate(id: text, cluster: nil) } catch {
+                field.error("\(error)")
+                return nil
+            }
+        }
+        return try? NodeTemplate(id: section["id"]?.text(), cluster: section["cluster"]?.text())
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+import WeirBase
+import WeirConfig
+
+/// How the process ends.
+enum ExitStatus {
+    static let fine: Int32 = 0
+    /// Failed while running; for `explain`: no rule matched.
+    static let failed: Int32 = 1
+    /// Bad usage or an invalid configuration.
+    static let invalid: Int32 = 2
+}
+
+/// What a command prints and how it ends, kept apart from the doing so that it can be tested.
+struct CommandResult: Equatable {
+    var output = ""
+    var errors = ""
+    var status = ExitStatus.fine
+}
+
+/// Runs what the arguments of the process say.
+nonisolated func runWeir() -> Int32 {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if let path = serveConfigurationPath(arguments) { return serve(configurationPath: path) }
+    let result = run(arguments, environment: processEnvironment())
+    writeAll(result.output, to: STDOUT_FILENO)
+    writeAll(result.errors, to: STDERR_FILENO)
+    return result.status
+}
+
+/// Runs every command that answers and ends.
+func run(_ arguments: [String], environment: [String: String]) -> CommandResult {
+    do {
+        switch try Command(arguments) {
+        case .help(let topic): return CommandResult(output: helpText(topic))
+        case .version: return CommandResult(output: "weir \(weirVersion)\n")
+        case .check(let path): return check(path, environment: environment)
+        case .explain(let options): return explain(options, environment: environment)
+        case .serve: return CommandResult()
+        }
+    } catch {
+        return CommandResult(errors: "weir: \(error.message)\n", status: ExitStatus.invalid)
+    }
+}
+
+/// The configuration to serve, if the arguments are a good `serve`.
+private func serveConfigurationPath(_ arguments: [String]) -> String? {
+    guard case .serve(let path)? = try? Command(arguments) else { return nil }
+    return path
+}
+
+func writeAll(_ text: String, to descriptor: CInt) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+        let count = unsafe rest.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        // Nobody reads what we say: there is nobody to tell.
+        if count <= 0 { return }
+        rest = rest.dropFirst(count)
+    }
+}
