@@ -44,21 +44,24 @@ struct OpenSSLError {
 
     func isSSL(_ reason: CInt) -> Bool { self.library == ERR_LIB_SSL && self.reason == reason }
 
-    /// The alert that the peer sent, if that is what the error tells.
-    var alert: CInt? {
-        let offset = SSL_AD_REASON_OFFSET
-        return self.library == ERR_LIB_SSL && self.reason >= offset && self.reason < offset + 256
-            ? self.reason - offset : nil
+    /// Whether the error tells of an alert that the peer sent.
+    private var isAlert: Bool {
+        self.library == ERR_LIB_SSL && self.reason >= SSL_AD_REASON_OFFSET && self.reason < SSL_AD_REASON_OFFSET + 256
     }
 
     var text: String {
-        if let alert = self.alert, let name = unsafe SSL_alert_desc_string_long(alert) {
-            return "the peer refused with alert \"\(unsafe String(cString: name))\""
-        }
         if weir_err_is_system(self.code) != 0, let text = unsafe strerror(self.reason) {
             return unsafe String(cString: text)
         }
-        guard let text = unsafe ERR_reason_error_string(self.code) else { return "OpenSSL error \(self.code)" }
-        return unsafe String(cString: text)
+        guard let raw = unsafe ERR_reason_error_string(self.code) else { return "OpenSSL error \(self.code)" }
+        let text = unsafe String(cString: raw)
+        return self.isAlert ? "the peer refused with alert \"\(Self.alertName(text))\"" : text
+    }
+
+    /// `unknown ca` from `tlsv1 alert unknown ca`.
+    private static func alertName(_ text: String) -> String {
+        let words = text.split(separator: " ")
+        guard let index = words.firstIndex(of: "alert") else { return text }
+        return words[(index + 1)...].joined(separator: " ")
     }
 }

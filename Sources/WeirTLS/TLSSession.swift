@@ -12,7 +12,7 @@ import Glibc
     package enum HandshakeState: Hashable, Sendable { case inProgress, done }
 
     private let context: TLSContext
-    private let raw: OpaquePointer
+    let raw: OpaquePointer
     private let pipe = TLSPipe()
     private let check: PeerCheck
     private var failure: TLSError?

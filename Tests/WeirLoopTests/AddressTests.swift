@@ -27,7 +27,7 @@ struct AddressTests {
         "what is no address is refused, and the message quotes it and says what is wrong",
         arguments: [
             ("127.0.0.1", "no port"), ("127.0.0.1:", "is no port"), ("127.0.0.1:65536", "is no port"),
-            ("127.0.0.1:+80", "is no port"), (":80", "no host"), ("::1:80", "brackets"), ("[::1]", "brackets"),
+            ("127.0.0.1:+80", "is no port"), (":80", "no host"), ("::1:80", "brackets"), ("[::1]", "no port"),
             ("[nonsense]:80", "no IPv6"), ("[127.0.0.1]:80", "no IPv6"), ("a b:80", "no host name"),
             ("unix://relative", "absolute"), ("", "no port"), ("http://cp:80", "brackets"),
             ("unix:///" + String(repeating: "x", count: 108), "at most 107"),

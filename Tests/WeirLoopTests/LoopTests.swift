@@ -41,6 +41,7 @@ struct LoopTests {
         runBounded(loop)
         #expect(count == 5)
         #expect(timer?.isActive == false)
+        timer = nil
     }
 
     @Test("a timer that is released in its own callback is gone, and the loop goes on")
@@ -75,7 +76,7 @@ struct LoopTests {
         #expect(timer.isActive)
     }
 
-    @Test("soon-work runs in order, after the callback, and work added by it a turn later without sleep")
+    @Test("soon-work runs in order, after the callback")
     func soon() {
         let loop = Loop()
         var log: [String] = []
@@ -83,17 +84,32 @@ struct LoopTests {
             loop.runSoon { log.append("first") }
             loop.runSoon {
                 log.append("second")
-                let turn = loop.pulse.turns
                 loop.runSoon {
-                    log.append(loop.pulse.turns > turn ? "next turn" : "same turn")
-                    loop.runSoon { loop.stop() }
+                    log.append("third")
+                    loop.stop()
                 }
             }
             log.append("callback")
         }
         timer.start(after: .zero)
         runBounded(loop)
-        #expect(log == ["callback", "first", "second", "next turn"])
+        #expect(log == ["callback", "first", "second", "third"])
+    }
+
+    @Test("soon-work that adds soon-work for ever neither sleeps nor keeps timers from firing")
+    func endlessSoon() {
+        let loop = Loop()
+        var rounds = 0
+        var isOver = false
+        func again() {
+            rounds += 1
+            if isOver { loop.stop() } else { loop.runSoon { again() } }
+        }
+        loop.runSoon { again() }
+        let timer = TimerWatcher(loop: loop) { isOver = true }
+        timer.start(after: .milliseconds(20))
+        runBounded(loop)
+        #expect(rounds > 20)
     }
 
     @Test("the hook before sleep runs once per turn, and its soon-work in the same turn")

@@ -61,24 +61,34 @@ struct PathWatcherTests {
         let loop = Loop()
         var told = 0
         let watcher = PathWatcher(loop: loop, path: folder.path + "/file") { told += 1 }
-        var steps: [() -> Void] = [
-            { for round in 0..<10 { folder.write("file", "round \(round)") } },
-            { folder.write("neighbour", "x") },
-            {
-                folder.write("new", "three")
-                folder.rename("new", to: "file")
-            },
-            { folder.write("file", "in place") },
-            { loop.stop() },
+        var steps: [(toldAfter: Int, work: () -> Void)] = [
+            (1, { for round in 0..<10 { folder.write("file", "round \(round)") } }),
+            (1, { folder.write("neighbour", "x") }),
+            (
+                2,
+                {
+                    folder.write("new", "three")
+                    folder.rename("new", to: "file")
+                }
+            ),
+            (3, { folder.write("file", "in place") }),
         ]
-        var toldAfter: [Int] = []
-        let timer = TimerWatcher(loop: loop) {
-            toldAfter.append(told)
-            steps.removeFirst()()
+        var counts: [Int] = []
+        var wanted = 0
+        var changed = loop.now
+        // The next step comes once the last was told, and long enough after it that a second telling would have come.
+        let timer = TimerWatcher(loop: loop) { [unowned loop] in
+            guard told >= wanted, loop.now - changed >= .milliseconds(200) else { return }
+            counts.append(told)
+            guard !steps.isEmpty else { return loop.stop() }
+            let step = steps.removeFirst()
+            wanted = step.toldAfter
+            changed = loop.now
+            step.work()
         }
-        timer.start(after: .zero, every: .milliseconds(250))
+        timer.start(after: .zero, every: .milliseconds(10))
         withExtendedLifetime(watcher) { runBounded(loop) }
-        #expect(toldAfter == [0, 1, 1, 2, 3])
+        #expect(counts == [0, 1, 1, 2, 3])
     }
 
     @Test("a file in a folder that does not exist yet is found by the slow look's fingerprint")

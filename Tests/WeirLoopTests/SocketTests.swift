@@ -171,6 +171,8 @@ private func pair() throws -> (CInt, CInt) {
     var pair: [CInt] = [-1, -1]
     let type = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue)
     try #require(unsafe socketpair(AF_UNIX, type, 0, &pair) == 0)
+    var small: CInt = 16 << 10  // so that a large write does not fit
+    _ = unsafe setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, socklen_t(MemoryLayout<CInt>.size))
     return (pair[0], pair[1])
 }
 

@@ -67,6 +67,7 @@ package import WeirBase
             unsafe ev_now_update(self.raw)
             _ = withExtendedLifetime(self) { unsafe ev_run(self.raw, 0) }
             self.isRunning = false
+            self.pulse.turnEnded()
         }
         self.stopIsRequested = false
         self.runBatch()
@@ -89,8 +90,9 @@ package import WeirBase
     package static func wallNow() -> WallTime { WallTime(rawValue: Self.read(CLOCK_REALTIME)) }
 
     /// Runs `body` after the present callback has returned and before the loop sleeps: the safe point to let go of an
-    /// object in whose callback one stands. First in, first out. Work that is added by such work runs one turn later,
-    /// without sleep between, so that it cannot starve the sockets.
+    /// object in whose callback one stands. First in, first out. Work that is added by such work runs at the latest in the
+    /// next turn, without sleep between; a chain of such work cannot starve the sockets. Work that is
+    /// left when the loop stops waits for the next run, and until then keeps alive what it holds.
     package func runSoon(_ body: @escaping () -> Void) { self.soon.append(body) }
 
     /// Timers that start while the loop does not run must not count from the time of its last turn.

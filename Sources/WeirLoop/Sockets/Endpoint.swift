@@ -46,7 +46,7 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func tcp(_ text: String) throws(AddressError) -> Endpoint {
-        guard let colon = text.lastIndex(of: ":") else {
+        guard !text.hasSuffix("]"), let colon = text.lastIndex(of: ":") else {
             throw AddressError(
                 description: "\"\(text)\" has no port; write host:port, [v6]:port or unix:///path")
         }
