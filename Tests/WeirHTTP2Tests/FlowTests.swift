@@ -121,6 +121,7 @@ import WeirBase
         }
         pair.serverSide.onMessage = { session, stream, _ in seen.append(session.userData(stream)) }
         let stream = pair.open()
+        pair.run()
         try pair.client.send(stream, GRPCFrame.body([1]))
         let first = pair.pull(pair.client)
         pair.client.reset(stream, .cancel)

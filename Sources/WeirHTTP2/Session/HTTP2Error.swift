@@ -31,7 +31,7 @@ package struct HTTP2ErrorCode: Hashable, Sendable, CustomStringConvertible {
     ]
 }
 
-/// The connection cannot go on; what is still to be sent (a GOAWAY) may be sent before it is closed.
+/// The connection cannot go on; nothing more can be read or written.
 package enum HTTP2Error: Error, Equatable, Sendable, CustomStringConvertible {
     /// The first bytes are not HTTP/2's client preface.
     case notHTTP2

@@ -4,11 +4,11 @@ import WeirBase
 extension Session {
     /// Takes bytes from the wire, and delivers all events they cause before returning. The bytes are not kept.
     ///
-    /// - Throws: the connection is beyond repair. Its streams must be ended with `abandon`; whatever the session still
-    ///   wants to write (a GOAWAY) may be pulled. A protocol error that HTTP/2 can answer does not throw: the session
+    /// - Throws: the connection is beyond repair. Its streams must be ended with `abandon`, and nothing more can
+    ///   be written. A protocol error that HTTP/2 can answer does not throw: the session
     ///   queues its GOAWAY and becomes `isFinished` once that is written (see `violation`).
     package func receive(_ bytes: Span<UInt8>) throws(HTTP2Error) {
-        guard bytes.count > 0 else { return }
+        guard bytes.count > 0, !self.isBroken else { return }
         let code = unsafe bytes.withUnsafeBufferPointer { buffer in
             self.recording {
                 unsafe self.receiveBase = buffer.baseAddress
@@ -25,6 +25,7 @@ extension Session {
     /// Moves frames into `output` until it holds `SessionLimits.outputBytesMax` or there are none, and delivers the
     /// events that this causes (`drained`, `closed`).
     package func pull(into output: OutputQueue) throws(HTTP2Error) {
+        guard !self.isBroken else { return }
         let code = self.recording {
             self.output = output
             defer { self.output = nil }

@@ -32,6 +32,8 @@ import WeirBase
     /// Why we ended the session with a GOAWAY, if for an error.
     package internal(set) var violation: String?
     private var isAbandoned = false
+    /// nghttp2 gave up: it may only be freed.
+    var isBroken = false
 
     package init(context: SessionContext, delegate: any SessionDelegate) {
         self.context = context
@@ -87,10 +89,14 @@ import WeirBase
     package var streamIDs: [Int32] { self.streams.ids }
 
     /// There are frames to pull. False also when all that waits is held back by the peer's windows.
-    package var wantsWrite: Bool { unsafe nghttp2_session_want_write(self.raw) != 0 }
+    package var wantsWrite: Bool {
+        unsafe !self.isBroken && nghttp2_session_want_write(self.raw) != 0
+    }
 
     /// Neither side has anything left to say: the connection may be closed once its output is written.
-    package var isFinished: Bool { unsafe nghttp2_session_want_read(self.raw) == 0 && !self.wantsWrite }
+    package var isFinished: Bool {
+        unsafe self.isBroken || nghttp2_session_want_read(self.raw) == 0 && !self.wantsWrite
+    }
 
     /// A number of the owner's for a stream, such as a packed slot id; 0 until set.
     package func userData(_ stream: Int32) -> UInt64? { self.streams[stream]?.userData }
@@ -134,6 +140,7 @@ import WeirBase
     }
 
     func fatal(_ code: Int) -> HTTP2Error {
+        self.isBroken = true
         switch CInt(truncatingIfNeeded: code) {
         case CInt(NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue): return .notHTTP2
         case CInt(NGHTTP2_ERR_FLOODED.rawValue): return .flooded

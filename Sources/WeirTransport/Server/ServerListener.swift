@@ -1,0 +1,110 @@
+import WeirBase
+import WeirHTTP2
+package import WeirLoop
+package import WeirTLS
+
+/// Accepts connections on one address, on one loop. Several listeners, one per loop, may share a TCP port.
+package final class ServerListener {
+    /// For connections to come; those there are keep theirs. Nil: plaintext.
+    package var tls: TLSContext?
+    /// For connections to come.
+    package var options: ServerOptions {
+        didSet { self.sessionContext = SessionContext(role: .server, limits: self.options.limits) }
+    }
+    /// Where it listens: the real port if port 0 was asked for.
+    package let address: SocketAddress
+    /// All connections that have not ended, by their order of arrival in no particular order.
+    package private(set) var connections: ContiguousArray<ServerConnection> = []
+
+    let transport: Transport
+    private(set) var sessionContext: SessionContext
+    private(set) weak var delegate: (any ServerConnectionDelegate)?
+    private let quota: ConnectionQuota
+    private var positions: [ObjectIdentifier: Int] = [:]
+    private var descriptor: Descriptor?
+    private var watcher: IOWatcher?
+    private var pauseTimer: TimerWatcher?
+
+    /// Connections accepted per event, so that a herd does not starve those who are served.
+    private static let batch = 16
+    /// How long accepting rests when descriptors have run out.
+    private static let pause = Nanoseconds.milliseconds(200)
+
+    /// Listens on `address`; loops that do the same share a TCP port, and the kernel spreads connections over them.
+    package convenience init(
+        transport: Transport, address: SocketAddress, options: ServerOptions, tls: TLSContext?,
+        quota: ConnectionQuota, delegate: any ServerConnectionDelegate
+    ) throws(SystemError) {
+        let descriptor = try Socket.listen(on: address, reusePort: true, backlog: options.backlog)
+        self.init(
+            transport: transport, listening: descriptor, options: options, tls: tls, quota: quota, delegate: delegate)
+    }
+
+    /// Takes over a listening descriptor: how loops share a Unix socket (`Socket.duplicate`).
+    package init(
+        transport: Transport, listening descriptor: CInt, options: ServerOptions, tls: TLSContext?,
+        quota: ConnectionQuota, delegate: any ServerConnectionDelegate
+    ) {
+        self.transport = transport
+        self.options = options
+        self.tls = tls
+        self.quota = quota
+        self.delegate = delegate
+        self.sessionContext = SessionContext(role: .server, limits: options.limits)
+        self.descriptor = Descriptor(descriptor)
+        self.address = Socket.localAddress(descriptor) ?? .unix(path: "")
+        self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] _ in self.accept() }
+        self.watcher?.interest = .read
+        self.pauseTimer = TimerWatcher(loop: transport.loop) { [unowned self] in self.watcher?.interest = .read }
+    }
+
+    /// Accepts no more; connections go on. The listener must be kept until they have ended.
+    package func stop() {
+        self.pauseTimer?.cancel()
+        self.watcher?.cancel()
+        self.watcher = nil
+        self.descriptor = nil
+    }
+
+    private func accept() {
+        for _ in 0..<Self.batch {
+            guard let listening = self.descriptor else { return }
+            do throws(SystemError) {
+                guard let (descriptor, peer) = try Socket.accept(listening.rawValue) else { return }
+                self.accepted(descriptor, peer)
+            } catch {
+                return self.acceptFailed(error)
+            }
+        }
+    }
+
+    private func accepted(_ descriptor: CInt, _ peer: SocketAddress) {
+        guard self.quota.take() else {
+            Socket.close(descriptor)
+            let text = "\(peer) was refused: the limit of \(self.quota.connectionsMax) connections is reached"
+            self.transport.log(TransportEvent(kind: .connectionRefused, peer: peer, text: text))
+            return
+        }
+        let connection = ServerConnection(listener: self, descriptor: descriptor, peer: peer)
+        self.positions[ObjectIdentifier(connection)] = self.connections.count
+        self.connections.append(connection)
+    }
+
+    private func acceptFailed(_ error: SystemError) {
+        let kind: TransportEvent.Kind = error.isExhaustion ? .acceptPaused : .acceptFailed
+        let text = "accepting on \(self.address) pauses for \(Self.pause.seconds) s: \(error)"
+        self.transport.log(TransportEvent(kind: kind, peer: nil, text: text))
+        self.watcher?.interest = []
+        self.pauseTimer?.start(after: Self.pause)
+    }
+
+    func connectionEnded(_ connection: ServerConnection) {
+        guard let position = self.positions.removeValue(forKey: ObjectIdentifier(connection)) else { return }
+        self.quota.giveBack()
+        let last = self.connections.removeLast()
+        if last !== connection {
+            self.connections[position] = last
+            self.positions[ObjectIdentifier(last)] = position
+        }
+    }
+}
