@@ -116,3 +116,19 @@ extension Shard {
     /// The groups that have streams here, with how many views each.
     package var groupKeys: [String] { self.groupIndex.keys.sorted() }
 }
+
+extension Shard {
+    /// Streams by the key of their group; a stream whose types have several keys counts in each.
+    package func streamsByKey() -> [String: Int] {
+        var seen: [Int32: Set<Int32>] = [:]
+        for record in self.typeStreams where record.stream != TypeStream.none {
+            guard let view = self.views[Int(record.view)] else { continue }
+            seen[view.group, default: []].insert(record.stream)
+        }
+        var result: [String: Int] = [:]
+        for (group, streams) in seen {
+            if let key = self.groups[Int(group)]?.key { result[key] = streams.count }
+        }
+        return result
+    }
+}

@@ -10,7 +10,8 @@ package import WeirXDS
 /// Updates reach settled streams at once, in the order in which they come; answers to requests are given in `flush`, so
 /// that many requests of one turn make few responses (ORD-11, SOTW-20).
 package final class Shard {
-    package let policy: ShardPolicy
+    /// May change between rounds.
+    package var policy: ShardPolicy
     let resolve: (KeyRequest) -> KeyResolution
 
     // What came out of this round.

@@ -1,0 +1,41 @@
+import WeirBase
+import WeirConfig
+import WeirEngine
+import WeirLoop
+import WeirObserve
+import WeirXDS
+
+/// The Prometheus page: counters stand ready; gauges that are sums over the workers are asked for.
+extension AdminServer {
+    func metrics(_ answer: AdminAnswer) {
+        self.collect { (worker: Worker, done: @escaping @Sendable (WorkerGroups) -> Void) in
+            done(worker.groups())
+        } render: { parts in
+            self.setGauges(parts)
+            answer.respond(200, Exposition.contentType, self.shared.metrics.render(ProcessReader.figures()))
+        }
+    }
+
+    private func setGauges(_ parts: [WorkerGroups]) {
+        let metrics = self.shared.metrics
+        var streams: [DiscoveryService: Int] = [:]
+        for part in parts { streams.merge(part.streamsByService, uniquingKeysWith: +) }
+        for service in DiscoveryService.all {
+            metrics.streams(protocol: service.variant.rawValue, service: service.label)
+                .set(Int64(streams[service] ?? 0))
+        }
+        let homes = parts.flatMap(\.homes)
+        metrics.cacheGroups.set(Int64(homes.count))
+        metrics.cacheBytes.set(Int64(homes.flatMap(\.types).reduce(0) { $0 + $1.bytes }))
+        var resources: [String: Int] = [:]
+        for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }
+        for type in RelayMetrics.types { metrics.cacheResources(type: type).set(Int64(resources[type] ?? 0)) }
+        for upstream in self.shared.configuration.upstreams {
+            guard case .grpc = upstream.origin else { continue }
+            for server in self.shared.upstreams.summary(of: upstream.name).servers {
+                metrics.connected(upstream: upstream.name, server: server.address)
+                    .set(server.state == .connected ? 1 : 0)
+            }
+        }
+    }
+}

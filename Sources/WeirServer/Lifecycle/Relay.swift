@@ -1,0 +1,258 @@
+import Glibc
+import WeirBase
+import WeirConfig
+import WeirEngine
+import WeirLoop
+import WeirObserve
+import WeirProtobuf
+
+/// How a run of the relay ended, for the exit status.
+package enum RelayExit: Sendable {
+    /// Drained and stopped as asked.
+    case stopped
+    /// It could not start or go on: why.
+    case failed(String)
+}
+
+/// Runs the relay until a signal stops it. To be called on the main thread, once; blocks.
+///
+/// `reload` reads the configuration again on SIGHUP and returns nil, having said why, if it is not valid.
+package func runRelay(
+    _ configuration: RelayConfiguration, reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
+) -> RelayExit {
+    Signals.ignorePipe()
+    Signals.blockAll()
+    let logger = Logger(
+        level: LogLevel(configuration.log.level.rawValue) ?? .info,
+        format: configuration.log.format == .json ? .json : .text)
+    defer { logger.close() }
+    do throws(StartError) {
+        let relay = try Relay(configuration, logger: logger, reload: reload)
+        try relay.start()
+        relay.waitForEnd()
+        return .stopped
+    } catch {
+        logger.log(.error, error.description)
+        return .failed(error.description)
+    }
+}
+
+/// The whole relay, seen from the main thread: starts the others, takes signals, and waits for the end.
+private final class Relay {
+    private let configuration: RelayConfiguration
+    private let logger: Logger
+    private let reload: () -> (RelayConfiguration?, [Diagnostic])
+    private let shared: RelayShared
+    private let admin: AdminServer
+    private let loop = Loop()
+    private var threads: [WorkerThread] = []
+    private var signals: [SignalWatcher] = []
+    private var timer: TimerWatcher?
+    private var drainUntil: Instant?
+
+    /// Bits of a worker mask bound the workers.
+    private static let workersMax = 64
+
+    init(
+        _ configuration: RelayConfiguration, logger: Logger,
+        reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
+    ) throws(StartError) {
+        self.configuration = configuration
+        self.logger = logger
+        self.reload = reload
+        let descriptors = Self.loadDescriptors(logger)
+        let workers = configuration.workers > 0 ? configuration.workers : sysconf(CInt(_SC_NPROCESSORS_ONLN))
+        let upstreams = UpstreamBoard()
+        self.shared = RelayShared(
+            configuration: configuration, logger: logger, workers: max(1, min(workers, Self.workersMax)),
+            files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
+            unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier())
+        self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+    }
+
+    /// `weir@HOST`: which relay fed a proxy.
+    private static func identifier() -> String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&name, name.count - 1) == 0 else { return "weir" }
+        return "weir@" + String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func openUnixListeners(
+        _ configuration: RelayConfiguration
+    ) throws(StartError) -> [String: Descriptor] {
+        var result: [String: Descriptor] = [:]
+        for listener in configuration.downstream.listeners {
+            guard case .unix(let path) = listener.address else { continue }
+            do throws(SystemError) {
+                result[path] = Descriptor(try Socket.listen(on: .unix(path: path), reusePort: false, backlog: 1024))
+            } catch {
+                throw StartError("downstream.listeners: cannot listen on unix://\(path): \(error)")
+            }
+        }
+        return result
+    }
+
+    // MARK: Descriptors
+
+    /// The descriptors of all xDS messages: beside the program, one folder up, or where the environment says.
+    private static func loadDescriptors(_ logger: Logger) -> DescriptorSet? {
+        for path in self.descriptorPaths {
+            guard let bytes = ProcessReader.readBytes(path) else { continue }
+            do throws(ProtobufError) {
+                return try DescriptorSet(bytes: bytes)
+            } catch {
+                logger.log(.error, "descriptor set not usable", [("path", path), ("error", error.description)])
+            }
+        }
+        logger.log(
+            .warning, "no descriptor set: resources are shown as bytes, and files origins cannot be read",
+            [("searched", self.descriptorPaths.joined(separator: " "))])
+        return nil
+    }
+
+    private static var descriptorPaths: [String] {
+        let file = "xds-descriptors.binpb"
+        if let path = unsafe getenv("WEIR_DESCRIPTORS") { return [unsafe String(cString: path)] }
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+            unsafe readlink(
+                "/proc/self/exe", bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        let program = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        let folder = program.lastIndex(of: "/").map { String(program[..<$0]) } ?? "."
+        return ["\(folder)/\(file)", "\(folder)/../share/weir/\(file)", "\(folder)/../../\(file)"]
+    }
+
+    // MARK: Start
+
+    func start() throws(StartError) {
+        self.logger.log(
+            .info, "weir starts",
+            [
+                ("version", weirVersion), ("config", self.configuration.path),
+                ("workers", String(self.shared.links.count)),
+            ])
+        self.shared.files.start(self.shared.links, self.logger)
+        try self.startWorkers()
+        try self.admin.start()
+        self.watchSignals()
+        self.shared.lifecycle.enter(.live)
+        for listener in self.configuration.downstream.listeners {
+            self.logger.log(
+                .info, "listening",
+                [("address", listener.address.description), ("tls", listener.tls == nil ? "no" : "yes")])
+        }
+        self.logger.log(.info, "debug endpoint", [("address", self.configuration.admin.address.description)])
+    }
+
+    private func startWorkers() throws(StartError) {
+        let outcomes = Mailbox<String>(capacity: self.shared.links.count)
+        for link in self.shared.links {
+            let shared = self.shared
+            self.threads.append(
+                WorkerThread(name: "weir-worker-\(link.index)", stackSize: 8 << 20) {
+                    let worker = Worker(index: link.index, shared: shared)
+                    worker.run { error in outcomes.post(error?.description ?? "") }
+                })
+        }
+        let failures = self.wait(for: self.shared.links.count, of: outcomes).filter { !$0.isEmpty }
+        guard let failure = failures.first else { return }
+        self.stopThreads()
+        throw StartError(failure)
+    }
+
+    /// Turns the main loop until so many messages have come.
+    private func wait(for count: Int, of mailbox: Mailbox<String>) -> [String] {
+        var received: [String] = []
+        let loop = self.loop
+        let inbox = Inbox(loop: loop, mailbox: mailbox) { messages in
+            received += messages
+            if received.count >= count { loop.stop() }
+        }
+        loop.run()
+        inbox.cancel()
+        return received
+    }
+
+    // MARK: Signals and end
+
+    private func watchSignals() {
+        for number in [SIGTERM, SIGINT] {
+            self.signals.append(
+                SignalWatcher(loop: self.loop, signal: number) { [unowned self] in self.beginDrain(number) })
+        }
+        self.signals.append(
+            SignalWatcher(loop: self.loop, signal: SIGHUP) { [unowned self] in self.reloadConfiguration() })
+    }
+
+    /// Turns until drained.
+    func waitForEnd() {
+        self.loop.run()
+        self.stopThreads()
+        for path in self.shared.unixListeners.keys { Socket.unlink(.unix(path: path)) }
+        self.logger.log(.info, "weir stops")
+    }
+
+    private func beginDrain(_ number: CInt) {
+        guard self.drainUntil == nil else {
+            // Asked twice: whoever asks has no patience left.
+            return self.loop.stop()
+        }
+        let timeout = self.configuration.downstream.drainTimeout
+        self.logger.log(
+            .info, "draining", [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
+        self.shared.lifecycle.enter(.draining)
+        for link in self.shared.links { link.post(.drain(timeout)) }
+        // Ended streams have some seconds to take their trailers.
+        self.drainUntil = Loop.monotonicNow() + timeout + .seconds(6)
+        let timer = TimerWatcher(loop: self.loop) { [unowned self] in self.checkDrain() }
+        self.timer = timer
+        timer.start(after: .milliseconds(50), every: .milliseconds(50))
+    }
+
+    private func checkDrain() {
+        let isOver = self.drainUntil.map { Loop.monotonicNow() >= $0 } ?? false
+        if isOver || self.shared.lifecycle.isDrained(workers: self.shared.links.count) { self.loop.stop() }
+    }
+
+    private func stopThreads() {
+        self.timer?.cancel()
+        for signal in self.signals { signal.cancel() }
+        self.admin.stop()
+        for link in self.shared.links { link.post(.stop) }
+        for thread in self.threads { thread.join() }
+        self.shared.files.close()
+    }
+
+    // MARK: Reload
+
+    private func reloadConfiguration() {
+        let (configuration, diagnostics) = self.reload()
+        for diagnostic in diagnostics {
+            self.logger.log(diagnostic.severity == .error ? .error : .warning, diagnostic.description)
+        }
+        guard let configuration = configuration else {
+            return self.logger.log(.error, "configuration not reloaded: the old one stays")
+        }
+        self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
+        for link in self.shared.links { link.post(.perform { $0.reload(configuration) }) }
+        let kept = self.needingRestart(configuration)
+        if !kept.isEmpty {
+            self.logger.log(
+                .warning, "some changes take effect only after a restart", [("fields", kept.joined(separator: " "))])
+        }
+        self.logger.log(.info, "configuration reloaded", [("config", configuration.path)])
+    }
+
+    private func needingRestart(_ new: RelayConfiguration) -> [String] {
+        let old = self.configuration
+        var fields: [String] = []
+        if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
+        if new.upstreams != old.upstreams { fields.append("upstreams") }
+        if new.cache != old.cache { fields.append("cache") }
+        if new.admin != old.admin { fields.append("admin") }
+        if new.workers != old.workers { fields.append("workers") }
+        if new.log.format != old.log.format { fields.append("log.format") }
+        return fields
+    }
+}

@@ -1,0 +1,114 @@
+import Synchronization
+import WeirBase
+import WeirConfig
+import WeirEngine
+import WeirLoop
+import WeirObserve
+import WeirTransport
+import WeirXDS
+
+/// What all threads of one relay share: immutable values, counters, and the ways to each other.
+final class RelayShared: Sendable {
+    let configuration: RelayConfiguration
+    let logger: Logger
+    let metrics: RelayMetrics
+    let links: [WorkerLink]
+    let reports: [WorkerReport]
+    let resolver = Resolver()
+    let quota: ConnectionQuota
+    let groupCount = GroupCount()
+    let files: FilesOrigins
+    let upstreams: UpstreamBoard
+    /// Listening sockets that workers cannot open each for themselves, by path.
+    let unixListeners: [String: Descriptor]
+    let startedAt: WallTime
+    let startedAtMonotonic: Instant
+    /// `control_plane.identifier` of every response.
+    let identifier: String
+    let lifecycle = Lifecycle()
+
+    init(
+        configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
+        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        self.metrics = RelayMetrics(
+            upstreams: configuration.upstreams.map { upstream in
+                if case .grpc(let origin) = upstream.origin {
+                    return (upstream.name, origin.servers.map(\.description))
+                }
+                return (upstream.name, [])
+            }, version: weirVersion)
+        self.links = (0..<workers).map { WorkerLink(index: $0) }
+        self.reports = (0..<workers).map { _ in WorkerReport() }
+        self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
+        self.files = files
+        self.upstreams = upstreams
+        self.unixListeners = unixListeners
+        self.startedAt = Loop.wallNow()
+        self.startedAtMonotonic = Loop.monotonicNow()
+        self.identifier = identifier
+    }
+
+    /// A worker has no connections left; told once, or more often.
+    func drained(_ worker: Int) { self.lifecycle.workerDrained(worker) }
+
+    /// Logs and counts what a shard reports.
+    func note(_ event: ShardEvent) {
+        switch event {
+        case .nack(let node, let key, let type, let version, let detail):
+            self.logger.log(
+                .warning, "NACK",
+                [
+                    ("node", node), ("key", key), ("type", type.label), ("version", version),
+                    ("code", String(detail.code)), ("message", detail.message),
+                ])
+        case .refused(let node, let peer, let message):
+            self.logger.log(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+        case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
+        case .ackTimeout(let node, let key, let type):
+            self.logger.log(
+                .info, "no answer to a response within ack_timeout",
+                [("node", node), ("key", key), ("type", type.label)])
+        }
+    }
+}
+
+/// How many groups all workers have together, against their bound.
+final class GroupCount: Sendable {
+    private let count = Atomic<Int>(0)
+
+    var value: Int { self.count.load(ordering: .relaxed) }
+
+    /// Whether there was room for one more; then `release` must follow once.
+    func reserve(max: Int) -> Bool {
+        if self.count.add(1, ordering: .relaxed).newValue <= max { return true }
+        self.count.subtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func release() { self.count.subtract(1, ordering: .relaxed) }
+}
+
+/// Where the process is in its life; read by the debug endpoint.
+final class Lifecycle: Sendable {
+    enum State: Int, Sendable {
+        case starting
+        case live
+        case draining
+    }
+
+    private let value = Atomic<Int>(State.starting.rawValue)
+    private let drainedWorkers = Atomic<UInt64>(0)
+
+    var state: State { State(rawValue: self.value.load(ordering: .acquiring)) ?? .starting }
+
+    func enter(_ state: State) { self.value.store(state.rawValue, ordering: .releasing) }
+
+    func workerDrained(_ worker: Int) { self.drainedWorkers.bitwiseOr(1 << UInt64(worker), ordering: .relaxed) }
+
+    func isDrained(workers: Int) -> Bool {
+        self.drainedWorkers.load(ordering: .relaxed).nonzeroBitCount >= workers
+    }
+}

@@ -1,0 +1,96 @@
+import Glibc
+import Synchronization
+import WeirBase
+import WeirLoop
+import WeirObserve
+
+/// The way to the log, for every thread. Lines are written to standard error by a thread of their own, so that a reader
+/// of the log that is slow never holds up a loop; beyond a bound lines are dropped, counted, and the count is logged.
+final class Logger: Sendable {
+    /// Lines that may wait for the writer.
+    private static let linesMax = 16_384
+
+    private let mailbox = Mailbox<LogLine>(capacity: Logger.linesMax)
+    private let threshold: Atomic<Int>
+    private let format: LogFormat
+    private let thread: Locked<WorkerThread?>
+
+    init(level: LogLevel, format: LogFormat) {
+        self.threshold = Atomic(level.rawValue)
+        self.format = format
+        self.thread = Locked(nil)
+        let mailbox = self.mailbox
+        let writer = WorkerThread(name: "weir-log") { LogWriter(mailbox: mailbox).run() }
+        self.thread.withLock { $0 = writer }
+    }
+
+    var level: LogLevel {
+        get { LogLevel(rawValue: self.threshold.load(ordering: .relaxed)) ?? .info }
+        set { self.threshold.store(newValue.rawValue, ordering: .relaxed) }
+    }
+
+    /// Cheap when the level is off; the fields are not evaluated then.
+    func log(_ level: LogLevel, _ message: String, _ fields: @autoclosure () -> [(String, String)] = []) {
+        guard level.rawValue >= self.threshold.load(ordering: .relaxed) else { return }
+        let record = LogRecord(level, Loop.wallNow(), message, fields())
+        self.mailbox.post(.line(self.format.line(record)))
+    }
+
+    /// Writes what waits and ends the writer; nothing is logged afterwards.
+    func close() {
+        self.mailbox.post(.end)
+        self.thread.withLock { $0 }?.join()
+    }
+}
+
+private enum LogLine: Sendable {
+    case line([UInt8])
+    case end
+}
+
+/// The writing end, confined to its thread.
+private final class LogWriter {
+    private let loop = Loop()
+    private let mailbox: Mailbox<LogLine>
+    private var inbox: Inbox<LogLine>?
+    private var reportedDrops = 0
+
+    init(mailbox: Mailbox<LogLine>) { self.mailbox = mailbox }
+
+    func run() {
+        self.inbox = Inbox(loop: self.loop, mailbox: self.mailbox) { [unowned self] lines in self.write(lines) }
+        self.loop.run()
+        self.inbox?.cancel()
+    }
+
+    private func write(_ lines: [LogLine]) {
+        var bytes: [UInt8] = []
+        var isOver = false
+        for line in lines {
+            switch line {
+            case .line(let text): bytes += text
+            case .end: isOver = true
+            }
+        }
+        let dropped = self.mailbox.dropped
+        if dropped > self.reportedDrops {
+            bytes += Array("weir: \(dropped - self.reportedDrops) log lines were dropped\n".utf8)
+            self.reportedDrops = dropped
+        }
+        Self.writeAll(bytes)
+        if isOver { self.loop.stop() }
+    }
+
+    /// A log that cannot be written is no reason to stop serving.
+    private static func writeAll(_ bytes: [UInt8]) {
+        var offset = 0
+        while offset < bytes.count {
+            let written = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(2, buffer.baseAddress?.advanced(by: offset), buffer.count - offset)
+            }
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { return }
+            offset += written
+        }
+    }
+}

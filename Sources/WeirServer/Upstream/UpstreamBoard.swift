@@ -1,0 +1,79 @@
+import WeirBase
+import WeirLoop
+
+/// What the workers know of the upstreams' servers, for the debug endpoint: kept up to date by them, so that looking
+/// costs them nothing and works even when one of them is stuck.
+final class UpstreamBoard: Sendable {
+    struct Entry: Sendable {
+        var servers: [ServerStatus] = []
+        /// Open upstream streams.
+        var streams = 0
+    }
+
+    private let entries = Locked<[String: [Int: Entry]]>([:])
+
+    /// `part` tells contributors apart: a worker's index.
+    func update(_ upstream: String, part: Int, _ entry: Entry) {
+        self.entries.withLock { $0[upstream, default: [:]][part] = entry }
+    }
+
+    /// All contributors' entries of one upstream as one: a server counts as connected if any worker is.
+    func summary(of upstream: String) -> Entry {
+        let parts = self.entries.withLock { $0[upstream] ?? [:] }.sorted { $0.key < $1.key }.map(\.value)
+        var result = Entry()
+        for part in parts {
+            result.streams += part.streams
+            for (index, server) in part.servers.enumerated() {
+                if index < result.servers.count {
+                    result.servers[index].merge(server)
+                } else {
+                    result.servers.append(server)
+                }
+            }
+        }
+        return result
+    }
+
+    /// Why an upstream cannot be relied upon at the moment; nil if it can, or was not needed so far.
+    func trouble(of upstream: String) -> String? {
+        let servers = self.summary(of: upstream).servers
+        guard !servers.contains(where: { $0.state == .connected }) else { return nil }
+        guard let failed = servers.first(where: { !$0.lastError.isEmpty }) else { return nil }
+        return "\(failed.address): \(failed.lastError)"
+    }
+}
+
+/// What is known of one server of an upstream, for people.
+struct ServerStatus: Sendable {
+    /// Rising: what one worker can use, the process can use.
+    enum State: Int, Sendable {
+        case idle
+        case failed
+        case connecting
+        case connected
+
+        var name: String {
+            switch self {
+            case .idle: "idle"
+            case .failed: "failed"
+            case .connecting: "connecting"
+            case .connected: "connected"
+            }
+        }
+    }
+
+    var address: String
+    var state = State.idle
+    /// Empty while connected.
+    var lastError = ""
+    var connectedSince: WallTime?
+
+    init(address: String) { self.address = address }
+
+    mutating func merge(_ other: ServerStatus) {
+        if other.state.rawValue > self.state.rawValue { self.state = other.state }
+        if self.lastError.isEmpty { self.lastError = other.lastError }
+        if self.state == .connected { self.lastError = "" }
+        if let since = other.connectedSince { self.connectedSince = self.connectedSince.map { min($0, since) } ?? since }
+    }
+}

@@ -1,0 +1,53 @@
+import WeirBase
+import WeirConfig
+import WeirEngine
+import WeirRules
+import WeirXDS
+
+/// Turns a first request into a group by the configured rules.
+struct KeyResolver: Sendable {
+    let rules: AggregationRules
+    let upstreams: [String: UpstreamConfiguration]
+
+    init(_ configuration: RelayConfiguration) {
+        self.rules = configuration.aggregation
+        self.upstreams = Dictionary(
+            configuration.upstreams.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    func resolve(_ request: KeyRequest) -> KeyResolution {
+        let node: Node
+        do throws(NodeError) {
+            node = try Node(decoding: request.node)
+        } catch {
+            return .refused("the node cannot be read: \(error)")
+        }
+        let outcome = self.rules.evaluate(
+            RuleRequest(
+                node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
+                resourceNames: request.resourceNames))
+        guard case .matched(let match) = outcome else {
+            return .refused(outcome.refusal(of: node) ?? "no aggregation rule matches")
+        }
+        guard let upstream = self.upstreams[match.upstream] else {
+            return .refused("rule \(match.rule) names upstream \"\(match.upstream)\", which is not configured")
+        }
+        let scope = self.scope
+        return .group(
+            key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
+            identity: NodeIdentity(
+                id: node.id, cluster: node.cluster, encoded: scope == .stream ? [] : request.node),
+            upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
+    }
+
+    private var scope: KeyScope {
+        if self.rules.dependsOnNames { return .request }
+        return self.rules.dependsOnType ? .type : .stream
+    }
+
+    /// What the group calls itself upstream: by the template, or as the node that opened it.
+    private func upstreamNode(_ node: Node, _ key: String, _ upstream: UpstreamConfiguration) -> [UInt8] {
+        guard case .grpc(let origin) = upstream.origin, let template = origin.node else { return node.raw }
+        return template.node(for: key, openedBy: node).raw
+    }
+}

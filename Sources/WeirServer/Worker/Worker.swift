@@ -1,0 +1,188 @@
+import WeirBase
+import WeirConfig
+import WeirEngine
+import WeirLoop
+import WeirTransport
+import WeirXDS
+
+/// One worker: a loop with its own listeners, connections and shard, and the home of its share of the groups.
+///
+/// Confined to its loop's thread. Everything that came in during a turn is carried out in one *round* before the loop
+/// sleeps: the shard answers and pushes, homes and shards exchange messages until there are none left, and what is for
+/// other workers leaves as one batch each.
+final class Worker {
+    let index: Int
+    let loop: Loop
+    let transport: Transport
+    let shared: RelayShared
+    let shard: Shard
+    let homes: Homes
+    private(set) var downstream: Downstream?
+    private let inbox: Inbox<[WorkerMessage]>
+    private let ticker: TimerWatcher
+    /// Messages to this worker itself, carried out within the round.
+    private var local: [WorkerMessage] = []
+    /// Messages to the others, by worker, since the last round.
+    private var outgoing: [[WorkerMessage]]
+    private(set) var isDraining = false
+    private var counters = CounterExport()
+    private let keys: KeySource
+
+    /// How often time-driven work is looked at: ACK timeouts, cold groups, linger.
+    private static let tickInterval = Nanoseconds.milliseconds(100)
+
+    init(index: Int, shared: RelayShared) {
+        let loop = Loop()
+        self.index = index
+        self.loop = loop
+        self.shared = shared
+        shared.reports[index].set(loop.pulse)
+        let configuration = shared.configuration
+        let keys = KeySource(KeyResolver(configuration))
+        self.keys = keys
+        self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
+        let logger = shared.logger
+        let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { event in
+            logger.log(.warning, "transport: \(event.text)", [("kind", event.kind.rawValue)])
+        }
+        self.transport = transport
+        self.homes = Homes(transport: transport, worker: index, shared: shared)
+        self.outgoing = Array(repeating: [], count: shared.links.count)
+        let mailbox = shared.links[index].mailbox
+        let box = InboxTarget()
+        self.inbox = Inbox(loop: loop, mailbox: mailbox) { batches in box.receive?(batches) }
+        let ticks = TickTarget()
+        self.ticker = TimerWatcher(loop: loop) { ticks.fire?() }
+        box.receive = { [unowned self] batches in self.receive(batches) }
+        ticks.fire = { [unowned self] in self.tick() }
+        self.homes.deliver = { [unowned self] worker, message in self.send(message, to: worker) }
+    }
+
+    private static func policy(_ configuration: RelayConfiguration, _ shared: RelayShared) -> ShardPolicy {
+        var policy = ShardPolicy()
+        policy.ackTimeout = configuration.downstream.limits.ackTimeout
+        policy.maxResponseBytes = configuration.downstream.limits.responseBytesMax
+        policy.firstRequestTimeout = configuration.downstream.limits.firstRequestTimeout
+        policy.controlPlaneIdentifier = shared.identifier
+        return policy
+    }
+
+    /// Opens the listeners, tells `ready` whether that worked, and turns until stopped.
+    func run(ready: (StartError?) -> Void) {
+        do throws(StartError) {
+            self.downstream = try Downstream(worker: self, transport: self.transport)
+        } catch {
+            return ready(error)
+        }
+        self.transport.beforeFlush = { [unowned self] in self.round() }
+        self.ticker.start(after: Self.tickInterval, every: Self.tickInterval)
+        ready(nil)
+        self.loop.run()
+        self.ticker.cancel()
+        self.inbox.cancel()
+    }
+
+    /// Closes everything, gives the closing bytes one last turn, and ends the loop.
+    private func stop() {
+        self.downstream?.closeAll()
+        self.homes.closeAll()
+        let loop = self.loop
+        loop.runSoon { loop.runSoon { loop.stop() } }
+    }
+
+    // MARK: Messages
+
+    private func receive(_ batches: [[WorkerMessage]]) {
+        self.setTime()
+        for batch in batches { for message in batch { self.handle(message) } }
+    }
+
+    private func handle(_ message: WorkerMessage) {
+        switch message {
+        case .group(let key, let worker, let command): self.homes.receive(key: key, from: worker, command)
+        case .update(let key, let update): self.shard.update(group: key, update)
+        case .originState(let key, let state): self.shard.originChanged(group: key, state)
+        case .groupRefused(let key, let text): self.shard.groupRefused(key, text)
+        case .files(let snapshot): self.homes.receive(snapshot)
+        case .perform(let body): body(self)
+        case .drain(let timeout): self.drain(timeout)
+        case .stop: self.stop()
+        }
+    }
+
+    private func send(_ message: WorkerMessage, to worker: Int) {
+        if worker == self.index { self.local.append(message) } else { self.outgoing[worker].append(message) }
+    }
+
+    func setTime() { self.shard.setTime(self.loop.now, wall: Loop.wallNow()) }
+
+    // MARK: Rounds
+
+    private func round() {
+        self.setTime()
+        repeat {
+            self.shard.flush()
+            self.carryOut()
+            let messages = self.local
+            self.local.removeAll(keepingCapacity: true)
+            for message in messages { self.handle(message) }
+        } while !self.local.isEmpty || self.shard.hasWork
+        self.post()
+    }
+
+    /// Does what the shard asked for in this round.
+    private func carryOut() {
+        for entry in self.shard.commands {
+            let home = Placement.home(of: entry.group, workers: self.shared.links.count)
+            self.send(.group(key: entry.group, worker: self.index, command: entry.command), to: home)
+        }
+        self.downstream?.deliver(self.shard.sends, bodies: self.shard.bodies)
+        for refusal in self.shard.refusals { self.downstream?.refuse(refusal) }
+        self.counters.export(self.shard, to: self.shared.metrics)
+        for event in self.shard.events { self.shared.note(event) }
+        self.downstream?.pushed(self.shard.pushes)
+        self.shard.endRound()
+    }
+
+    private func post() {
+        for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
+            // A full mailbox keeps the messages here, in order, for the next round.
+            if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {
+                self.outgoing[worker].removeAll(keepingCapacity: true)
+            }
+        }
+    }
+
+    private func tick() {
+        self.setTime()
+        self.shard.tick()
+        self.homes.tick()
+        if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
+    }
+
+    /// Takes over what can change while it runs: rules for new streams, limits and times (SIGHUP).
+    func reload(_ configuration: RelayConfiguration) {
+        self.keys.resolver = KeyResolver(configuration)
+        self.shard.policy = Self.policy(configuration, self.shared)
+        self.downstream?.reload(configuration.downstream)
+    }
+
+    // MARK: Draining
+
+    private func drain(_ timeout: Nanoseconds) {
+        guard !self.isDraining else { return }
+        self.isDraining = true
+        self.downstream?.drain(timeout)
+    }
+}
+
+/// The rules in force; new streams are given their keys by them.
+private final class KeySource {
+    var resolver: KeyResolver
+
+    init(_ resolver: KeyResolver) { self.resolver = resolver }
+}
+
+/// Lets a callback that is made before the worker reach it afterwards.
+private final class InboxTarget { var receive: (([[WorkerMessage]]) -> Void)? }
+private final class TickTarget { var fire: (() -> Void)? }

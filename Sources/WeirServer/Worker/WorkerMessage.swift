@@ -1,0 +1,30 @@
+import WeirBase
+import WeirEngine
+
+/// What workers say to each other, and what the rest of the process says to them. Immutable values: the only thing that
+/// crosses threads.
+enum WorkerMessage: Sendable {
+    /// From the shard of `worker` to the home of a group.
+    case group(key: String, worker: Int, command: GroupCommand)
+    /// From a home to a shard.
+    case update(key: String, TypeUpdate)
+    case originState(key: String, OriginState)
+    case groupRefused(key: String, message: String)
+    /// From the files thread to the homes of a files origin.
+    case files(FilesSnapshot)
+    /// Runs on the worker's loop, between rounds: inspection and operator commands.
+    case perform(@Sendable (Worker) -> Void)
+    /// Asks connections to leave within the time, then ends.
+    case drain(Nanoseconds)
+    case stop
+}
+
+/// The newest state of one files origin path.
+struct FilesSnapshot: Sendable {
+    var upstream: String
+    var path: String
+    /// Nil when the files cannot be used and nothing was loaded before.
+    var resources: [FileResource]?
+    var version: String
+    var error: String
+}

@@ -1,0 +1,32 @@
+import Synchronization
+import WeirEngine
+import WeirLoop
+import WeirObserve
+import WeirXDS
+
+/// What one worker lets other threads see without asking it: its pulse. Written by the worker.
+final class WorkerReport: Sendable {
+    private let slot = Locked<LoopPulse?>(nil)
+
+    /// Nil until the worker's loop exists.
+    var pulse: LoopPulse? { self.slot.withLock { $0 } }
+
+    func set(_ pulse: LoopPulse) { self.slot.withLock { $0 = pulse } }
+}
+
+/// Carries a shard's own counters over into the process's metrics. Confined to the worker.
+struct CounterExport {
+    private var exported: [XDSType: TypeCounters] = [:]
+
+    mutating func export(_ shard: Shard, to metrics: RelayMetrics) {
+        for (type, counters) in shard.counters {
+            let last = self.exported[type] ?? TypeCounters()
+            guard counters != last else { continue }
+            self.exported[type] = counters
+            metrics.requests(type: type.label).add(UInt64(counters.requests - last.requests))
+            metrics.responses(type: type.label).add(UInt64(counters.responses - last.responses))
+            metrics.acks(type: type.label).add(UInt64(counters.acks - last.acks))
+            metrics.nacks(type: type.label).add(UInt64(counters.nacks - last.nacks))
+        }
+    }
+}
