@@ -1,0 +1,176 @@
+import WeirBase
+
+/// Every metric of the relay, made at start and bumped by any thread without a lock.
+///
+/// Look-ups take the field's words (`cds`, `delta`, an upstream's name) and cost a hash of the word; what is bumped in a
+/// hot loop is looked up once and kept. A word that was not known at start is counted under `other`, which is shown only
+/// once it has a value.
+package final class RelayMetrics: Sendable {
+    /// Short names of the types with series of their own.
+    package static let types = ["cds", "eds", "leds", "lds", "srds", "rds", "vhds", "sds", "ecds", "rtds"]
+    package static let protocols = ["sotw", "delta"]
+    /// Why a stream or connection was refused or ended by the relay.
+    package static let rejectionReasons = [
+        "no_rule", "node_missing", "node_changed", "malformed", "message_too_large", "too_many_streams",
+        "too_many_connections", "too_many_resources", "rate_limited", "unauthorized", "tls_handshake",
+        "unknown_service", "slow_consumer", "ack_timeout", "draining", "upstream_unavailable",
+    ]
+    /// What became of a response of the upstream.
+    package enum PushOutcome: String, CaseIterable, Sendable {
+        case sent
+        case unchanged
+        case held_empty
+        case held_shrink
+        case held_nack
+        case held_operator
+        case rejected
+    }
+
+    /// `weir_downstream_connections`.
+    package let downstreamConnections: Gauge
+    /// `weir_push_seconds`.
+    package let pushSeconds: Histogram
+    /// `weir_convergence_seconds`.
+    package let convergenceSeconds: Histogram
+    /// `weir_cache_groups`.
+    package let cacheGroups: Gauge
+    /// `weir_cache_bytes`.
+    package let cacheBytes: Gauge
+
+    private let streamsByProtocol: LabelTable<LabelTable<Gauge>>
+    private let requestsByType: LabelTable<Counter>
+    private let responsesByType: LabelTable<Counter>
+    private let acksByType: LabelTable<Counter>
+    private let nacksByType: LabelTable<Counter>
+    private let rejectedByReason: LabelTable<Counter>
+    private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
+    private let upstreamResponsesByUpstream: LabelTable<LabelTable<Counter>>
+    private let reconnectsByUpstream: LabelTable<Counter>
+    private let pushesByType: LabelTable<LabelTable<Counter>>
+    private let resourcesByType: LabelTable<Gauge>
+    private let registry: MetricsRegistry
+
+    package init(upstreams: [(name: String, servers: [String])], version: String) {
+        var build = MetricFamily("weir_build_info", .gauge, help: "Always 1; the label says which build runs.")
+        build.gauge(["version": version]).set(1)
+        var connections = MetricFamily("weir_downstream_connections", .gauge, help: "Open connections of clients.")
+        self.downstreamConnections = connections.gauge()
+        var streams = MetricFamily(
+            "weir_downstream_streams", .gauge, help: "Open discovery streams of clients, by protocol and service.")
+        self.streamsByProtocol = LabelTable(Self.protocols) { variant, isOther in
+            LabelTable(["ads"] + Self.types) { service, isOtherService in
+                streams.gauge(
+                    ["protocol": variant, "service": service], hiddenWhileZero: isOther || isOtherService)
+            }
+        }
+        var requests = MetricFamily(
+            "weir_downstream_requests_total", .counter, help: "Discovery requests received from clients.")
+        self.requestsByType = requests.counters(by: "type", Self.types)
+        var responses = MetricFamily(
+            "weir_downstream_responses_total", .counter, help: "Discovery responses sent to clients.")
+        self.responsesByType = responses.counters(by: "type", Self.types)
+        var acks = MetricFamily("weir_downstream_acks_total", .counter, help: "Responses that clients accepted.")
+        self.acksByType = acks.counters(by: "type", Self.types)
+        var nacks = MetricFamily("weir_downstream_nacks_total", .counter, help: "Responses that clients rejected.")
+        self.nacksByType = nacks.counters(by: "type", Self.types)
+        var rejected = MetricFamily(
+            "weir_downstream_rejected_total", .counter, help: "Streams and connections refused or ended, by reason.")
+        self.rejectedByReason = rejected.counters(by: "reason", Self.rejectionReasons)
+
+        var connected = MetricFamily(
+            "weir_upstream_connected", .gauge, help: "1 while the upstream's server is connected, else 0.")
+        self.connectedByUpstream = LabelTable(upstreams.map(\.name)) { upstream, isOther in
+            let servers = upstreams.first { $0.name == upstream }?.servers ?? []
+            return LabelTable(servers) { server, isOtherServer in
+                connected.gauge(["upstream": upstream, "server": server], hiddenWhileZero: isOther || isOtherServer)
+            }
+        }
+        var upstreamResponses = MetricFamily(
+            "weir_upstream_responses_total", .counter, help: "Discovery responses received from upstreams.")
+        self.upstreamResponsesByUpstream = LabelTable(upstreams.map(\.name)) { upstream, isOther in
+            LabelTable(Self.types) { type, isOtherType in
+                upstreamResponses.counter(
+                    ["upstream": upstream, "type": type], hiddenWhileZero: isOther || isOtherType)
+            }
+        }
+        var reconnects = MetricFamily(
+            "weir_upstream_reconnects_total", .counter, help: "Connections to an upstream after the first.")
+        self.reconnectsByUpstream = reconnects.counters(by: "upstream", upstreams.map(\.name))
+
+        var push = MetricFamily(
+            "weir_push_seconds", .histogram,
+            help: "From the upstream's bytes read to the group's last stream written, in seconds.")
+        self.pushSeconds = push.histogram()
+        var convergence = MetricFamily(
+            "weir_convergence_seconds", .histogram,
+            help: "From the upstream's bytes read to the group's last stream acknowledged, in seconds.")
+        self.convergenceSeconds = convergence.histogram()
+        var pushes = MetricFamily(
+            "weir_pushes_total", .counter, help: "Upstream responses by what became of them.")
+        self.pushesByType = LabelTable(Self.types) { type, isOther in
+            LabelTable(PushOutcome.allCases.map(\.rawValue)) { outcome, isOtherOutcome in
+                pushes.counter(["type": type, "outcome": outcome], hiddenWhileZero: isOther || isOtherOutcome)
+            }
+        }
+
+        var groups = MetricFamily("weir_cache_groups", .gauge, help: "Groups of clients that share a key.")
+        self.cacheGroups = groups.gauge()
+        var resources = MetricFamily("weir_cache_resources", .gauge, help: "Resources held, by type.")
+        self.resourcesByType = LabelTable(Self.types) { type, isOther in
+            resources.gauge(["type": type], hiddenWhileZero: isOther)
+        }
+        var bytes = MetricFamily("weir_cache_bytes", .gauge, help: "Bytes of the resources held.")
+        self.cacheBytes = bytes.gauge()
+
+        self.registry = MetricsRegistry([
+            build, connections, streams, requests, responses, acks, nacks, rejected, connected, upstreamResponses,
+            reconnects, push, convergence, pushes, groups, resources, bytes,
+        ])
+    }
+
+    /// `weir_downstream_streams`; `service` is `ads` or a type's short name.
+    package func streams(protocol variant: String, service: String) -> Gauge {
+        self.streamsByProtocol[variant][service]
+    }
+    /// `weir_downstream_requests_total`.
+    package func requests(type: String) -> Counter { self.requestsByType[type] }
+    /// `weir_downstream_responses_total`.
+    package func responses(type: String) -> Counter { self.responsesByType[type] }
+    /// `weir_downstream_acks_total`.
+    package func acks(type: String) -> Counter { self.acksByType[type] }
+    /// `weir_downstream_nacks_total`.
+    package func nacks(type: String) -> Counter { self.nacksByType[type] }
+    /// `weir_downstream_rejected_total`; see `rejectionReasons`.
+    package func rejected(reason: String) -> Counter { self.rejectedByReason[reason] }
+    /// `weir_upstream_connected`.
+    package func connected(upstream: String, server: String) -> Gauge { self.connectedByUpstream[upstream][server] }
+    /// `weir_upstream_responses_total`.
+    package func upstreamResponses(upstream: String, type: String) -> Counter {
+        self.upstreamResponsesByUpstream[upstream][type]
+    }
+    /// `weir_upstream_reconnects_total`.
+    package func reconnects(upstream: String) -> Counter { self.reconnectsByUpstream[upstream] }
+    /// `weir_pushes_total`.
+    package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
+    /// `weir_cache_resources`.
+    package func cacheResources(type: String) -> Gauge { self.resourcesByType[type] }
+
+    /// The whole exposition, process figures last. From any thread.
+    package func render(_ process: ProcessFigures) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(32_768)
+        self.registry.render(into: &bytes)
+        process.render(into: &bytes)
+        return bytes
+    }
+}
+
+extension MetricFamily {
+    /// A counter for each value of one label, and one for all others.
+    fileprivate mutating func counters(by label: String, _ values: [String]) -> LabelTable<Counter> {
+        LabelTable(values) { value, isOther in
+            // A literal of one pair: the label's name is fixed by the caller, its value is escaped on the way in.
+            self.counter([label: value], hiddenWhileZero: isOther)
+        }
+    }
+}
