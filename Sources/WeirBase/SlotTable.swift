@@ -71,8 +71,12 @@ package struct SlotTable<Element> {
     }
 
     /// The live ids, in slot order.
-    package var ids: [SlotID] {
-        self.slots.indices.compactMap { index in
+    package var ids: [SlotID] { self.ids(from: 0, limit: self.slots.count) }
+
+    /// The live ids among `limit` slots from `start` on, in slot order.
+    package func ids(from start: Int, limit: Int) -> [SlotID] {
+        guard start >= 0, start < self.slots.count else { return [] }
+        return (start..<Swift.min(self.slots.count, start + limit)).compactMap { index in
             self.slots[index].element == nil
                 ? nil : SlotID(index: UInt32(index), generation: self.slots[index].generation)
         }

@@ -34,6 +34,12 @@ package struct ContentHash: Hashable, Sendable {
         self.high &+= other.high
     }
 
+    /// Takes one thing out of a set again.
+    package mutating func subtract(_ other: ContentHash) {
+        self.low &-= other.low
+        self.high &-= other.high
+    }
+
     /// A digest of this one followed by `other`; the order matters.
     package func followed(by other: ContentHash) -> ContentHash {
         var bytes: [UInt8] = []

@@ -1,0 +1,108 @@
+import WeirBase
+import WeirXDS
+
+/// One upstream subscription: a type's wildcard, or its names. The client side of the protocol, for both variants.
+///
+/// A feed stays on the upstream stream it began on. Everything here that depends on the stream is reset when it closes.
+final class Feed {
+    let type: XDSType
+    let lane: Lane
+    /// The number of the upstream stream it is on.
+    let stream: Int
+
+    /// Wildcard: the workers that want it.
+    var wildcardWorkers: UInt64 = 0
+    /// Names: the workers that want each; a name without workers lingers.
+    var names: [String: UInt64] = [:]
+    /// When what nobody wants any more goes: names, or `*` for a wildcard.
+    var lingering: [String: Instant] = [:]
+
+    /// SotW: the `version_info` last accepted.
+    var acceptedVersion = ""
+    /// The server all that was accepted came from: versions mean something to that one only (UP-09).
+    var acceptedFrom = ""
+    /// Whether the wildcard was ever answered, be it with nothing.
+    var isKnown = false
+    /// Delta: versions newer than those of the cached resources, under which the content was the same.
+    var newerVersions: [String: String] = [:]
+
+    // On the present stream:
+    var isRequested = false
+    var newestNonce = ""
+    /// Names that the server has been told.
+    var toldNames: Set<String> = []
+    var toldWildcard = false
+    /// What `initial_resource_versions` said; nil once the first answer came.
+    var presentedVersions: [String: String]?
+    /// Names of the cache that a full answer has not mentioned so far; nil: no full answer is under way.
+    var unconfirmed: Set<String>?
+    var sweepAt: Instant?
+    /// When each name that has not been answered counts as not existing.
+    var unanswered: [String: Instant] = [:]
+
+    /// Whether the interest differs from what the server was told.
+    var isDirty = false
+
+    init(type: XDSType, lane: Lane, stream: Int) {
+        self.type = type
+        self.lane = lane
+        self.stream = stream
+    }
+
+    /// Whether nothing is wanted, lingering included.
+    var isEmpty: Bool {
+        self.lane == .wildcard ? self.wildcardWorkers == 0 && self.lingering.isEmpty : self.names.isEmpty
+    }
+
+    /// The stream is gone; nothing that was said on it counts (UP-07, UP-08), and no name is timed out by it (UP-12).
+    func streamClosed() {
+        self.isRequested = false
+        self.newestNonce = ""
+        self.toldNames = []
+        self.toldWildcard = false
+        self.presentedVersions = nil
+        self.unconfirmed = nil
+        self.sweepAt = nil
+        self.unanswered = [:]
+        self.isDirty = false
+    }
+
+    // MARK: SotW
+
+    /// A request with the present names. `nonce` is that of the newest response (UP-13).
+    func sotwRequest(explicitWildcard: Bool) -> OutgoingRequest {
+        var request = OutgoingRequest(typeURL: self.type.typeURL)
+        request.versionInfo = self.acceptedVersion
+        request.responseNonce = self.newestNonce
+        if self.lane == .named {
+            request.resourceNames = self.names.keys.sorted()
+        } else if explicitWildcard {
+            request.resourceNames = ["*"]
+        }
+        return request
+    }
+
+    // MARK: Delta
+
+    /// The first request on a stream: all names, and what is held (UP-08).
+    func firstDeltaRequest(held: [String: String], explicitWildcard: Bool) -> OutgoingDeltaRequest {
+        var request = OutgoingDeltaRequest(typeURL: self.type.typeURL)
+        if self.lane == .named {
+            request.subscribe = self.names.keys.sorted()
+        } else if explicitWildcard {
+            request.subscribe = ["*"]
+        }
+        request.initialVersions = held.sorted { $0.key < $1.key }.map { .init(name: $0.key, version: $0.value) }
+        return request
+    }
+
+    /// What changed since the server was last told; nil if nothing.
+    func deltaChange() -> OutgoingDeltaRequest? {
+        guard self.lane == .named else { return nil }
+        let wanted = Set(self.names.keys)
+        var request = OutgoingDeltaRequest(typeURL: self.type.typeURL)
+        request.subscribe = wanted.subtracting(self.toldNames).sorted()
+        request.unsubscribe = self.toldNames.subtracting(wanted).sorted()
+        return request.subscribe.isEmpty && request.unsubscribe.isEmpty ? nil : request
+    }
+}

@@ -1,0 +1,68 @@
+package import WeirBase
+package import WeirXDS
+
+/// How a group gets on with its origin. Values come from the relay's configuration.
+package struct OriginPolicy: Sendable {
+    /// How long a name, or a whole type, outlives its last subscriber upstream (AGG-07).
+    package var linger = Nanoseconds.seconds(30)
+    /// After this long on a connected stream without an answer a name counts as not existing (UP-12).
+    package var doesNotExistAfter = Nanoseconds.seconds(15)
+    /// Changes of interest that follow each other within this time go upstream as one request (UP-16).
+    package var interestTick = Nanoseconds.milliseconds(10)
+    /// How long after the last response of a full answer what it did not mention counts as gone (AGG-10).
+    package var sweepDelay = Nanoseconds.milliseconds(500)
+
+    package init() {}
+}
+
+/// What a group's home asks of its shell.
+package enum OriginAction: Sendable {
+    /// The upstream stream of this number is wanted: the shell connects, backs off and fails over by itself, and says
+    /// `streamOpened` each time it has one.
+    case openStream(Int)
+    /// It is not wanted any more.
+    case closeStream(Int)
+    /// An encoded request, without gRPC prefix.
+    case send(stream: Int, message: [UInt8])
+    /// A new state for the workers whose bits are set.
+    case publish(TypeUpdate, workers: UInt64)
+    case originState(OriginState, workers: UInt64)
+    case event(OriginEvent)
+    /// Nothing is wanted any more, and no worker is interested: the group may be dropped.
+    case idle
+}
+
+/// What happened between a group and its origin, for logs and counters.
+package enum OriginEvent: Sendable, Equatable {
+    case accepted(typeURL: String, version: String, resources: Int, changed: Int)
+    /// The response was NACKed: why, by resource.
+    case rejected(typeURL: String, version: String, reason: String)
+    /// A response for a type that was never requested (UP-17).
+    case ignored(typeURL: String)
+    /// The bytes are no discovery response; the stream is closed.
+    case undecodable(reason: String)
+    case doesNotExist(typeURL: String, name: String)
+}
+
+/// One resource of a files origin.
+package struct FileResource: Sendable {
+    package var typeURL: String
+    package var name: String
+    /// The content of its `google.protobuf.Any`.
+    package var any: [UInt8]
+
+    package init(typeURL: String, name: String, any: [UInt8]) {
+        self.typeURL = typeURL
+        self.name = name
+        self.any = any
+    }
+}
+
+/// One type of a group, for people.
+package struct OriginTypeStatus: Sendable {
+    package var type: XDSType
+    package var version: String
+    package var resources: Int
+    package var bytes: Int
+    package var updated: WallTime?
+}

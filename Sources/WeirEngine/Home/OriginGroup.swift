@@ -1,0 +1,354 @@
+package import WeirBase
+package import WeirXDS
+
+/// The home of one group: its truth, what its workers want of it, and its conversation with the origin.
+///
+/// Pure: events go in, `takeActions` gives what the shell must do. Not thread safe: confined to the home worker's loop.
+/// The group is subscribed upstream once for all its clients (AGG-01): one ADS stream carries all its types. Only where a
+/// type has a wildcard and names at the same time does the later of the two go on a second stream, because one
+/// subscription could not tell which resources belong to the wildcard (AGG-17).
+package final class OriginGroup {
+    package let key: String
+    /// The encoded node sent upstream; the same for the group's life (UP-01).
+    package let node: [UInt8]
+    /// What the origin speaks; nil for a files origin, which has no streams.
+    package internal(set) var variant: ProtocolVariant?
+    let policy: OriginPolicy
+
+    var types: [String: OriginType] = [:]
+    var streams: [UpstreamStream] = [UpstreamStream(), UpstreamStream()]
+    var actions: [OriginAction] = []
+    /// Workers that have streams of the group.
+    private var members: UInt64 = 0
+    package private(set) var origin = OriginState(isConnected: false, server: "", lastError: "")
+    /// The resources of a files origin by type and name; nil before the first load.
+    var files: [String: [String: Resource]]?
+    var filesVersion = ""
+    private var flushAt: Instant?
+    private var lastFlush: Instant?
+    private var isIdle = false
+
+    package init(key: String, node: [UInt8], variant: ProtocolVariant?, policy: OriginPolicy) {
+        self.key = key
+        self.node = node
+        self.variant = variant
+        self.policy = policy
+    }
+
+    /// What to do, in order; empty afterwards.
+    package func takeActions() -> [OriginAction] {
+        let actions = self.actions
+        self.actions.removeAll(keepingCapacity: true)
+        return actions
+    }
+
+    /// The upstream streams of the group that are open.
+    package var openStreams: Int { self.streams.count { $0.isOpen } }
+
+    package var typeStatuses: [OriginTypeStatus] {
+        self.types.values.map {
+            OriginTypeStatus(
+                type: $0.type, version: $0.version, resources: $0.resourceCount, bytes: $0.bytes, updated: $0.updated)
+        }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
+    }
+
+    /// The resources held of one type, by name; references, not copies.
+    package func resources(typeURL: String) -> [Resource] { self.types[typeURL]?.resources ?? [] }
+
+    // MARK: Workers
+
+    package func workerJoined(_ worker: Int) {
+        self.members |= 1 << UInt64(worker)
+        self.isIdle = false
+        self.actions.append(.originState(self.origin, workers: 1 << UInt64(worker)))
+    }
+
+    package func workerLeft(_ worker: Int, now: Instant) {
+        let bit: UInt64 = 1 << UInt64(worker)
+        self.members &= ~bit
+        for type in self.sortedTypes {
+            guard type.wishes[worker] != nil else { continue }
+            var change = InterestChange(typeURL: type.type.typeURL)
+            if let feed = type.wildcard, feed.wildcardWorkers & bit != 0 { change.wildcard = false }
+            change.removed = type.named?.names.filter { $0.value & bit != 0 }.map(\.key) ?? []
+            self.apply(change, from: worker, now: now, wall: WallTime(rawValue: 0))
+        }
+        self.dropIfIdle()
+    }
+
+    var sortedTypes: [OriginType] {
+        self.types.values.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
+    }
+
+    /// A worker's wish for one type changed. Its first wish makes it a follower: it is sent what is known.
+    package func apply(_ change: InterestChange, from worker: Int, now: Instant, wall: WallTime) {
+        let bit: UInt64 = 1 << UInt64(worker)
+        let type = self.types[change.typeURL] ?? OriginType(type: XDSType.of(typeURL: change.typeURL))
+        self.types[change.typeURL] = type
+        let isNewFollower = type.wishes[worker] == nil
+        var wishes = type.wishes[worker] ?? 0
+        if let wildcard = change.wildcard {
+            self.setWildcard(wildcard, bit, type, now)
+            wishes += wildcard ? 1 : -1
+        }
+        for name in change.added where self.add(name, bit, type) { wishes += 1 }
+        for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
+        // Followers hear of what the new wish brought; a new one is told everything instead.
+        if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
+        type.wishes[worker] = wishes > 0 ? wishes : nil
+        if isNewFollower, wishes > 0, type.generation > 0 {
+            let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
+            self.actions.append(.publish(update, workers: bit))
+        }
+        self.scheduleFlush(now)
+    }
+
+    var passesVersion: Bool { self.variant == .sotw }
+
+    private func setWildcard(_ wanted: Bool, _ bit: UInt64, _ type: OriginType, _ now: Instant) {
+        if wanted {
+            let feed = type.wildcard ?? self.makeFeed(type, .wildcard)
+            feed.wildcardWorkers |= bit
+            feed.lingering = [:]
+        } else if let feed = type.wildcard {
+            feed.wildcardWorkers &= ~bit
+            if feed.wildcardWorkers == 0 { self.linger("*", feed, now) }
+        }
+    }
+
+    private func add(_ name: String, _ bit: UInt64, _ type: OriginType) -> Bool {
+        let feed = type.named ?? self.makeFeed(type, .named)
+        let workers = feed.names[name]
+        guard (workers ?? 0) & bit == 0 else { return false }
+        feed.names[name] = (workers ?? 0) | bit
+        feed.lingering[name] = nil
+        if workers == nil { feed.isDirty = true }
+        return true
+    }
+
+    private func remove(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
+        guard let feed = type.named, let workers = feed.names[name], workers & bit != 0 else { return false }
+        feed.names[name] = workers & ~bit
+        if workers & ~bit == 0 { self.linger(name, feed, now) }
+        return true
+    }
+
+    private func linger(_ name: String, _ feed: Feed, _ now: Instant) {
+        feed.lingering[name] = now + self.policy.linger
+        self.schedule(now + self.policy.linger)
+    }
+
+    /// A new subscription upstream, on the first stream that has none of its type.
+    private func makeFeed(_ type: OriginType, _ lane: Lane) -> Feed {
+        let other = lane == .wildcard ? type.named : type.wildcard
+        let feed = Feed(type: type.type, lane: lane, stream: other?.stream == 0 ? 1 : 0)
+        feed.isDirty = true
+        if lane == .wildcard { type.wildcard = feed } else { type.named = feed }
+        guard self.variant != nil else { return feed }
+        let number = feed.stream
+        if !self.streams[number].isWanted {
+            self.streams[number].isWanted = true
+            self.actions.append(.openStream(number))
+        } else if self.streams[number].isOpen, lane == .wildcard, self.variant == .sotw,
+            self.streams[number].endedWildcards.contains(type.type.typeURL)
+        {
+            // The server still thinks the old wildcard is on and would not answer a new one: begin a new stream.
+            self.restart(number)
+        }
+        return feed
+    }
+
+    private func restart(_ number: Int) {
+        self.streamEnded(number)
+        self.actions.append(.closeStream(number))
+        self.actions.append(.openStream(number))
+    }
+
+    // MARK: Upstream streams
+
+    /// An upstream stream of this number is open, to this server.
+    package func streamOpened(_ number: Int, server: String, now: Instant) {
+        self.streams[number] = UpstreamStream(isWanted: true, isOpen: true, server: server)
+        if number == 0 { self.setOrigin(OriginState(isConnected: true, server: server, lastError: "")) }
+        for feed in self.feeds(on: number) { self.sendFirstRequest(feed, now) }
+    }
+
+    /// The stream ended; the shell opens another one if it is still wanted.
+    package func streamClosed(_ number: Int, reason: String, now: Instant) {
+        guard self.streams[number].isOpen else { return }
+        let server = self.streams[number].server
+        self.streamEnded(number)
+        if number == 0 { self.setOrigin(OriginState(isConnected: false, server: server, lastError: reason)) }
+    }
+
+    private func streamEnded(_ number: Int) {
+        let isWanted = self.streams[number].isWanted
+        self.streams[number] = UpstreamStream(isWanted: isWanted)
+        for feed in self.feeds(on: number) { feed.streamClosed() }
+    }
+
+    /// No stream could be opened: why, for people and for the clients of a cold group.
+    package func originUnavailable(server: String, error: String) {
+        guard !self.streams[0].isOpen else { return }
+        self.setOrigin(OriginState(isConnected: false, server: server, lastError: error))
+    }
+
+    func setOrigin(_ state: OriginState) {
+        guard state != self.origin else { return }
+        self.origin = state
+        if self.members != 0 { self.actions.append(.originState(state, workers: self.members)) }
+    }
+
+    /// The server does not speak the present variant: from the next stream on, speak this one (UP-18).
+    package func setVariant(_ variant: ProtocolVariant) {
+        guard self.variant != nil, self.variant != variant else { return }
+        self.variant = variant
+        for feed in self.sortedTypes.flatMap(\.feeds) {
+            feed.streamClosed()
+            feed.acceptedVersion = ""
+            feed.acceptedFrom = ""
+        }
+    }
+
+    func feeds(on number: Int) -> [Feed] {
+        self.sortedTypes.flatMap(\.feeds).filter { $0.stream == number }
+    }
+
+    // MARK: Time
+
+    /// When `advance` has something to do at the earliest; nil: never.
+    package private(set) var nextDeadline: Instant?
+
+    func schedule(_ instant: Instant) { self.nextDeadline = self.nextDeadline.map { min($0, instant) } ?? instant }
+
+    /// Does what has become due.
+    package func advance(to now: Instant, wall: WallTime) {
+        guard let deadline = self.nextDeadline, deadline <= now else { return }
+        for type in self.sortedTypes {
+            for feed in type.feeds {
+                self.expireLinger(feed, type, now, wall)
+                self.expireUnanswered(feed, type, now, wall)
+                if let sweepAt = feed.sweepAt, sweepAt <= now { self.sweep(feed, type, now, wall) }
+            }
+        }
+        if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
+        self.dropIfIdle()
+        self.findNextDeadline()
+    }
+
+    private func findNextDeadline() {
+        self.nextDeadline = self.flushAt
+        for feed in self.types.values.flatMap(\.feeds) {
+            for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
+                if let instant = instant { self.schedule(instant) }
+            }
+        }
+    }
+
+    private func scheduleFlush(_ now: Instant) {
+        guard self.flushAt == nil else { return }
+        guard let last = self.lastFlush, now - last < self.policy.interestTick else { return self.flush(now) }
+        self.flushAt = last + self.policy.interestTick
+        self.schedule(last + self.policy.interestTick)
+    }
+
+    /// Tells the servers what changed in the interest.
+    private func flush(_ now: Instant) {
+        self.flushAt = nil
+        var sent = false
+        for feed in self.sortedTypes.flatMap(\.feeds) where feed.isDirty && self.streams[feed.stream].isOpen {
+            if feed.isRequested { self.sendChange(feed, now) } else { self.sendFirstRequest(feed, now) }
+            sent = true
+        }
+        if sent { self.lastFlush = now }
+    }
+
+    private func expireLinger(_ feed: Feed, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        let due = feed.lingering.filter { $0.value <= now }.map(\.key).sorted()
+        guard !due.isEmpty else { return }
+        for name in due { feed.lingering[name] = nil }
+        if feed.lane == .wildcard {
+            self.endWildcard(feed, type, now, wall)
+            return
+        }
+        for name in due {
+            feed.names[name] = nil
+            feed.unanswered[name] = nil
+            feed.newerVersions[name] = nil
+        }
+        self.publish(
+            due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, version: nil, now, wall)
+        feed.isDirty = true
+        if feed.isEmpty {
+            if feed.isRequested, self.streams[feed.stream].isOpen { self.sendChange(feed, now) }
+            type.named = nil
+            self.dropUnused(type, feed)
+        } else {
+            self.scheduleFlush(now)
+        }
+    }
+
+    private func endWildcard(_ feed: Feed, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        if feed.isRequested { self.sendEndOfWildcard(feed) }
+        type.wildcard = nil
+        type.wildcardKnown = false
+        let gone = type.presentNames(in: .wildcard).sorted()
+        self.publish(
+            gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, version: nil, now, wall)
+        self.dropUnused(type, feed)
+    }
+
+    /// Drops what belonged to a feed that ended: the type without feeds, the stream without feeds.
+    private func dropUnused(_ type: OriginType, _ feed: Feed) {
+        if type.feeds.isEmpty { self.types[type.type.typeURL] = nil }
+        let number = feed.stream
+        if self.variant != nil, self.streams[number].isWanted, self.feeds(on: number).isEmpty {
+            self.streams[number] = UpstreamStream()
+            self.actions.append(.closeStream(number))
+        }
+    }
+
+    private func expireUnanswered(_ feed: Feed, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        let due = feed.unanswered.filter { $0.value <= now }.map(\.key).sorted()
+        guard !due.isEmpty else { return }
+        for name in due {
+            feed.unanswered[name] = nil
+            self.actions.append(.event(.doesNotExist(typeURL: type.type.typeURL, name: name)))
+        }
+        self.publish(
+            due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, version: nil, now, wall)
+    }
+
+    private func dropIfIdle() {
+        guard self.types.isEmpty, self.members == 0, !self.isIdle else { return }
+        self.isIdle = true
+        self.actions.append(.idle)
+    }
+
+    /// Applies changes as one new state and tells the type's followers. `version` nil: the upstream did not speak.
+    func publish(
+        _ changes: [ResourceChange], _ type: OriginType, version: String?, force: Bool = false, _ now: Instant,
+        _ wall: WallTime
+    ) {
+        let effective = changes.filter { type.apply($0) }
+        let equal = effective.isEmpty && version.map { type.noteEqual($0) } ?? false
+        guard !effective.isEmpty || force || equal else { return }
+        type.advance(upstreamVersion: version, contentChanged: !effective.isEmpty, wall: wall)
+        guard type.workers != 0 else { return }
+        let update = type.update(effective, passesVersion: self.passesVersion, now: now, wall: wall)
+        self.actions.append(.publish(update, workers: type.workers))
+    }
+}
+
+/// One of a group's upstream streams, as far as the protocol must know it.
+struct UpstreamStream {
+    var isWanted = false
+    var isOpen = false
+    var server = ""
+    /// Whether the node was sent: it goes with the first request only.
+    var hasSentNode = false
+    /// Types of which names were requested on this stream: an empty request is no wildcard for them any more.
+    var namedTypes: Set<String> = []
+    /// SotW types whose wildcard ended here without the server knowing; the protocol has no word for it.
+    var endedWildcards: Set<String> = []
+}

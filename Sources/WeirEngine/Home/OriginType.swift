@@ -1,0 +1,135 @@
+import WeirBase
+import WeirHash
+import WeirXDS
+
+/// One type of a group: the truth that its workers' views follow.
+final class OriginType {
+    let type: XDSType
+    var wildcard: Feed?
+    var named: Feed?
+    /// The wildcard lane.
+    private(set) var wild: [String: Resource] = [:]
+    /// The named lane: what is known of the names that are wanted; the others are unknown.
+    private(set) var byName: [String: Presence] = [:]
+    /// Whether the wildcard lane has been answered.
+    var wildcardKnown = false
+    private(set) var generation: Generation = 0
+    private(set) var version = ""
+    private(set) var equalVersions: [String] = []
+    private var digest = ContentHash.zero
+    private(set) var bytes = 0
+    private(set) var updated: WallTime?
+
+    /// How many wishes each worker has: its first makes it a follower of the type, its last ends that.
+    var wishes: [Int: Int] = [:]
+
+    private static let equalVersionsMax = 8
+
+    init(type: XDSType) { self.type = type }
+
+    var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
+
+    var workers: UInt64 { self.wishes.keys.reduce(0) { $0 | 1 << UInt64($1) } }
+
+    var resourceCount: Int {
+        self.wild.count
+            + self.byName.reduce(0) { count, entry in
+                if case .present = entry.value { count + 1 } else { count }
+            }
+    }
+
+    /// Every resource held, the wildcard's first, by name.
+    var resources: [Resource] {
+        let named = self.byName.values.compactMap { presence -> Resource? in
+            if case .present(let resource) = presence { resource } else { nil }
+        }
+        return (Array(self.wild.values) + named).sorted { $0.name < $1.name }
+    }
+
+    func resource(_ name: String, in lane: Lane) -> Resource? {
+        if lane == .wildcard { return self.wild[name] }
+        if case .present(let resource)? = self.byName[name] { return resource }
+        return nil
+    }
+
+    /// The names present in a lane.
+    func presentNames(in lane: Lane) -> [String] {
+        guard lane == .named else { return Array(self.wild.keys) }
+        return self.byName.compactMap { name, presence in
+            if case .present = presence { name } else { nil }
+        }
+    }
+
+    /// Puts one change into the lane. Returns whether it makes a difference.
+    func apply(_ change: ResourceChange) -> Bool {
+        let old = self.resource(change.name, in: change.lane)
+        if let old = old {
+            self.digest.subtract(Self.digest(of: old))
+            self.bytes -= old.encoded.count
+        }
+        if case .present(let new) = change.presence {
+            self.digest.add(Self.digest(of: new))
+            self.bytes += new.encoded.count
+        }
+        switch (change.lane, change.presence) {
+        case (.wildcard, .present(let resource)):
+            self.wild[change.name] = resource
+            return true
+        case (.wildcard, _):
+            return self.wild.removeValue(forKey: change.name) != nil
+        case (.named, .unknown):
+            return self.byName.removeValue(forKey: change.name) != nil
+        case (.named, .absent):
+            if case .absent? = self.byName[change.name] { return false }
+            self.byName[change.name] = .absent
+            return true
+        case (.named, .present):
+            self.byName[change.name] = change.presence
+            return true
+        }
+    }
+
+    private static func digest(of resource: Resource) -> ContentHash {
+        ContentHash(of: resource.name).followed(by: ContentHash(of: resource.version))
+    }
+
+    /// Notes a new state. `upstreamVersion` is what the upstream calls it; without one it is made from the content.
+    func advance(upstreamVersion: String?, contentChanged: Bool, wall: WallTime) {
+        self.generation += 1
+        if contentChanged || self.version.isEmpty {
+            self.equalVersions = []
+            if let version = upstreamVersion {
+                self.version = version.isEmpty ? self.digest.shortHex : version
+            }
+            self.updated = wall
+        }
+    }
+
+    /// The upstream calls the present content by another version too. Returns whether that is news.
+    func noteEqual(_ version: String) -> Bool {
+        guard !version.isEmpty, version != self.version, !self.equalVersions.contains(version) else { return false }
+        self.equalVersions.append(version)
+        if self.equalVersions.count > Self.equalVersionsMax { self.equalVersions.removeFirst() }
+        return true
+    }
+
+    /// The whole state, for a worker that just began to follow the type.
+    func fullUpdate(passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
+        var changes = self.wild.sorted { $0.key < $1.key }.map {
+            ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
+        }
+        changes += self.byName.sorted { $0.key < $1.key }.map {
+            ResourceChange(lane: .named, name: $0.key, presence: $0.value)
+        }
+        var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
+        update.isFull = true
+        return update
+    }
+
+    func update(_ changes: [ResourceChange], passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
+        TypeUpdate(
+            typeURL: self.type.typeURL, generation: self.generation, isFull: false, changes: changes,
+            wildcardKnown: self.wildcardKnown, version: self.version, equalVersions: self.equalVersions,
+            passesVersionToSotW: passesVersion, receivedAt: now, receivedAtWall: wall)
+    }
+}

@@ -1,0 +1,176 @@
+import WeirBase
+import WeirXDS
+
+/// One resource of an upstream response as it stands in the bytes.
+struct ReceivedResource {
+    var name: String
+    /// Delta: the upstream's; nil in SotW.
+    var version: String?
+    var any: ByteRange?
+    var extras: [ByteRange] = []
+    var aliases: [String] = []
+    var hasTTL = false
+}
+
+/// What an upstream response says, after the checks at transport level. Payloads are not looked at (UP-04).
+struct ReceivedResponse {
+    var version = ""
+    var nonce = ""
+    var resources: [ReceivedResource] = []
+    var removed: [String] = []
+    /// Names whose entries are unusable: what is cached of them stays (UP-05).
+    var badNames: Set<String> = []
+    /// Whether entries were lost whose names are unknown: then absence proves nothing.
+    var isPartial = false
+    /// Why the response must be rejected, one reason per bad entry; empty: it is fine (UP-06).
+    var faults: [String] = []
+
+    /// The reasons as the text of a NACK, bounded.
+    var rejection: String {
+        let shown = self.faults.prefix(8).joined(separator: "; ")
+        let more = self.faults.count > 8 ? "; and \(self.faults.count - 8) more" : ""
+        return String(decoding: (shown + more).utf8.prefix(2048), as: UTF8.self)
+    }
+}
+
+enum ResponseReader {
+    // MARK: SotW
+
+    static func read(
+        _ response: DiscoveryResponse, type: XDSType, in bytes: borrowing Span<UInt8>
+    ) -> ReceivedResponse {
+        var result = ReceivedResponse(version: bytes.string(response.versionInfo), nonce: bytes.string(response.nonce))
+        var seen: Set<String> = []
+        for (index, any) in response.resources.enumerated() {
+            do throws(ReadFault) {
+                let resource = try self.sotwResource(any, type, in: bytes)
+                self.admit(resource, &seen, &result)
+            } catch {
+                result.faults.append("resource \(index): \(error.reason)")
+                // A bad entry without a name might be any of those cached: then none of them may count as gone.
+                if let name = error.name { result.badNames.insert(name) } else { result.isPartial = true }
+            }
+        }
+        result.resources.removeAll { result.badNames.contains($0.name) }
+        return result
+    }
+
+    private static func sotwResource(
+        _ range: ByteRange, _ type: XDSType, in bytes: borrowing Span<UInt8>
+    ) throws(ReadFault) -> ReceivedResource {
+        guard let any = try? AnyEnvelope(decoding: range, in: bytes) else { throw ReadFault("undecodable Any") }
+        let typeURL = bytes.string(any.typeURL)
+        if typeURL == XDSType.wrapperURL {
+            guard let envelope = try? ResourceEnvelope(decoding: any.value, in: bytes) else {
+                throw ReadFault("undecodable Resource wrapper")
+            }
+            var resource = try self.resource(envelope, type, in: bytes)
+            resource.version = nil
+            if resource.name.isEmpty, let inner = envelope.resource {
+                resource.name = try self.payloadName(inner, type, in: bytes)
+            }
+            return resource
+        }
+        guard typeURL == type.typeURL || typeURL == XDSType.redirectURL else {
+            throw ReadFault("its type \(typeURL) is not the response's type \(type.typeURL)")
+        }
+        return ReceivedResource(name: try self.payloadName(range, type, in: bytes), any: range)
+    }
+
+    /// The name inside a payload. SotW carries no other; types weir does not know are tried with field 1, where every
+    /// type so far has it.
+    private static func payloadName(
+        _ any: ByteRange, _ type: XDSType, in bytes: borrowing Span<UInt8>
+    ) throws(ReadFault) -> String {
+        guard let envelope = try? AnyEnvelope(decoding: any, in: bytes) else { throw ReadFault("undecodable Any") }
+        let wanted = type.nameField ?? 1
+        var reader = WireReader(envelope.value)
+        var name = ""
+        do throws(WireError) {
+            while let field = try reader.next(in: bytes) {
+                if field.number == wanted { name = bytes.string(try field.bytes()) }
+            }
+        } catch {
+            throw ReadFault("undecodable \(type.label) payload: \(error)")
+        }
+        guard !name.isEmpty else {
+            throw ReadFault(
+                "no resource name in field \(wanted) of \(type.label); SotW needs one to tell resources apart")
+        }
+        return name
+    }
+
+    // MARK: Delta
+
+    static func read(
+        _ response: DeltaDiscoveryResponse, type: XDSType, in bytes: borrowing Span<UInt8>
+    ) -> ReceivedResponse {
+        var result = ReceivedResponse(
+            version: bytes.string(response.systemVersionInfo), nonce: bytes.string(response.nonce))
+        var seen: Set<String> = []
+        for (index, range) in response.resources.enumerated() {
+            do throws(ReadFault) {
+                guard let envelope = try? ResourceEnvelope(decoding: range, in: bytes) else {
+                    throw ReadFault("undecodable Resource")
+                }
+                self.admit(try self.resource(envelope, type, in: bytes), &seen, &result)
+            } catch {
+                result.faults.append("resource \(index): \(error.reason)")
+                if let name = error.name { result.badNames.insert(name) }
+            }
+        }
+        for range in response.removedResources {
+            let name = bytes.string(range)
+            if seen.contains(name) {
+                result.faults.append("\"\(name)\" is both in resources and in removed_resources")
+                result.badNames.insert(name)
+            } else {
+                result.removed.append(name)
+            }
+        }
+        result.resources.removeAll { result.badNames.contains($0.name) }
+        return result
+    }
+
+    private static func resource(
+        _ envelope: ResourceEnvelope, _ type: XDSType, in bytes: borrowing Span<UInt8>
+    ) throws(ReadFault) -> ReceivedResource {
+        let name = bytes.string(envelope.name)
+        if let payload = envelope.resource {
+            guard let any = try? AnyEnvelope(decoding: payload, in: bytes) else {
+                throw ReadFault("undecodable Any in \"\(name)\"", name: name)
+            }
+            let typeURL = bytes.string(any.typeURL)
+            guard typeURL == type.typeURL || typeURL == XDSType.redirectURL else {
+                throw ReadFault("\"\(name)\" has type \(typeURL), not the response's \(type.typeURL)", name: name)
+            }
+        }
+        return ReceivedResource(
+            name: name, version: bytes.string(envelope.version), any: envelope.resource, extras: envelope.extras,
+            aliases: envelope.aliases.map { bytes.string($0) }, hasTTL: envelope.hasTTL)
+    }
+
+    private static func admit(
+        _ resource: ReceivedResource, _ seen: inout Set<String>, _ result: inout ReceivedResponse
+    ) {
+        if resource.name.isEmpty {
+            result.faults.append("a resource without a name")
+        } else if !seen.insert(resource.name).inserted {
+            result.faults.append("\"\(resource.name)\" appears more than once")
+            result.badNames.insert(resource.name)
+        } else {
+            result.resources.append(resource)
+        }
+    }
+}
+
+/// Why one entry of a response cannot be used, and whose it is, if that is known.
+private struct ReadFault: Error {
+    var reason: String
+    var name: String?
+
+    init(_ reason: String, name: String? = nil) {
+        self.reason = reason
+        self.name = name
+    }
+}

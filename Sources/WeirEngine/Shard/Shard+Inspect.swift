@@ -1,0 +1,118 @@
+package import WeirBase
+package import WeirXDS
+
+/// One type of one stream, for people.
+package struct TypeStatus: Sendable {
+    package enum State: String, Sendable { case waiting, sent, acked, nacked }
+
+    package var type: XDSType
+    package var key: String
+    package var wildcard: Bool
+    package var names: [String]
+    package var sent: String
+    package var acked: String
+    package var state: State
+    package var rejection: Rejection?
+}
+
+/// One stream, for people.
+package struct StreamStatus: Sendable {
+    package var nodeID: String
+    package var cluster: String
+    package var peer: String
+    package var key: String
+    package var service: String
+    package var variant: ProtocolVariant
+    package var since: WallTime
+    package var types: [TypeStatus]
+}
+
+/// One (group, type) on one worker, for people.
+package struct ViewStatus: Sendable {
+    package var key: String
+    package var type: XDSType
+    package var streams: Int
+    package var acked: Int
+    package var nacked: Int
+    package var pending: Int
+}
+
+extension Shard {
+    /// The streams in slots from `start` on, at most `limit` slots of them; `next` is nil at the end. Bounded work, so
+    /// that a loop with many streams answers in pieces and no push waits for a dump.
+    package func streamStatuses(from start: Int, limit: Int) -> (streams: [StreamStatus], next: Int?) {
+        let ids = self.streams.ids(from: start, limit: limit)
+        let end = start + limit
+        return (ids.compactMap { self.status(of: $0) }, end < self.links.count ? end : nil)
+    }
+
+    private func status(of id: SlotID) -> StreamStatus? {
+        guard let stream = self.streams[id] else { return nil }
+        var types: [TypeStatus] = []
+        var index = self.links[Int(id.index)].firstType
+        while index != TypeStream.none {
+            if let status = self.typeStatus(index) { types.append(status) }
+            index = self.typeStreams[Int(index)].next
+        }
+        let group = stream.group == TypeStream.none ? nil : self.groups[Int(stream.group)]
+        return StreamStatus(
+            nodeID: stream.identity?.id ?? "", cluster: stream.identity?.cluster ?? "", peer: stream.peer.address,
+            key: types.first?.key ?? group?.key ?? "", service: stream.service.label, variant: stream.service.variant,
+            since: stream.openedAtWall, types: types)
+    }
+
+    private func typeStatus(_ index: Int32) -> TypeStatus? {
+        guard let view = self.view(of: index) else { return nil }
+        let record = self.typeStreams[Int(index)]
+        let content = self.content(of: index, view)
+        return TypeStatus(
+            type: view.type, key: self.groups[Int(view.group)]?.key ?? "", wildcard: content.wildcard,
+            names: content.names.map { view[$0].name }.sorted(), sent: self.sentVersion(index),
+            acked: self.versions[Int(index)].acked, state: self.state(of: record),
+            rejection: record.isRejected ? self.rejections[index] : nil)
+    }
+
+    private func state(of record: TypeStream) -> TypeStatus.State {
+        if record.isRejected { return .nacked }
+        if record.isAwaiting { return .sent }
+        return record.wasAnswered || record.cohort != TypeStream.none && self.isSynchronized(record) ? .acked : .waiting
+    }
+
+    /// A stream that resumed with everything current was never sent anything and is in sync all the same.
+    private func isSynchronized(_ record: TypeStream) -> Bool {
+        guard let view = self.views[Int(record.view)] else { return false }
+        return view.cohorts[Int(record.cohort)]?.generation ?? 0 > 0 && view.generation > 0
+            && view.subscriptions[Int(record.subscription)].map { view.isAnswered($0.content) } ?? false
+    }
+
+    /// What this worker's streams do, per group and type. Linear in the streams.
+    package func viewStatuses() -> [ViewStatus] {
+        var statuses: [Int32: ViewStatus] = [:]
+        for record in self.typeStreams where record.stream != TypeStream.none {
+            guard let view = self.views[Int(record.view)] else { continue }
+            var status =
+                statuses[record.view]
+                ?? ViewStatus(
+                    key: self.groups[Int(view.group)]?.key ?? "", type: view.type, streams: 0, acked: 0, nacked: 0,
+                    pending: 0)
+            status.streams += 1
+            switch self.state(of: record) {
+            case .acked: status.acked += 1
+            case .nacked: status.nacked += 1
+            case .sent, .waiting: status.pending += 1
+            }
+            statuses[record.view] = status
+        }
+        return statuses.values.sorted { ($0.key, $0.type.pushOrder) < ($1.key, $1.type.pushOrder) }
+    }
+
+    /// Streams by variant and service, for the gauge.
+    package func streamCounts() -> [DiscoveryService: Int] {
+        var counts: [DiscoveryService: Int] = [:]
+        for id in self.streams.ids { if let stream = self.streams[id] { counts[stream.service, default: 0] += 1 } }
+        return counts
+    }
+
+    /// The groups that have streams here, with how many views each.
+    package var groupKeys: [String] { self.groupIndex.keys.sorted() }
+}

@@ -1,0 +1,285 @@
+package import WeirBase
+import WeirXDS
+
+import WeirHash
+
+extension Shard {
+    /// One message arrived on a stream. Unknown ids are ignored: the stream was refused earlier in the round.
+    package func receive(_ id: SlotID, _ bytes: borrowing Span<UInt8>) {
+        guard let variant = self.streams[id]?.service.variant else { return }
+        do throws(WireError) {
+            switch variant {
+            case .sotw: self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
+            case .delta: self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
+            }
+        } catch {
+            self.refuse(id, .invalidArgument, "malformed", "the discovery request cannot be decoded: \(error)")
+        }
+    }
+
+    // MARK: SotW
+
+    private func receive(_ id: SlotID, _ request: DiscoveryRequest, in bytes: borrowing Span<UInt8>) {
+        guard !request.hasLocators else { return self.refuseLocators(id) }
+        guard
+            let index = self.findOrMake(
+                id, typeURL: request.typeURL, node: request.node, names: request.resourceNames, in: bytes)
+        else { return }
+        guard let view = self.view(of: index) else { return }
+        self.counters[view.type, default: TypeCounters()].requests += 1
+        let isFirst = !self.typeStreams[Int(index)].isInitialized
+        self.typeStreams[Int(index)].isInitialized = true
+        let changed = self.adoptNames(index, request.resourceNames, in: bytes, view)
+        if isFirst {
+            // A leftover nonce means nothing here (SOTW-19); a leftover version may save sending everything.
+            if !request.versionInfo.isEmpty, view.type.isFullSet {
+                self.owe(index) { $0.resume = .version(bytes.string(request.versionInfo)) }
+            }
+            self.makeDue(index)
+        } else {
+            self.acknowledgeSotW(index, request, in: bytes, view)
+            if changed { self.makeDue(index) }
+        }
+    }
+
+    private func acknowledgeSotW(
+        _ index: Int32, _ request: DiscoveryRequest, in bytes: borrowing Span<UInt8>, _ view: TypeView
+    ) {
+        // Without a nonce, or with one that is not the newest, it answers nothing (SOTW-12, SOTW-13).
+        guard let nonce = Nonce(request.responseNonce, in: bytes), nonce != .none,
+            nonce == self.typeStreams[Int(index)].nonce
+        else { return }
+        let wasAwaiting = self.typeStreams[Int(index)].isAwaiting
+        self.typeStreams[Int(index)].outstanding = 0
+        if let detail = request.errorDetail {
+            self.reject(index, detail, in: bytes, view)
+        } else if bytes.equals(request.versionInfo, text: self.sentVersion(index)) {
+            self.accept(index, view, counts: wasAwaiting)
+        }
+        if wasAwaiting { self.afterAnswer(index) }
+    }
+
+    /// Takes a SotW list of names as the whole wish of the type. Returns whether it changed.
+    private func adoptNames(
+        _ index: Int32, _ names: [ByteRange], in bytes: borrowing Span<UInt8>, _ view: TypeView
+    ) -> Bool {
+        let digest = Self.digest(names, in: bytes)
+        let record = self.typeStreams[Int(index)]
+        if record.subscription != TypeStream.none, record.namesDigest == digest { return false }
+        self.typeStreams[Int(index)].namesDigest = digest
+        var wildcard = names.isEmpty && !record.hasNamed && view.type.acceptsLegacyWildcard
+        var ids: Set<NameID> = []
+        for name in names {
+            let text = bytes.string(name)
+            if text == "*" { wildcard = true } else { ids.insert(view.id(of: text)) }
+        }
+        if !names.isEmpty { self.typeStreams[Int(index)].hasNamed = true }
+        return self.subscribe(index, to: Subscription.Content(wildcard: wildcard, names: ids.sorted()), view)
+    }
+
+    /// A digest of the piece of the message in which the names stand, tags included: equal lists have equal pieces, and
+    /// a false difference costs only time.
+    private static func digest(_ names: [ByteRange], in bytes: borrowing Span<UInt8>) -> UInt64 {
+        guard let first = names.first, let last = names.last else { return 0 }
+        return ContentHash(of: bytes.extracting(first.offset..<last.end)).low | 1
+    }
+
+    // MARK: Delta
+
+    private func receive(_ id: SlotID, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
+        guard !request.hasLocators else { return self.refuseLocators(id) }
+        guard
+            let index = self.findOrMake(
+                id, typeURL: request.typeURL, node: request.node, names: request.subscribe, in: bytes)
+        else { return }
+        guard let view = self.view(of: index) else { return }
+        self.counters[view.type, default: TypeCounters()].requests += 1
+        let isFirst = !self.typeStreams[Int(index)].isInitialized
+        self.typeStreams[Int(index)].isInitialized = true
+        self.applyDelta(index, request, in: bytes, view, isFirst: isFirst)
+        if isFirst {
+            self.noteInitialVersions(index, request, in: bytes)
+        } else {
+            self.acknowledgeDelta(index, request, in: bytes, view)
+        }
+    }
+
+    /// Subscribes, then unsubscribes (DELTA-19), whatever the nonce (DELTA-09) and also in a NACK (DELTA-10).
+    private func applyDelta(
+        _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>, _ view: TypeView,
+        isFirst: Bool
+    ) {
+        let legacy = isFirst && request.subscribe.isEmpty && view.type.acceptsLegacyWildcard
+        guard isFirst || !request.subscribe.isEmpty || !request.unsubscribe.isEmpty else { return }
+        let old = self.content(of: index, view)
+        var wildcard = old.wildcard || legacy
+        var names = Set(old.names)
+        var owed: Set<NameID> = []
+        var everything = false
+        for range in request.subscribe {
+            let name = bytes.string(range)
+            if name == "*" {
+                wildcard = true
+                everything = true
+            } else {
+                let id = view.id(of: name)
+                names.insert(id)
+                owed.insert(id)
+            }
+        }
+        for range in request.unsubscribe {
+            let name = bytes.string(range)
+            if name == "*" {
+                wildcard = false
+                everything = false
+            } else if let id = view.existingID(of: name), names.remove(id) != nil {
+                // With a wildcard the client must be told what becomes of the name (DELTA-06); without, nothing.
+                owed.insert(id)
+            }
+        }
+        if !wildcard { owed.formIntersection(names) }
+        let changed = self.subscribe(index, to: Subscription.Content(wildcard: wildcard, names: names.sorted()), view)
+        if everything || !owed.isEmpty {
+            self.owe(index) {
+                $0.names.formUnion(owed)
+                $0.everything = $0.everything || everything
+            }
+        }
+        if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
+    }
+
+    /// What a reconnecting client holds counts in the first request of a type only (DELTA-12).
+    private func noteInitialVersions(
+        _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>
+    ) {
+        guard !request.initialVersions.isEmpty else { return }
+        var held: [String: String] = [:]
+        held.reserveCapacity(request.initialVersions.count)
+        for entry in request.initialVersions { held[bytes.string(entry.name)] = bytes.string(entry.version) }
+        self.owe(index) { $0.resume = .resources(held) }
+    }
+
+    private func acknowledgeDelta(
+        _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>, _ view: TypeView
+    ) {
+        guard let nonce = Nonce(request.responseNonce, in: bytes), nonce != .none else { return }
+        let age = self.typeStreams[Int(index)].nonce.distance(to: nonce)
+        guard age < 64, self.typeStreams[Int(index)].outstanding & (1 << UInt64(age)) != 0 else { return }
+        self.typeStreams[Int(index)].outstanding &= ~(1 << UInt64(age))
+        if let detail = request.errorDetail {
+            self.reject(index, detail, in: bytes, view)
+        } else {
+            let settles = !self.typeStreams[Int(index)].isAwaiting
+            self.accept(index, view, counts: true, isNewest: age == 0 || settles)
+        }
+        if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index) }
+    }
+
+    // MARK: Both
+
+    private func accept(_ index: Int32, _ view: TypeView, counts: Bool, isNewest: Bool = true) {
+        if counts { self.counters[view.type, default: TypeCounters()].acks += 1 }
+        guard isNewest else { return }
+        self.versions[Int(index)].acked = self.sentVersion(index)
+        if self.typeStreams[Int(index)].isRejected {
+            self.typeStreams[Int(index)].isRejected = false
+            self.rejections[index] = nil
+        }
+    }
+
+    private func reject(
+        _ index: Int32, _ detail: ByteRange, in bytes: borrowing Span<UInt8>, _ view: TypeView
+    ) {
+        self.counters[view.type, default: TypeCounters()].nacks += 1
+        let status =
+            (try? ErrorDetail(decoding: detail, in: bytes))
+            ?? ErrorDetail(code: 0, message: "(undecodable error detail)")
+        let version = self.sentVersion(index)
+        self.typeStreams[Int(index)].isRejected = true
+        self.rejections[index] = Rejection(version: version, message: status.message, at: self.wall)
+        let stream = self.streams[self.id(ofStream: index)]
+        self.events.append(
+            .nack(
+                node: stream?.identity?.id ?? "", key: self.groups[Int(view.group)]?.key ?? "", type: view.type,
+                version: version, detail: status))
+    }
+
+    /// The version of the newest response to a type stream.
+    func sentVersion(_ index: Int32) -> String {
+        let record = self.typeStreams[Int(index)]
+        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else {
+            return self.versions[Int(index)].sent
+        }
+        return view.cohorts[Int(record.cohort)]?.version ?? ""
+    }
+
+    func content(of index: Int32, _ view: TypeView) -> Subscription.Content {
+        let subscription = self.typeStreams[Int(index)].subscription
+        guard subscription != TypeStream.none else { return Subscription.Content(wildcard: false, names: []) }
+        return view.subscriptions[Int(subscription)]?.content ?? Subscription.Content(wildcard: false, names: [])
+    }
+
+    /// Gives a type stream another subscription and notes what it is owed for it. Returns whether it changed.
+    private func subscribe(_ index: Int32, to content: Subscription.Content, _ view: TypeView) -> Bool {
+        let old = self.content(of: index, view)
+        let had = self.typeStreams[Int(index)].subscription
+        guard content != old else { return false }
+        self.detach(index)
+        self.typeStreams[Int(index)].subscription = content.isNothing ? TypeStream.none : view.retain(content)
+        if had != TypeStream.none { view.release(had) }
+        self.touchedViews.insert(self.typeStreams[Int(index)].view)
+        if content.isNothing {
+            // Whatever it subscribes to next is new to it.
+            self.typeStreams[Int(index)].base = 0
+            self.dropOwed(index)
+            self.caughtUp(index)
+            self.settle(index)
+        } else if had != TypeStream.none {
+            let added = content.names.filter { !old.contains($0) }
+            let everything = content.wildcard && !old.wildcard
+            if everything || !added.isEmpty {
+                self.owe(index) {
+                    $0.names.formUnion(added)
+                    $0.everything = $0.everything || everything
+                }
+            }
+        }
+        return true
+    }
+
+    func owe(_ index: Int32, _ change: (inout OwedAnswer) -> Void) {
+        if self.typeStreams[Int(index)].owed == TypeStream.none {
+            self.typeStreams[Int(index)].owed = self.owed.insert(OwedAnswer())
+        }
+        let place = self.typeStreams[Int(index)].owed
+        guard var answer = self.owed[place] else { return }
+        change(&answer)
+        self.owed[place] = answer
+    }
+
+    func dropOwed(_ index: Int32) {
+        let place = self.typeStreams[Int(index)].owed
+        guard place != TypeStream.none else { return }
+        self.owed.remove(place)
+        self.typeStreams[Int(index)].owed = TypeStream.none
+    }
+
+    private func refuseLocators(_ id: SlotID) {
+        self.refuse(
+            id, .invalidArgument, "locators",
+            "resource locators with dynamic parameters are not supported; subscribe by resource name")
+    }
+}
+
+extension Span<UInt8> {
+    /// Whether the bytes of `range` are those of `text`.
+    fileprivate func equals(_ range: ByteRange, text: String) -> Bool {
+        guard range.count == text.utf8.count else { return false }
+        var position = range.offset
+        for byte in text.utf8 {
+            if self[position] != byte { return false }
+            position += 1
+        }
+        return true
+    }
+}

@@ -1,0 +1,412 @@
+package import WeirBase
+package import WeirXDS
+
+/// One worker's downstream side: its streams, what they subscribe to, and the views of the groups they belong to.
+///
+/// Pure: requests, updates and time go in; `sends`, `refusals`, `commands` and `events` come out and are taken by the
+/// shell after each round. Not thread safe: confined to its worker's loop.
+///
+/// A round: any number of `receive`, `update`, ... calls, then `flush`, then the shell carries out what came out.
+/// Updates reach settled streams at once, in the order in which they come; answers to requests are given in `flush`, so
+/// that many requests of one turn make few responses (ORD-11, SOTW-20).
+package final class Shard {
+    package let policy: ShardPolicy
+    let resolve: (KeyRequest) -> KeyResolution
+
+    // What came out of this round.
+    package internal(set) var sends: ContiguousArray<Send> = []
+    package internal(set) var bodies: ContiguousArray<SharedBody> = []
+    package internal(set) var refusals: [Refusal] = []
+    package internal(set) var commands: [(group: String, command: GroupCommand)] = []
+    package internal(set) var events: [ShardEvent] = []
+    /// Updates of this round that were put on at least one stream: when their upstream bytes were read.
+    package internal(set) var pushes: [Instant] = []
+
+    var streams = SlotTable<DownstreamStream>()
+    /// Per stream slot, the few words that a push touches.
+    var links: ContiguousArray<StreamLink> = []
+    var typeStreams: ContiguousArray<TypeStream> = []
+    /// Parallel to `typeStreams`.
+    var versions: ContiguousArray<TypeVersions> = []
+    var freeTypeStreams: [Int32] = []
+    var groups: ContiguousArray<ShardGroup?> = []
+    var freeGroups: [Int32] = []
+    var groupIndex: [String: Int32] = [:]
+    var views: ContiguousArray<TypeView?> = []
+    var freeViews: [Int32] = []
+    /// Views whose interest may have changed in this round.
+    var touchedViews: Set<Int32> = []
+    /// Type streams with an answer due, in the order they became so.
+    var due: [Int32] = []
+    var owed = SideTable<OwedAnswer>()
+    /// Type streams that newer content or a due answer is held back from, until they answer or time out.
+    var behind: Set<Int32> = []
+    /// Counts rounds, to tell bytes of this round from bytes that got stuck.
+    var round: UInt32 = 1
+    var rejections: [Int32: Rejection] = [:]
+    /// Streams without a response so far, in the order they were opened, with the time.
+    var unanswered: [(stream: SlotID, since: Instant)] = []
+    /// Counters per type label.
+    package internal(set) var counters: [XDSType: TypeCounters] = [:]
+    /// Responses handed over since the beginning.
+    package internal(set) var responsesHanded = 0
+    var answerMemo: AnswerMemo?
+    var cachesForgottenAt: UInt32 = 0
+    var now = Instant(rawValue: 0)
+    var wall = WallTime(rawValue: 0)
+
+    package init(policy: ShardPolicy, resolve: @escaping (KeyRequest) -> KeyResolution) {
+        self.policy = policy
+        self.resolve = resolve
+    }
+
+    package var streamCount: Int { self.streams.count }
+
+    /// Whether another `flush` would find something to do.
+    package var hasWork: Bool {
+        !self.due.isEmpty || !self.touchedViews.isEmpty || !self.sends.isEmpty || !self.refusals.isEmpty
+            || !self.commands.isEmpty
+    }
+
+    /// Sets the clocks for the calls that follow.
+    package func setTime(_ now: Instant, wall: WallTime) {
+        self.now = now
+        self.wall = wall
+    }
+
+    /// Forgets what came out, once the shell has carried it out. Keeps the memory for the next round.
+    package func endRound() {
+        self.sends.removeAll(keepingCapacity: true)
+        self.bodies.removeAll(keepingCapacity: true)
+        self.refusals.removeAll(keepingCapacity: true)
+        self.commands.removeAll(keepingCapacity: true)
+        self.events.removeAll(keepingCapacity: true)
+        self.pushes.removeAll(keepingCapacity: true)
+        self.round &+= 1
+    }
+
+    // MARK: Streams
+
+    /// A client opened a discovery stream. `handle` is the shell's name for it, given back in `sends` and `refusals`.
+    package func open(handle: UInt64, service: DiscoveryService, peer: PeerIdentity) -> SlotID {
+        let id = self.streams.insert(
+            DownstreamStream(handle: handle, service: service, peer: peer, openedAt: self.now, openedAtWall: self.wall))
+        while self.links.count <= Int(id.index) { self.links.append(StreamLink()) }
+        self.links[Int(id.index)] = StreamLink()
+        self.unanswered.append((id, self.now))
+        return id
+    }
+
+    /// The stream is gone, however it ended (WIRE-08). Unknown ids are ignored.
+    package func close(_ id: SlotID) {
+        guard self.streams.remove(id) != nil else { return }
+        var next = self.links[Int(id.index)].firstType
+        while next != TypeStream.none {
+            let following = self.typeStreams[Int(next)].next
+            self.removeTypeStream(next)
+            next = following
+        }
+    }
+
+    /// Everything handed over for this stream has left for the kernel.
+    package func drained(_ id: SlotID) {
+        guard self.streams.contains(id) else { return }
+        let index = Int(id.index)
+        self.links[index].hasUnsent = false
+        guard self.links[index].isHolding else { return }
+        self.links[index].isHolding = false
+        self.flushBehind(stream: Int32(id.index), before: .max)
+    }
+
+    /// Ends a stream with a status and forgets it.
+    func refuse(_ id: SlotID, _ code: RefusalCode, _ reason: String, _ message: String) {
+        guard let stream = self.streams[id] else { return }
+        self.refusals.append(Refusal(handle: stream.handle, code: code, message: message, reason: reason))
+        self.events.append(
+            .refused(node: stream.identity?.id ?? "", peer: stream.peer.address, message: message))
+        self.close(id)
+    }
+
+    // MARK: Type streams
+
+    func typeStream(of id: SlotID, typeURL: ByteRange, in bytes: borrowing Span<UInt8>) -> Int32 {
+        var next = self.links[Int(id.index)].firstType
+        while next != TypeStream.none {
+            if let url = self.view(of: next)?.typeURLBytes, bytes.equals(typeURL, url.span) { return next }
+            next = self.typeStreams[Int(next)].next
+        }
+        return TypeStream.none
+    }
+
+    func view(of typeStream: Int32) -> TypeView? { self.views[Int(self.typeStreams[Int(typeStream)].view)] }
+
+    /// Adds a type to a stream, at its place in push order.
+    func makeTypeStream(_ id: SlotID, view: Int32, type: XDSType) -> Int32 {
+        let index: Int32
+        let new = TypeStream(stream: Int32(id.index), view: view, handle: self.streams[id]?.handle ?? 0)
+        if let free = self.freeTypeStreams.popLast() {
+            index = free
+            self.typeStreams[Int(index)] = new
+            self.versions[Int(index)] = TypeVersions()
+        } else {
+            index = Int32(self.typeStreams.count)
+            self.typeStreams.append(new)
+            self.versions.append(TypeVersions())
+        }
+        self.typeStreams[Int(index)].streamGeneration = id.generation
+        self.link(index, into: Int(id.index), order: type.pushOrder)
+        self.views[Int(view)]?.streams += 1
+        self.views[Int(view)]?.detached += 1
+        return index
+    }
+
+    private func link(_ index: Int32, into stream: Int, order: Int) {
+        var previous = TypeStream.none
+        var next = self.links[stream].firstType
+        while next != TypeStream.none, self.view(of: next)?.type.pushOrder ?? 0 <= order {
+            previous = next
+            next = self.typeStreams[Int(next)].next
+        }
+        self.typeStreams[Int(index)].next = next
+        if previous == TypeStream.none {
+            self.links[stream].firstType = index
+        } else {
+            self.typeStreams[Int(previous)].next = index
+        }
+        self.links[stream].typeCount += 1
+    }
+
+    /// Takes a type off its stream's list.
+    func unlink(_ index: Int32, from stream: Int) {
+        let following = self.typeStreams[Int(index)].next
+        self.links[stream].typeCount -= 1
+        if self.links[stream].firstType == index {
+            self.links[stream].firstType = following
+            return
+        }
+        var previous = self.links[stream].firstType
+        while previous != TypeStream.none {
+            let next = self.typeStreams[Int(previous)].next
+            if next == index {
+                self.typeStreams[Int(previous)].next = following
+                return
+            }
+            previous = next
+        }
+    }
+
+    func id(ofStream typeStream: Int32) -> SlotID {
+        let record = self.typeStreams[Int(typeStream)]
+        return SlotID(index: UInt32(record.stream), generation: record.streamGeneration)
+    }
+
+    func removeTypeStream(_ index: Int32) {
+        let record = self.typeStreams[Int(index)]
+        guard let view = self.views[Int(record.view)] else { return }
+        self.detach(index)
+        self.settle(index)
+        view.detached -= 1
+        view.waiting.remove(index)
+        view.streams -= 1
+        if record.subscription != TypeStream.none { view.release(record.subscription) }
+        let owed = self.typeStreams[Int(index)].owed
+        if owed != TypeStream.none { self.owed.remove(owed) }
+        self.caughtUp(index)
+        self.rejections[index] = nil
+        self.typeStreams[Int(index)] = TypeStream(stream: TypeStream.none, view: 0, handle: 0)
+        self.versions[Int(index)] = TypeVersions()
+        self.freeTypeStreams.append(index)
+        self.touchedViews.insert(record.view)
+    }
+
+    // MARK: Cohort membership
+
+    /// Takes a type stream out of its cohort, remembering what it was sent.
+    func detach(_ index: Int32) {
+        let record = self.typeStreams[Int(index)]
+        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else { return }
+        self.leaveList(record, in: view)
+        self.versions[Int(index)].sent = view.cohorts[Int(record.cohort)]?.version ?? ""
+        // A current cohort holds everything up to now, however long ago its generation was.
+        let cohort = view.cohorts[Int(record.cohort)]
+        let isCurrent = cohort?.generation ?? 0 >= view.subscriptions[Int(record.subscription)]?.changed ?? 0
+        self.typeStreams[Int(index)].base = isCurrent ? view.generation : cohort?.generation ?? 0
+        self.typeStreams[Int(index)].cohort = TypeStream.none
+        view.detached += 1
+        if view.cohorts[Int(record.cohort)]?.isEmpty == true { view.removeCohort(record.cohort) }
+    }
+
+    func leaveList(_ record: TypeStream, in view: TypeView) {
+        let position = Int(record.position)
+        let moved: Int32?
+        if record.isInAwaitingList {
+            moved = view.cohorts[Int(record.cohort)]?.awaiting.swapRemove(at: position)
+        } else {
+            moved = view.cohorts[Int(record.cohort)]?.idle.swapRemove(at: position)
+        }
+        if let moved = moved { self.typeStreams[Int(moved)].position = Int32(position) }
+    }
+
+    /// Puts a detached type stream into a cohort, on the list that its outstanding responses say.
+    func join(_ index: Int32, cohort: Int32, in view: TypeView) {
+        let awaiting = self.typeStreams[Int(index)].isAwaiting
+        self.typeStreams[Int(index)].cohort = cohort
+        self.typeStreams[Int(index)].isInAwaitingList = awaiting
+        if awaiting {
+            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)]?.awaiting.count ?? 0)
+            view.cohorts[Int(cohort)]?.awaiting.append(index)
+        } else {
+            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)]?.idle.count ?? 0)
+            view.cohorts[Int(cohort)]?.idle.append(index)
+        }
+        view.detached -= 1
+    }
+
+    /// Moves a member whose responses were all answered to its cohort's idle list.
+    func becomeIdle(_ index: Int32) {
+        let record = self.typeStreams[Int(index)]
+        guard record.cohort != TypeStream.none, record.isInAwaitingList, let view = self.views[Int(record.view)] else {
+            return
+        }
+        self.leaveList(record, in: view)
+        self.typeStreams[Int(index)].isInAwaitingList = false
+        self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(record.cohort)]?.idle.count ?? 0)
+        view.cohorts[Int(record.cohort)]?.idle.append(index)
+    }
+
+    // MARK: Falling behind
+
+    /// Notes that newer content is held back from a type stream.
+    func fallBehind(_ index: Int32, in view: TypeView) {
+        self.unsettle(index, in: view)
+        guard !self.typeStreams[Int(index)].isBehind else { return }
+        self.typeStreams[Int(index)].isBehind = true
+        self.links[Int(self.typeStreams[Int(index)].stream)].behind += 1
+        self.behind.insert(index)
+    }
+
+    func caughtUp(_ index: Int32) {
+        guard self.typeStreams[Int(index)].isBehind else { return }
+        self.typeStreams[Int(index)].isBehind = false
+        self.links[Int(self.typeStreams[Int(index)].stream)].behind -= 1
+        self.behind.remove(index)
+    }
+
+    /// Whether bytes of an earlier round are still stuck in the transport: then nothing more is handed over, and the
+    /// newest state goes out when they have left.
+    func isStuck(_ stream: Int32) -> Bool {
+        let link = self.links[Int(stream)]
+        return link.hasUnsent && link.sentRound != self.round
+    }
+
+    // MARK: Convergence
+
+    func unsettle(_ index: Int32, in view: TypeView) {
+        guard !self.typeStreams[Int(index)].isUnsettled else { return }
+        self.typeStreams[Int(index)].isUnsettled = true
+        view.unsettled += 1
+    }
+
+    func settle(_ index: Int32) {
+        guard self.typeStreams[Int(index)].isUnsettled else { return }
+        self.typeStreams[Int(index)].isUnsettled = false
+        guard let view = self.view(of: index) else { return }
+        view.unsettled -= 1
+        if view.unsettled == 0, !view.convergenceReported {
+            view.convergenceReported = true
+            self.events.append(.converged(type: view.type, after: self.now - view.receivedAt))
+        }
+    }
+
+    /// Milliseconds of the shard's clock, wrapping every 49 days; only differences are meaningful.
+    var milliseconds: UInt32 { UInt32(truncatingIfNeeded: self.now.rawValue / 1_000_000) }
+}
+
+/// One discovery stream of a client.
+struct DownstreamStream {
+    let handle: UInt64
+    let service: DiscoveryService
+    let peer: PeerIdentity
+    let openedAt: Instant
+    let openedAtWall: WallTime
+    var identity: NodeIdentity?
+    var group = TypeStream.none
+    var keyScope = KeyScope.stream
+    var wasAnswered = false
+
+    init(handle: UInt64, service: DiscoveryService, peer: PeerIdentity, openedAt: Instant, openedAtWall: WallTime) {
+        self.handle = handle
+        self.service = service
+        self.peer = peer
+        self.openedAt = openedAt
+        self.openedAtWall = openedAtWall
+    }
+}
+
+/// The few words of a stream that a push touches.
+struct StreamLink {
+    /// Its types, linked in push order.
+    var firstType = TypeStream.none
+    var typeCount: Int32 = 0
+    /// Types that newer content is held back from.
+    var behind: Int32 = 0
+    /// The round in which something was last handed over.
+    var sentRound: UInt32 = 0
+    /// Whether the transport holds bytes of it that have not left.
+    var hasUnsent = false
+    /// Whether something waits for `drained`.
+    var isHolding = false
+}
+
+/// A group as one worker knows it.
+struct ShardGroup {
+    let key: String
+    let upstream: String
+    let coldTimeout: Nanoseconds
+    var views: [Int32] = []
+    var origin = OriginState(isConnected: false, server: "", lastError: "")
+    /// Since when the origin has not been connected.
+    var disconnectedSince: Instant
+}
+
+/// The rejected response of one type stream, kept until it acknowledges another.
+package struct Rejection: Sendable {
+    package var version: String
+    package var message: String
+    package var at: WallTime
+}
+
+/// Rare extra state of a few elements, by index.
+struct SideTable<Element> {
+    private var elements: ContiguousArray<Element?> = []
+    private var free: [Int32] = []
+
+    mutating func insert(_ element: Element) -> Int32 {
+        if let index = self.free.popLast() {
+            self.elements[Int(index)] = element
+            return index
+        }
+        self.elements.append(element)
+        return Int32(self.elements.count - 1)
+    }
+
+    mutating func remove(_ index: Int32) {
+        self.elements[Int(index)] = nil
+        self.free.append(index)
+    }
+
+    subscript(index: Int32) -> Element? {
+        _read { yield self.elements[Int(index)] }
+        _modify { yield &self.elements[Int(index)] }
+    }
+}
+
+extension Array {
+    /// Removes an element by putting the last one in its place; returns that one if it moved.
+    fileprivate mutating func swapRemove(at position: Int) -> Element? {
+        let last = self.removeLast()
+        guard position < self.count else { return nil }
+        self[position] = last
+        return last
+    }
+}

@@ -1,0 +1,127 @@
+package import WeirBase
+package import WeirXDS
+
+/// What bounds and paces one shard. Values come from the relay's configuration.
+package struct ShardPolicy: Sendable {
+    /// How long a response may stay unanswered before the next one of its type is sent all the same.
+    package var ackTimeout = Nanoseconds.seconds(5)
+    /// Delta responses are split so that none is larger, in bytes (WIRE-06); one resource that is larger goes alone.
+    package var maxResponseBytes = 4 * 1024 * 1024
+    /// Answers to new subscriptions may overtake ACKs up to this many unanswered responses of one type.
+    package var maxOutstanding = 4
+    /// How long a new stream may take to send its first request.
+    package var firstRequestTimeout = Nanoseconds.seconds(10)
+    /// Types one aggregated stream may subscribe to.
+    package var maxTypesPerStream = 256
+    /// `control_plane.identifier` of every response: tells an operator which relay fed a proxy. May be empty.
+    package var controlPlaneIdentifier = ""
+
+    package init() {}
+}
+
+/// What a shard keeps of a node: what people look for, not what rules match.
+package final class NodeIdentity: Sendable {
+    package let id: String
+    package let cluster: String
+    /// The whole encoded node, where it is needed again for keys that depend on the type; else empty.
+    package let encoded: [UInt8]
+
+    package init(id: String, cluster: String, encoded: [UInt8]) {
+        self.id = id
+        self.cluster = cluster
+        self.encoded = encoded
+    }
+}
+
+/// Who is at the other end, as the transport knows it.
+package final class PeerIdentity: Sendable {
+    package let address: String
+    /// The verified client certificate's URI and DNS names; empty without mTLS.
+    package let names: [String]
+
+    package init(address: String, names: [String]) {
+        self.address = address
+        self.names = names
+    }
+}
+
+/// Asks the aggregation rules for a key.
+package struct KeyRequest {
+    /// The encoded node, as the client sent it.
+    package var node: [UInt8]
+    package var typeURL: String
+    package var resourceNames: [String]
+    package var peer: PeerIdentity
+}
+
+/// The rules' answer.
+package enum KeyResolution {
+    /// The group; `upstreamNode` is what a new group will call itself upstream.
+    case group(
+        key: String, upstream: String, coldTimeout: Nanoseconds, identity: NodeIdentity, upstreamNode: [UInt8],
+        scope: KeyScope)
+    /// No rule matches, or the node is unusable: the stream ends with INVALID_ARGUMENT and this text.
+    case refused(String)
+}
+
+/// How far a key reaches: which later requests of a stream may have another one.
+package enum KeyScope: Sendable {
+    /// One key for the whole stream.
+    case stream
+    /// One key for each type.
+    case type
+    /// The key depends on the resource names, so that each request may move its type to another group.
+    case request
+}
+
+/// gRPC status codes that a shard ends streams with.
+package enum RefusalCode: UInt8, Sendable {
+    case ok = 0
+    case invalidArgument = 3
+    case deadlineExceeded = 4
+    case resourceExhausted = 8
+    case unavailable = 14
+}
+
+/// One response to put on one stream: a shared body followed by the stream's own nonce.
+package struct Send: Sendable {
+    /// The shell's name for the stream, as given to `Shard.open`.
+    package var handle: UInt64
+    /// Which of the shard's `bodies` of this round.
+    package var body: Int32
+    package var nonce: Nonce
+}
+
+/// A stream that must end.
+package struct Refusal: Sendable {
+    package var handle: UInt64
+    package var code: RefusalCode
+    package var message: String
+    /// A word for the `reason` label of `weir_downstream_rejected_total`.
+    package var reason: String
+}
+
+/// What a shard says to the home of a group.
+package enum GroupCommand: Sendable {
+    case join(upstream: String, node: [UInt8])
+    case interest(InterestChange)
+    case leave
+}
+
+/// Something that happened, for logs, counters and live events.
+package enum ShardEvent: Sendable {
+    case nack(
+        node: String, key: String, type: XDSType, version: String, detail: ErrorDetail)
+    case refused(node: String, peer: String, message: String)
+    /// Every stream of the group has settled on the newest state, so long after its bytes were read from upstream.
+    case converged(type: XDSType, after: Nanoseconds)
+    case ackTimeout(node: String, key: String, type: XDSType)
+}
+
+/// Counters of one type since the shard began; read and exported by the shell.
+package struct TypeCounters: Sendable {
+    package var requests = 0
+    package var responses = 0
+    package var acks = 0
+    package var nacks = 0
+}

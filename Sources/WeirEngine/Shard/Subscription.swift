@@ -1,0 +1,73 @@
+import WeirBase
+
+/// A resource name within one view.
+struct NameID: Hashable, Comparable {
+    var rawValue: Int32
+
+    static func < (a: NameID, b: NameID) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// What streams ask of one type: the wildcard, names, or both. Interned: streams that ask the same share one.
+struct Subscription {
+    struct Content: Hashable {
+        var wildcard: Bool
+        /// Sorted, each once.
+        var names: [NameID]
+
+        var isNothing: Bool { !self.wildcard && self.names.isEmpty }
+
+        func contains(_ name: NameID) -> Bool {
+            var low = 0
+            var high = self.names.count
+            while low < high {
+                let middle = (low + high) / 2
+                if self.names[middle] < name { low = middle + 1 } else { high = middle }
+            }
+            return low < self.names.count && self.names[low] == name
+        }
+    }
+
+    let content: Content
+    /// Type streams that hold it.
+    var streams = 0
+    /// Its live cohorts, of both variants: few.
+    var cohorts: [Int32] = []
+    /// When something it covers last changed, and the time before that.
+    var changed: Generation = 0
+    var changedBefore: Generation = 0
+    /// The encoded answer to a client that has nothing, per variant, while it is in use.
+    var full = VariantSlots<Encoded>()
+}
+
+/// One optional value per protocol variant.
+struct VariantSlots<Value> {
+    var sotw: Value?
+    var delta: Value?
+}
+
+/// The streams of one worker that share (group, type, variant, subscription, state sent).
+struct Cohort {
+    let subscription: Int32
+    let isDelta: Bool
+    /// The generation its members have been sent. It is current while nothing its subscription covers changed since.
+    var generation: Generation
+    var version: String
+    /// Members whose newest response was answered.
+    var idle: [Int32] = []
+    /// Members whose newest response was not.
+    var awaiting: [Int32] = []
+    /// The encoded way from here to the newest generation, while members take it.
+    var step: (to: Generation, encoded: Encoded)?
+
+    var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
+}
+
+/// A response encoded once for many streams.
+struct Encoded {
+    /// One body per response message; empty: nothing to say.
+    var bodies: [SharedBody]
+    /// What clients see as version: `version_info`, or the type's version for delta.
+    var version: String
+    /// For clusters: the EDS names of those that are new or changed in it (ORD-05).
+    var endpointNames: [String]
+}

@@ -1,0 +1,473 @@
+import WeirXDS
+
+import WeirBase
+import WeirHash
+
+/// One worker's view of one (group, type): the resources as its home last published them, and who subscribes to what.
+///
+/// Memory: one entry per resource or requested name, one subscription per distinct wish; nothing per stream.
+final class TypeView {
+    /// What is known of one name.
+    struct Entry {
+        var name: String
+        /// In the wildcard lane: present or not.
+        var wild: Resource?
+        var wildChanged: Generation = 0
+        /// Its place in `wildcardMembers`.
+        var wildPosition: Int32 = -1
+        /// In the named lane.
+        var named: Presence = .unknown
+        var namedChanged: Generation = 0
+        /// Whether its absence is a removal: there was something to remove (UP-12: SotW clients are not told of names
+        /// that never existed).
+        var namedWasRemoved = false
+        /// The subscriptions that name it.
+        var subscribers: [Int32] = []
+        var isInUse = true
+    }
+
+    struct Recent {
+        var name: NameID
+        var lane: Lane
+    }
+
+    let type: XDSType
+    /// The type URL as bytes, to find the type of a request without making a string.
+    let typeURLBytes: [UInt8]
+    let group: Int32
+    private(set) var generation: Generation = 0
+    private(set) var version = ""
+    private(set) var equalVersions: [String] = []
+    private(set) var passesVersionToSotW = false
+    /// When the wildcard lane was first answered; 0 while it was not.
+    private(set) var wildcardKnownAt: Generation = 0
+    private(set) var receivedAt = Instant(rawValue: 0)
+    private(set) var updatedAt: WallTime?
+
+    private(set) var entries: ContiguousArray<Entry> = []
+    private var freeEntries: [NameID] = []
+    private var ids: [String: NameID] = [:]
+    /// The wildcard set, in no particular order.
+    private(set) var wildcardMembers: [NameID] = []
+    private var wildcardHash = ContentHash.zero
+    /// What the newest update changed.
+    private(set) var recent: [Recent] = []
+
+    var subscriptions: ContiguousArray<Subscription?> = []
+    private var freeSubscriptions: [Int32] = []
+    private var subscriptionIndex: [Subscription.Content: Int32] = [:]
+    private(set) var wildcardSubscriptions: [Int32] = []
+
+    var cohorts: ContiguousArray<Cohort?> = []
+    private var freeCohorts: [Int32] = []
+
+    /// Type streams of this view, whatever they are doing.
+    var streams = 0
+    /// Type streams that are not settled on the newest state; zero means converged.
+    var unsettled = 0
+    var convergenceReported = true
+    /// Detached type streams that wait for the origin, so that an update must look at them.
+    var waiting: Set<Int32> = []
+
+    /// Changes of interest not yet told to the home.
+    private var interestWildcard: Bool?
+    private var interestNames: [NameID: Bool] = [:]
+
+    init(type: XDSType, group: Int32) {
+        self.type = type
+        self.typeURLBytes = Array(type.typeURL.utf8)
+        self.group = group
+    }
+
+    /// Whether SotW responses of the type carry everything: types where absence means deletion, and types weir does
+    /// not know, for which more is the safer side.
+    var sendsFullSet: Bool { self.type.isFullSet || self.type.shortName == nil }
+
+    // MARK: Names
+
+    func id(of name: String) -> NameID {
+        if let id = self.ids[name] { return id }
+        let id: NameID
+        if let free = self.freeEntries.popLast() {
+            self.entries[Int(free.rawValue)] = Entry(name: name)
+            id = free
+        } else {
+            id = NameID(rawValue: Int32(self.entries.count))
+            self.entries.append(Entry(name: name))
+        }
+        self.ids[name] = id
+        return id
+    }
+
+    func existingID(of name: String) -> NameID? { self.ids[name] }
+
+    subscript(id: NameID) -> Entry {
+        _read { yield self.entries[Int(id.rawValue)] }
+        _modify { yield &self.entries[Int(id.rawValue)] }
+    }
+
+    /// What a client with this subscription sees under the name; nil if nothing.
+    func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
+        if subscription.wildcard, let resource = self[id].wild { return resource }
+        guard case .present(let resource) = self[id].named, subscription.contains(id) else { return nil }
+        return resource
+    }
+
+    /// Forgets a name that nobody subscribes to and of which nothing is known. Only names that no client can still hold
+    /// may go: one that left the wildcard set is kept until every wildcard cohort has been told.
+    func releaseIfUnused(_ id: NameID) {
+        let entry = self[id]
+        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, case .unknown = entry.named else { return }
+        guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
+        self.free(id)
+    }
+
+    private func free(_ id: NameID) {
+        self.ids[self[id].name] = nil
+        self[id] = Entry(name: "", isInUse: false)
+        self.freeEntries.append(id)
+    }
+
+    // MARK: Updates
+
+    /// Takes a new state from the home. Returns the subscriptions that it concerns.
+    func apply(_ update: TypeUpdate) -> [Int32] {
+        self.generation = update.generation
+        self.receivedAt = update.receivedAt
+        self.updatedAt = update.receivedAtWall
+        self.version = localCopy(update.version)
+        self.equalVersions = update.equalVersions
+        self.passesVersionToSotW = update.passesVersionToSotW
+        self.recent.removeAll(keepingCapacity: true)
+
+        var dirty = DirtySubscriptions(generation: update.generation)
+        for change in update.changes { self.apply(change, &dirty) }
+        if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
+        if update.wildcardKnown, self.wildcardKnownAt == 0 {
+            self.wildcardKnownAt = update.generation
+            dirty.wildcard = true
+        }
+        if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
+        self.pruneDeparted()
+        for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
+        return dirty.marked
+    }
+
+    private func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
+        let id = self.id(of: change.name)
+        switch change.lane {
+        case .wildcard:
+            if case .present(let resource) = change.presence {
+                self.setWild(id, resource)
+            } else {
+                guard self[id].wild != nil else { return }
+                self.setWild(id, nil)
+            }
+            dirty.wildcard = true
+        case .named:
+            if case .absent = change.presence {
+                if case .present = self[id].named { self[id].namedWasRemoved = true }
+            } else {
+                self[id].namedWasRemoved = false
+            }
+            self[id].named = change.presence
+            self[id].namedChanged = self.generation
+            for subscription in self[id].subscribers { dirty.mark(subscription, in: self) }
+        }
+        self.recent.append(Recent(name: id, lane: change.lane))
+    }
+
+    private func setWild(_ id: NameID, _ resource: Resource?) {
+        if let old = self[id].wild { self.wildcardHash.subtract(Self.digest(of: old)) }
+        if let new = resource { self.wildcardHash.add(Self.digest(of: new)) }
+        if resource != nil, self[id].wildPosition < 0 {
+            self[id].wildPosition = Int32(self.wildcardMembers.count)
+            self.wildcardMembers.append(id)
+        } else if resource == nil, self[id].wildPosition >= 0 {
+            let position = self[id].wildPosition
+            let last = self.wildcardMembers.removeLast()
+            if last != id {
+                self.wildcardMembers[Int(position)] = last
+                self[last].wildPosition = position
+            }
+            self[id].wildPosition = -1
+        }
+        self[id].wild = resource
+        self[id].wildChanged = self.generation
+        if resource == nil { self.departed.append(id) }
+    }
+
+    /// Names that left the wildcard set and that some cohort may have to be told of.
+    private var departed: [NameID] = []
+
+    /// A full state replaces what a view may hold from before: what it does not mention is gone.
+    private func forgetUnmentioned(by update: TypeUpdate, _ dirty: inout DirtySubscriptions) {
+        var wild: Set<NameID> = []
+        var named: Set<NameID> = []
+        for change in update.changes {
+            guard let id = self.ids[change.name] else { continue }
+            if change.lane == .wildcard { wild.insert(id) } else { named.insert(id) }
+        }
+        for index in self.entries.indices where self.entries[index].isInUse {
+            let id = NameID(rawValue: Int32(index))
+            if self[id].wild != nil, !wild.contains(id) {
+                self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
+            }
+            if case .unknown = self[id].named { continue }
+            if !named.contains(id) { self[id].named = .unknown }
+        }
+    }
+
+    /// Drops the memory of names that left the wildcard set, once every wildcard subscriber has been told.
+    private func pruneDeparted() {
+        guard self.departed.count > 64, self.departed.count > self.wildcardMembers.count else { return }
+        let oldest = self.oldestWildcardGeneration
+        var kept: [NameID] = []
+        for id in self.departed {
+            let entry = self[id]
+            guard entry.isInUse, entry.wild == nil else { continue }
+            if entry.wildChanged > oldest {
+                kept.append(id)
+            } else {
+                self[id].wildChanged = 0
+                self.releaseIfUnused(id)
+            }
+        }
+        self.departed = kept
+    }
+
+    /// The generation that the wildcard subscriber who is furthest behind has been sent.
+    private var oldestWildcardGeneration: Generation {
+        if !self.waiting.isEmpty || self.detached > 0 { return 0 }
+        var oldest = self.generation
+        for index in self.wildcardSubscriptions {
+            guard let subscription = self.subscriptions[Int(index)] else { continue }
+            for cohort in subscription.cohorts {
+                guard let cohort = self.cohorts[Int(cohort)] else { continue }
+                if cohort.generation < subscription.changed { oldest = min(oldest, cohort.generation) }
+            }
+        }
+        return oldest
+    }
+
+    /// Type streams that are in no cohort.
+    var detached = 0
+
+    // MARK: Digests
+
+    private static func digest(of resource: Resource) -> ContentHash {
+        ContentHash(of: resource.name).followed(by: resource.hash)
+    }
+
+    /// A version derived from what a SotW client with this subscription sees: equal on every relay that holds the same,
+    /// and changed exactly when it changes (XLT-06).
+    func derivedVersion(for subscription: Subscription.Content) -> String {
+        var hash = subscription.wildcard ? self.wildcardHash : .zero
+        for id in subscription.names {
+            if subscription.wildcard, self[id].wild != nil { continue }
+            if case .present(let resource) = self[id].named { hash.add(Self.digest(of: resource)) }
+        }
+        return hash.shortHex
+    }
+
+    /// The version a SotW response to this subscription carries.
+    func sotwVersion(for subscription: Subscription.Content) -> String {
+        self.passesVersionToSotW && !self.version.isEmpty ? self.version : self.derivedVersion(for: subscription)
+    }
+
+    // MARK: Subscriptions
+
+    /// The interned subscription of this content, made if it is new. Holds one reference until `release`.
+    func retain(_ content: Subscription.Content) -> Int32 {
+        if let index = self.subscriptionIndex[content] {
+            self.subscriptions[Int(index)]?.streams += 1
+            return index
+        }
+        var subscription = Subscription(content: content)
+        subscription.streams = 1
+        subscription.changed = self.generation
+        subscription.changedBefore = self.generation
+        let index: Int32
+        if let free = self.freeSubscriptions.popLast() {
+            index = free
+            self.subscriptions[Int(index)] = subscription
+        } else {
+            index = Int32(self.subscriptions.count)
+            self.subscriptions.append(subscription)
+        }
+        self.subscriptionIndex[content] = index
+        for name in content.names {
+            self[name].subscribers.append(index)
+            if self[name].subscribers.count == 1 { self.noteInterest(in: name, true) }
+        }
+        if content.wildcard {
+            self.wildcardSubscriptions.append(index)
+            if self.wildcardSubscriptions.count == 1 { self.interestWildcard = true }
+        }
+        return index
+    }
+
+    func release(_ index: Int32) {
+        self.subscriptions[Int(index)]?.streams -= 1
+        guard let subscription = self.subscriptions[Int(index)], subscription.streams == 0 else { return }
+        self.subscriptionIndex[subscription.content] = nil
+        self.subscriptions[Int(index)] = nil
+        self.freeSubscriptions.append(index)
+        for name in subscription.content.names {
+            self[name].subscribers.removeAll { $0 == index }
+            if self[name].subscribers.isEmpty { self.noteInterest(in: name, false) }
+        }
+        if subscription.content.wildcard {
+            self.wildcardSubscriptions.removeAll { $0 == index }
+            if self.wildcardSubscriptions.isEmpty { self.interestWildcard = false }
+        }
+    }
+
+    private func noteInterest(in name: NameID, _ wanted: Bool) {
+        // Wanted and unwanted again within one turn, or the other way round: the home need not know.
+        if let noted = self.interestNames[name], noted != wanted {
+            self.interestNames[name] = nil
+        } else {
+            self.interestNames[name] = wanted
+        }
+    }
+
+    private var toldWildcard = false
+
+    /// What the home must be told since the last call; nil if nothing. Names nobody wants any more may be forgotten.
+    func takeInterest() -> InterestChange? {
+        guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
+        var change = InterestChange(typeURL: self.type.typeURL)
+        if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
+            change.wildcard = wildcard
+            self.toldWildcard = wildcard
+        }
+        for (name, wanted) in self.interestNames {
+            if wanted { change.added.append(self[name].name) } else { change.removed.append(self[name].name) }
+        }
+        let unwanted = self.interestNames.filter { !$0.value }.map(\.key)
+        self.interestNames.removeAll(keepingCapacity: true)
+        self.interestWildcard = nil
+        for name in unwanted { self.releaseIfUnused(name) }
+        change.added.sort()
+        change.removed.sort()
+        return change.isEmpty ? nil : change
+    }
+
+    /// Whether any stream subscribes to anything.
+    var isWanted: Bool { self.subscriptionIndex.count > 0 }
+
+    /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
+    /// grow stale unseen (AGG-07).
+    func forgetContent() {
+        self.entries.removeAll()
+        self.freeEntries.removeAll()
+        self.ids.removeAll()
+        self.wildcardMembers.removeAll()
+        self.wildcardHash = .zero
+        self.recent.removeAll()
+        self.departed.removeAll()
+        self.generation = 0
+        self.wildcardKnownAt = 0
+        self.version = ""
+        self.equalVersions = []
+    }
+
+    // MARK: Cohorts
+
+    func makeCohort(_ cohort: Cohort) -> Int32 {
+        let index: Int32
+        if let free = self.freeCohorts.popLast() {
+            index = free
+            self.cohorts[Int(index)] = cohort
+        } else {
+            index = Int32(self.cohorts.count)
+            self.cohorts.append(cohort)
+        }
+        self.subscriptions[Int(cohort.subscription)]?.cohorts.append(index)
+        return index
+    }
+
+    func removeCohort(_ index: Int32) {
+        guard let cohort = self.cohorts[Int(index)] else { return }
+        self.subscriptions[Int(cohort.subscription)]?.cohorts.removeAll { $0 == index }
+        self.cohorts[Int(index)] = nil
+        self.freeCohorts.append(index)
+    }
+
+    /// The cohort of this variant whose members hold the newest state of the subscription; made if there is none.
+    func currentCohort(of subscription: Int32, isDelta: Bool, version: String) -> Int32 {
+        let record = self.subscriptions[Int(subscription)]
+        for index in record?.cohorts ?? [] {
+            guard let cohort = self.cohorts[Int(index)], cohort.isDelta == isDelta else { continue }
+            if cohort.generation >= record?.changed ?? 0 { return index }
+        }
+        return self.makeCohort(
+            Cohort(subscription: subscription, isDelta: isDelta, generation: self.generation, version: version))
+    }
+
+    // MARK: What a client lacks
+
+    /// The names a client with this subscription must hear of, having been sent `base`.
+    func changes(for index: Int32, since base: Generation) -> [NameID] {
+        guard let subscription = self.subscriptions[Int(index)] else { return [] }
+        let content = subscription.content
+        if base > 0, base >= subscription.changed { return [] }
+        if base > 0, subscription.changed == self.generation, base >= subscription.changedBefore {
+            // The usual case: it had everything before the newest update.
+            var seen: Set<NameID> = []
+            return self.recent.compactMap { change in
+                let concerns = change.lane == .wildcard ? content.wildcard : content.contains(change.name)
+                return concerns && seen.insert(change.name).inserted ? change.name : nil
+            }
+        }
+        var result: [NameID] = []
+        if content.wildcard {
+            for id in self.wildcardMembers where self[id].wildChanged > base || base == 0 { result.append(id) }
+            if base > 0 {
+                for id in Set(self.departed) where self[id].wild == nil && self[id].wildChanged > base {
+                    result.append(id)
+                }
+            }
+        }
+        for id in content.names {
+            if content.wildcard, self[id].wildChanged > base, base > 0 || self[id].wild != nil { continue }
+            if case .unknown = self[id].named { continue }
+            if self[id].namedChanged > base || base == 0 { result.append(id) }
+        }
+        return result
+    }
+
+    /// Whether the origin has answered everything the subscription asks.
+    func isAnswered(_ content: Subscription.Content) -> Bool {
+        if content.wildcard, self.wildcardKnownAt == 0 { return false }
+        return content.names.allSatisfy { id in
+            if case .unknown = self[id].named { return content.wildcard && self[id].wild != nil }
+            return true
+        }
+    }
+}
+
+/// Collects the subscriptions that one update concerns, each once.
+private struct DirtySubscriptions {
+    let generation: Generation
+    var wildcard = false
+    var marked: [Int32] = []
+
+    init(generation: Generation) { self.generation = generation }
+
+    mutating func mark(_ index: Int32, in view: TypeView) {
+        guard view.subscriptions[Int(index)] != nil, view.subscriptions[Int(index)]?.changed != self.generation else {
+            return
+        }
+        let before = view.subscriptions[Int(index)]?.changed ?? 0
+        view.subscriptions[Int(index)]?.changedBefore = before
+        view.subscriptions[Int(index)]?.changed = self.generation
+        view.subscriptions[Int(index)]?.full = VariantSlots()
+        self.marked.append(index)
+    }
+}
+
+/// A string with storage of its own. Streams keep the version they acknowledged; if all workers shared one string they
+/// would fight over its reference count.
+private func localCopy(_ text: String) -> String { String(decoding: Array(text.utf8), as: UTF8.self) }

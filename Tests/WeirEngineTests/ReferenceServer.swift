@@ -1,0 +1,220 @@
+import WeirBase
+import WeirXDS
+
+@testable import WeirEngine
+
+/// A control plane that follows the protocol's letter, for one group: resources per type, some of which belong to the
+/// wildcard and some of which exist by name only.
+final class ReferenceServer {
+    struct Entry {
+        var version: Int
+        var inWildcard: Bool
+    }
+
+    let variant: ProtocolVariant
+    let name: String
+    /// What real servers do wrong.
+    var ignoresInitialVersions = false
+    var splitsAnswers = false
+    private(set) var resources: [String: [String: Entry]] = [:]
+    private var revision = 0
+    private var streams: [Int: [String: Subscription]] = [:]
+    private(set) var requests: [String] = []
+    /// Responses on their way, by stream.
+    var outbox: [(stream: Int, message: [UInt8])] = []
+
+    final class Subscription {
+        var wildcard = false
+        var names: Set<String> = []
+        var hasNamed = false
+        var isFirst = true
+        var nonce = 0
+        var sent: [String: Int] = [:]
+        var missing: Set<String> = []
+    }
+
+    init(_ variant: ProtocolVariant, name: String = "server") {
+        self.variant = variant
+        self.name = name
+    }
+
+    func set(_ type: XDSType, _ changes: [String: Entry?]) {
+        self.revision += 1
+        for (name, entry) in changes { self.resources[type.typeURL, default: [:]][name] = entry }
+        for (stream, subscriptions) in self.streams.sorted(by: { $0.key < $1.key }) {
+            if let subscription = subscriptions[type.typeURL] { self.push(stream, type, subscription, force: []) }
+        }
+    }
+
+    func open(_ stream: Int) { self.streams[stream] = [:] }
+
+    func close(_ stream: Int) {
+        self.streams[stream] = nil
+        self.outbox.removeAll { $0.stream == stream }
+    }
+
+    func subscription(_ type: XDSType, lane: Lane) -> Subscription? {
+        self.streams.sorted { $0.key < $1.key }.compactMap { $0.value[type.typeURL] }.first {
+            lane == .wildcard ? $0.wildcard : !$0.names.isEmpty
+        }
+    }
+
+    // MARK: Requests
+
+    func receive(_ stream: Int, _ message: [UInt8]) {
+        let span = message.span
+        switch self.variant {
+        case .sotw:
+            guard let request = try? DiscoveryRequest(decoding: span) else { return }
+            self.receive(stream, request, span)
+        case .delta:
+            guard let request = try? DeltaDiscoveryRequest(decoding: span) else { return }
+            self.receive(stream, request, span)
+        }
+    }
+
+    private func find(_ stream: Int, _ url: String) -> (XDSType, Subscription) {
+        let subscription = self.streams[stream]?[url] ?? Subscription()
+        self.streams[stream, default: [:]][url] = subscription
+        return (XDSType.of(typeURL: url), subscription)
+    }
+
+    private func receive(_ stream: Int, _ request: DiscoveryRequest, _ span: borrowing Span<UInt8>) {
+        let (type, subscription) = self.find(stream, span.string(request.typeURL))
+        let names = Set(request.resourceNames.map { span.string($0) })
+        let nonce = span.string(request.responseNonce)
+        self.requests.append(
+            "\(stream) \(type.label) v=\(span.string(request.versionInfo)) n=\(nonce) "
+                + "\(names.sorted())\(request.errorDetail == nil ? "" : " NACK")")
+        let isFirst = subscription.isFirst
+        subscription.isFirst = false
+        if !isFirst, nonce != String(subscription.nonce) { return }
+        if !names.isEmpty { subscription.hasNamed = true }
+        let added = names.subtracting(subscription.names)
+        let hadWildcard = subscription.wildcard
+        subscription.wildcard = names.contains("*") || names.isEmpty && !subscription.hasNamed
+        subscription.names = names.subtracting(["*"])
+        for name in subscription.sent.keys where !self.covers(subscription, type, name) {
+            subscription.sent[name] = nil
+        }
+        let isNew = isFirst || subscription.wildcard && !hadWildcard
+        if isNew || !added.isEmpty { self.push(stream, type, subscription, force: added, isNew: isNew) }
+    }
+
+    private func receive(_ stream: Int, _ request: DeltaDiscoveryRequest, _ span: borrowing Span<UInt8>) {
+        let (type, subscription) = self.find(stream, span.string(request.typeURL))
+        let add = request.subscribe.map { span.string($0) }
+        let remove = request.unsubscribe.map { span.string($0) }
+        self.requests.append(
+            "\(stream) \(type.label) +\(add) -\(remove) "
+                + "irv=\(request.initialVersions.map { span.string($0.name) + "@" + span.string($0.version) })"
+                + "\(request.errorDetail == nil ? "" : " NACK")")
+        let isFirst = subscription.isFirst
+        subscription.isFirst = false
+        if isFirst, add.isEmpty { subscription.wildcard = true }
+        if add.contains("*") { subscription.wildcard = true }
+        subscription.names.formUnion(Set(add).subtracting(["*"]))
+        subscription.names.subtract(remove)
+        if remove.contains("*") { subscription.wildcard = false }
+        subscription.missing.subtract(add)
+        if isFirst, !self.ignoresInitialVersions {
+            for held in request.initialVersions {
+                let version = Int(span.string(held.version)) ?? -1
+                subscription.sent[span.string(held.name)] = version
+            }
+        }
+        for name in remove { subscription.sent[name] = nil }
+        let initial = Set(request.initialVersions.map { span.string($0.name) })
+        let force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
+        if isFirst || !add.isEmpty { self.push(stream, type, subscription, force: force, isNew: isFirst) }
+    }
+
+    // MARK: Responses
+
+    private func covers(_ subscription: Subscription, _ type: XDSType, _ name: String) -> Bool {
+        guard let entry = self.resources[type.typeURL]?[name] else { return false }
+        return subscription.names.contains(name) || subscription.wildcard && entry.inWildcard
+    }
+
+    private func push(
+        _ stream: Int, _ type: XDSType, _ subscription: Subscription, force: Set<String>, isNew: Bool = false
+    ) {
+        let all = self.resources[type.typeURL] ?? [:]
+        let visible = all.filter { self.covers(subscription, type, $0.key) }
+        var changed = visible.filter { force.contains($0.key) || subscription.sent[$0.key] != $0.value.version }
+        let gone = subscription.sent.keys.filter { visible[$0] == nil }.sorted()
+        for name in gone { subscription.sent[name] = nil }
+        for (name, entry) in visible { subscription.sent[name] = entry.version }
+        switch self.variant {
+        case .sotw:
+            if type.isFullSet {
+                guard isNew || !changed.isEmpty || !gone.isEmpty else { return }
+                changed = visible
+            } else if changed.isEmpty {
+                return
+            }
+            subscription.nonce += 1
+            self.outbox.append((stream, self.sotw(type, changed, subscription.nonce)))
+        case .delta:
+            var removed = gone
+            for name in subscription.names.sorted() where all[name] == nil && !removed.contains(name) {
+                if subscription.missing.insert(name).inserted { removed.append(name) }
+            }
+            for name in visible.keys { subscription.missing.remove(name) }
+            guard isNew || !changed.isEmpty || !removed.isEmpty else { return }
+            self.answerDelta(stream, type, changed, removed, subscription)
+        }
+    }
+
+    private func answerDelta(
+        _ stream: Int, _ type: XDSType, _ changed: [String: Entry], _ removed: [String], _ subscription: Subscription
+    ) {
+        let names = changed.keys.sorted()
+        let middle = self.splitsAnswers && names.count > 1 ? names.count / 2 : 0
+        if middle > 0 {
+            let first = changed.filter { names[..<middle].contains($0.key) }
+            subscription.nonce += 1
+            self.outbox.append((stream, self.delta(type, first, [], subscription.nonce)))
+        }
+        let rest = changed.filter { names[middle...].contains($0.key) }
+        subscription.nonce += 1
+        self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce)))
+    }
+
+    static func payload(_ type: XDSType, _ name: String, _ version: Int) -> [UInt8] {
+        var value = WireWriter()
+        value.string(1, name)
+        value.uint(14, UInt64(version))
+        var any = WireWriter()
+        any.string(1, type.typeURL)
+        any.message(2, value.bytes)
+        return any.bytes
+    }
+
+    private func sotw(_ type: XDSType, _ resources: [String: Entry], _ nonce: Int) -> [UInt8] {
+        var writer = WireWriter()
+        writer.string(1, "r\(self.revision)")
+        for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
+            writer.message(2, Self.payload(type, name, entry.version))
+        }
+        writer.string(4, type.typeURL)
+        writer.string(5, String(nonce))
+        return writer.bytes
+    }
+
+    private func delta(_ type: XDSType, _ resources: [String: Entry], _ removed: [String], _ nonce: Int) -> [UInt8] {
+        var writer = WireWriter()
+        writer.string(1, "r\(self.revision)")
+        for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
+            var envelope = WireWriter()
+            envelope.string(1, String(entry.version))
+            envelope.message(2, Self.payload(type, name, entry.version))
+            envelope.string(3, name)
+            writer.message(2, envelope.bytes)
+        }
+        writer.string(4, type.typeURL)
+        writer.string(5, String(nonce))
+        for name in removed { writer.element(6, name) }
+        return writer.bytes
+    }
+}
