@@ -152,6 +152,7 @@ struct NativeRulesTests {
             return
         }
         #expect(rejected.first.map { $0.reason.count < 200 } == true)
+        #expect(outcome.refusal(of: long).map { $0.count < 500 } == true)
         let short = AggregationRules.rules([try rule("k", [("node.cluster", "y")])]).evaluate(RuleRequest(node: node))
         #expect(
             short.refusal(of: node)

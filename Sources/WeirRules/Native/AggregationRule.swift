@@ -100,11 +100,3 @@ extension RuleCondition {
         return nil
     }
 }
-
-/// The longest piece of a client's own text that goes into a reason, in characters.
-private let clientTextMax = 120
-
-/// A client's own text cut to what a message can bear.
-private func clipped(_ text: String) -> String {
-    text.count <= clientTextMax ? text : text.prefix(clientTextMax) + "…"
-}
