@@ -91,7 +91,7 @@ let package = Package(
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
-        tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirBase"]),
+        tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),

@@ -20,6 +20,11 @@ func translatingNamedGroups(_ pattern: String) -> String {
     return String(decoding: result, as: UTF8.self)
 }
 
+/// The reverse, for a piece that RE2 quotes in a message.
+func untranslatingNamedGroups(_ fragment: String) -> String {
+    fragment.replacing("(?P<", with: "(?<")
+}
+
 /// `(?<` that is no look-behind (`(?<=`, `(?<!`), which RE2 rejects by itself.
 private func opensNamedGroup(_ bytes: [UInt8], _ start: Int) -> Bool {
     guard bytes[start...].starts(with: "(?<".utf8), start + 3 < bytes.count else { return false }

@@ -166,9 +166,10 @@ package struct PatternMatch: Hashable, Sendable {
 }
 
 extension PatternError {
-    fileprivate init(reason: String, fragment: String, in text: String) {
+    fileprivate init(reason: String, fragment translated: String, in text: String) {
+        let fragment = text.contains(translated) ? translated : untranslatingNamedGroups(translated)
         // RE2 appends the part to its reason.
-        let suffix = ": " + fragment
+        let suffix = ": " + translated
         let reason = reason.hasSuffix(suffix) ? String(reason.dropLast(suffix.count)) : reason
         let pieces = fragment.isEmpty ? [] : text.indices.filter { text[$0...].hasPrefix(fragment) }
         self.init(

@@ -61,8 +61,10 @@ extension RuleOutcome {
         case .failure(let text): return text
         case .noMatch(let rejected):
             let reasons = rejected.map { "\($0.rule): \($0.reason)" }.joined(separator: "; ")
-            return "no aggregation rule matches the node with id \"\(node.id)\" and cluster \"\(node.cluster)\""
-                + (reasons.isEmpty ? "" : " (\(reasons))")
+            let text =
+                "no aggregation rule matches the node with id \"\(clipped(node.id))\" and cluster "
+                + "\"\(clipped(node.cluster))\"" + (reasons.isEmpty ? "" : " (\(reasons))")
+            return clipped(text, to: refusalTextMax)
         }
     }
 }

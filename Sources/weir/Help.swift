@@ -9,12 +9,13 @@ func helpText(_ topic: Command.Topic) -> String {
 
           serve     run the relay
           check     validate a configuration
-          explain   tell which key a node gets, by which rule, and why not by the others
+          explain   tell which key a node gets, by which rule, and why not by others
 
           weir COMMAND --help    the options of a command
           weir --version
 
-        Exit status: 0 fine, 1 failed while running, 2 bad usage or invalid configuration.
+        Exit status: 0 fine, 1 failed while running, 2 bad usage or invalid
+        configuration.
 
         """
     case .serve:
@@ -25,16 +26,17 @@ func helpText(_ topic: Command.Topic) -> String {
 
           --config FILE   the relay.yaml
 
-        SIGTERM and SIGINT drain and end with status 0. SIGHUP reads FILE again, and keeps what it had if FILE is
-        invalid.
+        SIGTERM and SIGINT drain and end with status 0. SIGHUP reads FILE again, and
+        keeps what it had if FILE is invalid.
 
         """
     case .check:
         """
         usage: weir check --config FILE
 
-        Prints OK if FILE is a valid configuration; otherwise every error as FILE:LINE:COL: error: ..., and ends with
-        status 2. Warnings do not make a configuration invalid.
+        Prints OK if FILE is a valid configuration; otherwise every error as
+        FILE:LINE:COL: error: ..., and ends with status 2. Warnings do not make a
+        configuration invalid.
 
           --config FILE   the relay.yaml
 
@@ -43,13 +45,16 @@ func helpText(_ topic: Command.Topic) -> String {
         """
         usage: weir explain --config FILE --node FILE [OPTIONS]
 
-        Prints the key that a node gets, the rule that gives it, what its patterns caught, and why each earlier rule
-        does not match. Ends with status 1 if no rule matches.
+        Prints the key that a node gets, the rule that gives it, what its patterns
+        caught, and why each earlier rule does not match. Ends with status 1 if no rule
+        matches.
 
           --config FILE         the relay.yaml
-          --node FILE           the node: an envoy.config.core.v3.Node in protobuf's JSON form
-          --type TYPE           the type that is asked for: a short name (cds) or a type URL
-          --resources A,B       the names that are asked for (only rule files of xds-relay look at them)
+          --node FILE           the node: an envoy.config.core.v3.Node in protobuf's
+                                JSON form
+          --type TYPE           the type asked for: a short name (cds) or a type URL
+          --resources A,B       the names asked for (only rule files of xds-relay look
+                                at them)
           --peer-address ADDR   the client's address
           --peer-san A,B        the URI and DNS names of the client's certificate
           --json                the answer as JSON

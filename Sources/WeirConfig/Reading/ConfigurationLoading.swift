@@ -25,7 +25,7 @@ package func loadConfiguration(
 }
 
 extension Field {
-    fileprivate func relay(_ path: String) -> RelayConfiguration? {
+    func relay(_ path: String) -> RelayConfiguration? {
         let known = ["downstream", "upstreams", "aggregation", "cache", "guards", "admin", "log", "workers"]
         guard let section = self.section(known) else { return nil }
         let folder = folder(of: path)

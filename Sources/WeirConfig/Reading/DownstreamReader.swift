@@ -30,8 +30,11 @@ extension Field {
     private func listener(in folder: String) -> ListenerConfiguration? {
         guard let section = self.section(["address", "tls"]) else { return nil }
         var listener = DownstreamConfiguration.defaultListener
-        section.read("address", into: &listener.address) { $0.address() }
         section.read("tls", into: &listener.tls) { $0.serverTLS(in: folder) }
+        if let field = section["address"] {
+            guard let address = field.address() else { return nil }
+            listener.address = address
+        }
         return listener
     }
 

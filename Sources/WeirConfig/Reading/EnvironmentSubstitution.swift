@@ -4,7 +4,8 @@ import WeirYAML
 /// Puts values of the environment in the place of `${NAME}` and `${NAME:-default}` in every scalar (not in keys).
 ///
 /// `$${` stands for a literal `${`; every other dollar is a dollar. A plain scalar is resolved after the substitution, so
-/// that `${PORT}` can be a number.
+/// that `${PORT}` can be a number. A value with a substitution in it has no type of its own: it is whatever the field asks
+/// for, quotes or not (inside `{…}` YAML wants quotes around `${…}`).
 struct EnvironmentSubstitution {
     let environment: [String: String]
     let context: ReadingContext
@@ -17,6 +18,7 @@ struct EnvironmentSubstitution {
             var problems: [String] = []
             scalar.text = self.substituted(scalar.text, &problems)
             for problem in problems { self.context.report(.error, at: node.place, path, problem) }
+            self.context.markSubstituted(node.place)
             if !problems.isEmpty { self.context.settle(node.place) }
             node.content = .scalar(scalar)
         case .sequence(let elements):

@@ -22,9 +22,19 @@ struct Field {
         self.error("expected \(expected), not \(self.node.kindDescription)\(hint)")
     }
 
+    private var isSubstituted: Bool { self.context.isSubstituted(self.node.place) }
+
+    /// What the scalar means, not minding quotes around a value of the environment.
+    private var untypedValue: YAMLScalar.Value? {
+        guard var scalar = self.node.scalar else { return nil }
+        if self.isSubstituted { scalar.style = .plain }
+        return scalar.resolved
+    }
+
     /// Text, of whatever length.
     func text() -> String? {
         if case .string(let text) = self.node.scalar?.resolved { return text }
+        if self.isSubstituted, let scalar = self.node.scalar { return scalar.text }
         self.wrongType("text")
         return nil
     }
@@ -43,7 +53,7 @@ struct Field {
     }
 
     func integer(_ range: ClosedRange<Int>) -> Int? {
-        guard case .int(let value) = self.node.scalar?.resolved else {
+        guard case .int(let value) = self.untypedValue else {
             self.wrongType("a whole number")
             return nil
         }
@@ -55,7 +65,7 @@ struct Field {
     }
 
     func flag() -> Bool? {
-        if case .bool(let value) = self.node.scalar?.resolved { return value }
+        if case .bool(let value) = self.untypedValue { return value }
         self.wrongType("true or false")
         return nil
     }

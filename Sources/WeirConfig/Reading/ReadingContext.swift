@@ -9,6 +9,9 @@ final class ReadingContext {
     /// Values about which enough has been said.
     private var isSettled: Set<SourcePlace> = []
 
+    /// Values that came from the environment in whole or part: these have no type of their own.
+    private var substituted: Set<SourcePlace> = []
+
     init(notYetSupported: Set<String> = []) { self.notYetSupported = notYetSupported }
 
     func report(_ severity: Diagnostic.Severity, at place: SourcePlace, _ path: String, _ message: String) {
@@ -20,6 +23,10 @@ final class ReadingContext {
 
     /// Nothing more is said about the value at `place`.
     func settle(_ place: SourcePlace) { self.isSettled.insert(place) }
+
+    func markSubstituted(_ place: SourcePlace) { self.substituted.insert(place) }
+
+    func isSubstituted(_ place: SourcePlace) -> Bool { self.substituted.contains(place) }
 
     var hasErrors: Bool { self.diagnostics.contains { $0.severity == .error } }
 }

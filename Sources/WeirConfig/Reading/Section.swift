@@ -46,7 +46,8 @@ struct Section {
     /// The field, or an error that it is missing.
     func require(_ name: String) -> Field? {
         if let field = self.fields[name] { return field }
-        self.field.error("it needs \"\(name)\"")
+        let path = self.field.path.isEmpty ? name : "\(self.field.path).\(name)"
+        self.field.context.report(.error, at: self.field.node.place, path, "this field is required")
         return nil
     }
 

@@ -51,7 +51,6 @@ package struct AggregationRule: Hashable, Sendable {
     }
 
     func evaluate(_ request: RuleRequest) -> Result {
-        if let typeURLs = self.typeURLs, !typeURLs.contains(request.typeURL) { return .rejected(.type) }
         var captures: [RuleCapture] = []
         var san: String?
         for condition in self.conditions {
@@ -68,6 +67,8 @@ package struct AggregationRule: Hashable, Sendable {
             if condition.field == .peerSAN { san = value }
             captures += match.named.map { RuleCapture(name: $0.name, value: $0.value) }
         }
+        // After the conditions: what the node lacks tells more than that a type was not asked for.
+        if let typeURLs = self.typeURLs, !typeURLs.contains(request.typeURL) { return .rejected(.type) }
         switch self.key.render(request, captures: captures, san: san) {
         case .missing(let why): return .rejected(.key(why))
         case .key(let key):
@@ -98,12 +99,4 @@ extension RuleCondition {
         }
         return nil
     }
-}
-
-/// The longest piece of a client's own text that goes into a reason, in characters.
-private let clientTextMax = 120
-
-/// A client's own text cut to what a message can bear.
-private func clipped(_ text: String) -> String {
-    text.count <= clientTextMax ? text : text.prefix(clientTextMax) + "…"
 }

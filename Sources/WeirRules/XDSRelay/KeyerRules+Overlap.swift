@@ -1,4 +1,5 @@
 package import WeirBase
+import WeirRegex
 
 extension KeyerRules {
     /// Warnings for pairs of rules in one fragment that one request may match both: each then adds its piece, where the
@@ -35,6 +36,7 @@ private struct Proof {
     /// Whether it is certain that no request matches both.
     mutating func excludes(_ a: KeyerMatch, _ b: KeyerMatch) -> Bool {
         guard self.step() else { return false }
+        if Proof.matchesNothing(a) || Proof.matchesNothing(b) { return true }
         return self.partsExclude(a, b) || self.partsExclude(b, a) || Proof.leavesExclude(a, b)
     }
 
@@ -48,6 +50,16 @@ private struct Proof {
             return true
         case .not(let inner): return self.implies(b, inner)
         default: return false
+        }
+    }
+
+    private static func matchesNothing(_ match: KeyerMatch) -> Bool {
+        switch match {
+        case .types(let types): types.isEmpty
+        case .id(let match), .cluster(let match), .metadata(_, let match): match.matchesNothing
+        case .locality(let region, let zone, let subZone):
+            [region, zone, subZone].contains { $0?.matchesNothing == true }
+        default: false
         }
     }
 
@@ -99,10 +111,16 @@ private struct Proof {
 }
 
 extension KeyerString {
+    /// An empty text or pattern is one that was never set.
+    fileprivate var matchesNothing: Bool {
+        switch self {
+        case .exact(let text): text.isEmpty
+        case .regex(let pattern): pattern.text.isEmpty
+        }
+    }
+
     fileprivate func excludes(_ other: KeyerString) -> Bool {
         switch (self, other) {
-        case (.exact(let text), _) where text.isEmpty: true
-        case (_, .exact(let text)) where text.isEmpty: true
         case (.exact(let text), _): !other.matches(text)
         case (_, .exact(let text)): !self.matches(text)
         case (.regex, .regex): false
