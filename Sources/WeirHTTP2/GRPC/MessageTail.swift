@@ -16,6 +16,11 @@ package struct MessageTail: Sendable {
         for byte in bytes { self.append(byte) }
     }
 
+    /// The same without the cost of a generic sequence.
+    package init(_ bytes: borrowing Span<UInt8>) {
+        for index in bytes.indices { self.append(bytes[index]) }
+    }
+
     package mutating func append(_ byte: UInt8) {
         precondition(self.count < Self.countMax, "a message tail holds at most 24 bytes")
         self.storage[self.count] = byte

@@ -121,9 +121,7 @@ import WeirBase
             index += 1
             if !self.isAbandoned { decide(record) }
         }
-        var records: ContiguousArray<SessionRecord> = []
-        swap(&records, &self.records)
-        self.context.giveBack(records)
+        self.context.giveBack(&self.records)
         self.isActive = false
         return result
     }

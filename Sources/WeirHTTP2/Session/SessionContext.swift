@@ -29,9 +29,12 @@ package enum SessionRole: Sendable {
 
     func takeRecords() -> ContiguousArray<SessionRecord> { self.spare.popLast() ?? [] }
 
-    func giveBack(_ records: consuming ContiguousArray<SessionRecord>) {
-        records.removeAll(keepingCapacity: records.capacity <= 4096)
-        if self.spare.count < 4 { self.spare.append(records) }
+    /// Leaves an array without memory behind. By reference, because a copy would make the emptying allocate.
+    func giveBack(_ records: inout ContiguousArray<SessionRecord>) {
+        var emptied: ContiguousArray<SessionRecord> = []
+        swap(&emptied, &records)
+        emptied.removeAll(keepingCapacity: emptied.capacity <= 4096)
+        if self.spare.count < 4 { self.spare.append(emptied) }
     }
 }
 
