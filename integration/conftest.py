@@ -98,7 +98,9 @@ def new_plane():
 @pytest.fixture
 def plane(new_plane):
     """A scripted control plane that runs and speaks both protocols."""
-    return new_plane()
+    control_plane = new_plane()
+    control_plane.resend_endpoints = DIRECT
+    return control_plane
 
 
 class Direct:

@@ -173,8 +173,18 @@ class Stream:
                 response = self._sotw_response(type_url, state, subscription, set(again), first)
             else:
                 response = self._delta_response(type_url, state, subscription, set(again), first)
-        if response is not None:
-            self.send(response)
+        if response is None:
+            return
+        self.send(response)
+        if type_url == xds.CDS and self.plane.resend_endpoints and xds.EDS in self.subscriptions:
+            names = self._sent_names(response) & self.subscriptions[xds.EDS].names
+            if names:
+                self.offer(xds.EDS, again=names)
+
+    def _sent_names(self, response):
+        if self.protocol == "delta":
+            return {resource.name for resource in response.resources}
+        return {xds.name_of(response.type_url, body.value) for body in response.resources}
 
     def _sotw_response(self, type_url, state, subscription, again, first):
         covered = {n: e for n, e in state.entries.items() if subscription.covers(n, e)}
@@ -244,6 +254,8 @@ class ControlPlane(grpc.GenericRpcHandler):
         self.worlds = {}
         self.key_of = lambda node: ""
         self.honour_initial_versions = True
+        #: Send endpoints again after their cluster changed, as Envoy needs (ORD-05). Off: leave that to the relay.
+        self.resend_endpoints = False
         self.silent = set()
         self.refuse = None
         self.streams = []

@@ -121,16 +121,17 @@ def node(id="node-1", cluster="web", region="", metadata=None, **fields):
 
 
 def from_ads():
-    """The config source of an ADS client."""
+    """The config source of an ADS client; without a fetch timeout, so that nobody leaves warming by waiting."""
     return config_source_pb2.ConfigSource(
-        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3)
+        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3,
+        initial_fetch_timeout=duration_pb2.Duration())
 
 
 def from_service(cluster="xds_cluster", delta=False):
     """The config source of a client that asks the type's own gRPC service."""
     kind = config_source_pb2.ApiConfigSource
     return config_source_pb2.ConfigSource(
-        resource_api_version=config_source_pb2.V3,
+        resource_api_version=config_source_pb2.V3, initial_fetch_timeout=duration_pb2.Duration(),
         api_config_source=kind(
             api_type=kind.DELTA_GRPC if delta else kind.GRPC, transport_api_version=config_source_pb2.V3,
             grpc_services=[{"envoy_grpc": {"cluster_name": cluster}}]))
