@@ -243,6 +243,12 @@ class XdsClient:
         taken, self.inbox = self.inbox, []
         return taken
 
+    def settle(self, seconds=QUIET):
+        """Gives the server time to answer what it may or may not answer; takes and returns all unread responses."""
+        time.sleep(seconds)
+        assert self.ended is None, f"the stream ended with {self.ended}"
+        return self.drain()
+
     def quiet(self, seconds=QUIET):
         """Nothing unread now, and nothing arrives for `seconds`; the stream stays open."""
         time.sleep(seconds)
