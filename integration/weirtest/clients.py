@@ -59,7 +59,7 @@ class XdsClient:
 
     def __init__(self, address, protocol, node=None, service=None, auto_ack=True, credentials=None, options=(),
                  metadata=None):
-        self.protocol, self.service, self.auto_ack = protocol, service, auto_ack
+        self.address, self.protocol, self.service, self.auto_ack = address, protocol, service, auto_ack
         self.node = xds.node() if node is None else node
         self.peers = shared_loop()
         self.state, self.names, self.nonces, self.accepted = {}, {}, {}, {}

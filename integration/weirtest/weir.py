@@ -74,10 +74,18 @@ class Weir:
         self.folder, self.name = Path(folder), name
         self.port, self.admin_port = free_port(), free_port()
         self.address, self.admin = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.admin_port}"
-        self.config = merge(base_config(self.address, self.admin), config or {})
+        self.config = base_config(self.address, self.admin)
         self.config_path = self.folder / f"{name}.yaml"
-        self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         self.process = None
+        self.configure(config or {})
+
+    def configure(self, changes):
+        """Lays changes over the configuration file; a running relay is told by SIGHUP, by `reload`."""
+        self.config = merge(self.config, changes)
+        self.config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def reload(self):
+        self.process.signal(signal.SIGHUP)
 
     def start(self, wait=True):
         self.process = Process(
