@@ -148,6 +148,20 @@ def test_raw_client_one_byte_per_frame(direct, raw):
     assert client.wait_end(number).grpc_status == 12
 
 
+def test_raw_client_can_stall_a_stream(direct, raw):
+    direct.set(EDS, [xds.endpoints("a", *range(1, 500))])
+    client = raw(direct, auto_window=False, initial_window=1000)
+    number = client.open(xds.path_of("sotw"))
+    client.send(number, frame(discovery_pb2.DiscoveryRequest(type_url=EDS, resource_names=["a"], node=xds.node())))
+    client.until(lambda: len(client.streams[number].data) == 1000, "as much as the window takes")
+    client.pump(0.2)
+    assert client.streams[number].messages() == []
+    client.auto_window = True
+    client.h2.increment_flow_control_window(1 << 20, number)
+    client.flush()
+    assert len(client.wait_messages(number, 1)) == 1
+
+
 def test_mutual_tls(new_plane, connect, certificates):
     plane = new_plane(credentials=certificates.server_credentials(client_ca=certificates.ca))
     plane.set(CDS, [xds.cluster("a")])

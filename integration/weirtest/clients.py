@@ -1,6 +1,7 @@
 """Scripted xDS clients on grpcio: SotW and delta, ADS and per-type, with every request under the test's hand."""
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 
@@ -62,6 +63,8 @@ class XdsClient:
         self.address, self.protocol, self.service, self.auto_ack = address, protocol, service, auto_ack
         self.node = xds.node() if node is None else node
         self.peers = shared_loop()
+        # A response changes state, nonces and inbox together, as seen by the test's thread.
+        self.lock = threading.Lock()
         self.state, self.names, self.nonces, self.accepted = {}, {}, {}, {}
         self.inbox, self.history = [], []
         self.ended = None
@@ -95,12 +98,14 @@ class XdsClient:
 
     async def _receive(self, data):
         response = self._decode(data)
-        self._apply(response)
-        self.history.append(response)
-        self.inbox.append(response)
-        self.nonces[response.type_url] = response.nonce
+        with self.lock:
+            self._apply(response)
+            self.history.append(response)
+            self.inbox.append(response)
+            self.nonces[response.type_url] = response.nonce
+            if self.auto_ack:
+                self.accepted[response.type_url] = response.version
         if self.auto_ack:
-            self.accepted[response.type_url] = response.version
             await self._write(self._answer(response, None))
 
     async def _write(self, message):
@@ -204,8 +209,9 @@ class XdsClient:
         """Drops names from the subscription, and from what the client holds as a real client does."""
         wanted = self.names.setdefault(type_url, set())
         wanted -= set(names)
-        for name in names:
-            self.state.get(type_url, {}).pop(name, None)
+        with self.lock:
+            for name in names:
+                self.state.get(type_url, {}).pop(name, None)
         if self.delta:
             self.request(type_url, resource_names_unsubscribe=sorted(names))
         else:
@@ -229,18 +235,20 @@ class XdsClient:
         """Takes the oldest unread response (of a type), waiting for it."""
 
         def take():
+            with self.lock:
+                for response in self.inbox:
+                    if type_url in (None, response.type_url):
+                        self.inbox.remove(response)
+                        return response
             assert self.ended is None, f"the stream ended with {self.ended}"
-            for response in list(self.inbox):
-                if type_url in (None, response.type_url):
-                    self.inbox.remove(response)
-                    return response
             return None
 
         return eventually(take, f"a {xds.SHORT.get(type_url, type_url)} response ({self.protocol})", timeout)
 
     def drain(self):
         """Takes all unread responses."""
-        taken, self.inbox = self.inbox, []
+        with self.lock:
+            taken, self.inbox = self.inbox, []
         return taken
 
     def settle(self, seconds=QUIET):
@@ -257,11 +265,13 @@ class XdsClient:
 
     def held(self, type_url):
         """name → resource bytes of what the client now holds."""
-        return {name: resource.body for name, resource in dict(self.state.get(type_url, {})).items()}
+        with self.lock:
+            return {name: resource.body for name, resource in self.state.get(type_url, {}).items()}
 
     def versions(self, type_url):
         """name → version of what the client now holds (delta)."""
-        return {name: resource.version for name, resource in dict(self.state.get(type_url, {})).items()}
+        with self.lock:
+            return {name: resource.version for name, resource in self.state.get(type_url, {}).items()}
 
     def converge(self, type_url, expected, timeout=10.0):
         """Waits until the client holds exactly `expected` (name → bytes) and takes the responses read until then."""
