@@ -70,6 +70,8 @@ class XdsClient:
         self.ended = None
         self._sent_node = False
         self._call = None
+        # gRPC takes one write at a time; acknowledgements and the test's own requests meet here.
+        self._writing = asyncio.Lock()
         self.peers.run(self._open(address, credentials, list(options), metadata))
 
     @property
@@ -110,7 +112,8 @@ class XdsClient:
 
     async def _write(self, message):
         try:
-            await self._call.write(message if isinstance(message, bytes) else message.SerializeToString())
+            async with self._writing:
+                await self._call.write(message if isinstance(message, bytes) else message.SerializeToString())
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
             pass
 
