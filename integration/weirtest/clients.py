@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
 from weirtest import xds
@@ -96,6 +97,10 @@ class XdsClient:
                 await self._receive(data)
         except (grpc.aio.AioRpcError, asyncio.CancelledError):
             pass
+        except DecodeError as error:
+            self.ended = (grpc.StatusCode.DATA_LOSS, f"the client cannot decode a response: {error}")
+            self._call.cancel()
+            return
         self.ended = (await self._call.code(), await self._call.details())
 
     async def _receive(self, data):
