@@ -13,7 +13,7 @@ from weirtest.xds import CDS, EDS
 
 pytestmark = pytest.mark.usefixtures("upstream_protocol")
 NAMES = [f"n{i}" for i in range(12)]
-ROUNDS, STEPS = 12, 8
+ROUNDS, STEPS = 30, 8
 
 
 class Actor:

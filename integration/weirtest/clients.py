@@ -67,6 +67,7 @@ class XdsClient:
         # A response changes state, nonces and inbox together, as seen by the test's thread.
         self.lock = threading.Lock()
         self.state, self.names, self.nonces, self.accepted = {}, {}, {}, {}
+        self.given_up, self.legacy_wildcards = {}, set()
         self.inbox, self.history = [], []
         self.ended = None
         self._sent_node = False
@@ -161,7 +162,14 @@ class XdsClient:
         for name in response.removed:
             held.pop(name, None)
         for resource in response.resources:
-            held[resource.name] = resource
+            if self._wants(response.type_url, resource.name):
+                held[resource.name] = resource
+
+    def _wants(self, type_url, name):
+        """False for what was given up: a response that crossed the request is ignored, as real clients do."""
+        if name not in self.given_up.get(type_url, ()):
+            return True
+        return type_url in self.legacy_wildcards or "*" in self.names[type_url]
 
     # --- Requests.
 
@@ -206,8 +214,13 @@ class XdsClient:
 
         `versions` (delta): the initial_resource_versions of a first request.
         """
-        wanted = self.names.setdefault(type_url, set())
-        wanted |= set(names)
+        with self.lock:
+            if type_url not in self.names and not names:
+                self.legacy_wildcards.add(type_url)
+            elif names and not self.delta:
+                self.legacy_wildcards.discard(type_url)
+            self.names.setdefault(type_url, set()).update(names)
+            self.given_up.setdefault(type_url, set()).difference_update(names)
         if self.delta:
             self.request(type_url, resource_names_subscribe=sorted(names), initial_resource_versions=versions or {})
         else:
@@ -215,9 +228,11 @@ class XdsClient:
 
     def unsubscribe(self, type_url, *names):
         """Drops names from the subscription, and from what the client holds as a real client does."""
-        wanted = self.names.setdefault(type_url, set())
-        wanted -= set(names)
         with self.lock:
+            self.names.setdefault(type_url, set()).difference_update(names)
+            self.given_up.setdefault(type_url, set()).update(names)
+            if "*" in names:
+                self.legacy_wildcards.discard(type_url)
             for name in names:
                 self.state.get(type_url, {}).pop(name, None)
         if self.delta:
