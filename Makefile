@@ -1,0 +1,109 @@
+# weir: everything a user or developer runs. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: run test build test-unit test-integration format lint bench sanitize clean help deps
+
+# The toolchain's own folder, where it is not on the PATH already.
+export PATH := $(PATH):/opt/swift/usr/bin
+
+PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
+            libxxhash-dev liblmdb-dev pkg-config python3-venv
+VENV := .venv
+VENV_DONE := $(VENV)/.done
+RELEASE := .build/release
+# The binary carries the Swift runtime, so that a machine without the toolchain can run it.
+RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
+DESCRIPTORS := .build/xds-descriptors.binpb
+SWIFT_PLACES := Sources Tests Package.swift
+
+say = printf '\n==> %s\n' $(1)
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build, and serve configs/demo.yaml until Ctrl-C.
+	@echo
+	@echo "  gRPC (xDS) for Envoy and gRPC clients   127.0.0.1:18000"
+	@echo "  debug page                              http://127.0.0.1:9901/"
+	@echo "  a ready-made Envoy, in another terminal:"
+	@echo "      $(VENV)/bin/envoy -c configs/envoy-demo.yaml --concurrency 1"
+	@echo "      then open                           http://127.0.0.1:10000/"
+	@echo "  edit a file in configs/resources and save it: Envoy has it at once. Ctrl-C stops."
+	@echo
+	@exec $(RELEASE)/weir serve --config configs/demo.yaml
+
+build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
+	@$(call say,'Building weir (release); some minutes the first time')
+	@swift build $(RELEASE_FLAGS)
+	@$(MAKE) --no-print-directory $(DESCRIPTORS)
+	@cmp -s $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb || cp $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb
+	@$(call say,'Built $(RELEASE)/weir')
+
+test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
+
+test-unit: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests.
+	@$(call say,'Unit tests (swift test); builds everything in debug mode first')
+	@swift test
+
+test-integration: build ## Run the integration suite against the release binary.
+	@$(call say,'Integration tests (pytest): scripted control planes and clients$(comma) real Envoy$(comma) gRPC')
+	@$(VENV)/bin/pytest integration
+
+format: ## Rewrite the Swift sources in the project's format.
+	@swift format -i -r $(SWIFT_PLACES)
+
+lint: ## Check format and byte-compile the Python files; changes nothing.
+	@$(call say,'Lint')
+	@swift format lint --strict -r $(SWIFT_PLACES)
+	@python3 -m compileall -q integration
+	@echo 'no findings'
+
+bench: ## There is no benchmark yet.
+	@echo 'No benchmark is part of this release.'
+
+sanitize: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests under the address and the thread sanitizer.
+	@$(call say,'Unit tests under the address sanitizer')
+	@swift test --sanitize=address --scratch-path .build/address
+	@$(call say,'Unit tests under the thread sanitizer')
+	@swift test --sanitize=thread --scratch-path .build/thread
+
+clean: ## Remove everything that was built or installed in this folder.
+	@rm -rf .build $(VENV) integration/artifacts
+
+# --- What the targets above stand on.
+
+comma := ,
+
+# Debian's packages: nothing to do when dpkg knows them all.
+deps:
+	@if ! command -v dpkg-query >/dev/null; then \
+	    echo "Not a Debian machine; these must be there in your system's form: $(PACKAGES)"; \
+	else \
+	    missing=$$(for package in $(PACKAGES); do \
+	        dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; \
+	    done); \
+	    if [ -n "$$missing" ]; then \
+	        $(call say,'Installing Debian packages'); echo $$missing; \
+	        if [ "$$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi; \
+	        $$as_root apt-get update -q; \
+	        DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -q --no-install-recommends $$missing; \
+	    fi; \
+	fi
+	@if ! command -v swift >/dev/null; then \
+	    echo 'swift is not on the PATH: install the Swift 6.3 toolchain for Debian 12' >&2; exit 1; \
+	fi
+
+# The peers of the integration suite (Envoy itself among them), pinned.
+$(VENV_DONE): integration/requirements.txt | deps
+	@$(call say,'Python environment with Envoy and gRPC (.venv)')
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --disable-pip-version-check --quiet -r integration/requirements.txt
+	@touch $@
+
+# What the debug endpoint needs to show resources as JSON, and the files origin to read them.
+$(DESCRIPTORS): integration/descriptors.py $(VENV_DONE)
+	@$(call say,'Descriptor set of the xDS messages')
+	@mkdir -p $(@D)
+	@$(VENV)/bin/python integration/descriptors.py $@

@@ -1,0 +1,317 @@
+"""The relay as a client: what it asks, acknowledges and rejects, and how it rides out the control plane's absence (UP)."""
+
+import grpc
+import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+
+from weirtest import weir as weir_module
+from weirtest import xds
+from weirtest.clients import quiet
+from weirtest.waiting import eventually
+from weirtest.xds import CDS, EDS, LDS, RTDS
+
+pytestmark = pytest.mark.relay_only
+
+
+@pytest.fixture
+def world(plane):
+    with plane.atomic():
+        plane.set(CDS, [xds.cluster(name) for name in "abc"])
+        plane.set(EDS, [xds.endpoints(name, 1) for name in "abc"])
+    return plane
+
+
+@pytest.fixture
+def watchers(world, relay, connect, upstream_protocol):
+    """A SotW and a delta client that hold everything."""
+    made = [connect(relay, protocol, node=xds.node(protocol)) for protocol in ("sotw", "delta")]
+    for client in made:
+        client.subscribe(CDS)
+        client.subscribe(EDS, "a", "b")
+        client.converge(CDS, world.expected(CDS))
+        client.converge(EDS, world.expected(EDS, names="ab"))
+    quiet(*made)
+    return made
+
+
+def response(protocol, type_url, resources, nonce="hand-made", version="hand-made", removed=()):
+    """A response by hand; `resources` are (name, Any) pairs."""
+    if protocol == "sotw":
+        return discovery_pb2.DiscoveryResponse(
+            type_url=type_url, nonce=nonce, version_info=version, resources=[body for _, body in resources])
+    return discovery_pb2.DeltaDiscoveryResponse(
+        type_url=type_url, nonce=nonce, system_version_info=version, removed_resources=removed, resources=[
+            discovery_pb2.Resource(name=name, version=version, resource=body) for name, body in resources
+        ])
+
+
+def answer_to(plane, nonce):
+    """The relay's request that answers a nonce."""
+    return eventually(
+        lambda: next((r for r in plane.requests() if r.message.response_nonce == nonce), None),
+        f"an answer to {nonce}")
+
+
+# --- Requests.
+
+
+def test_UP_01_UP_02_complete_node_and_an_ack_for_every_response(world, watchers, upstream_protocol):
+    for timeout in range(2, 6):
+        world.update(CDS, [xds.cluster("a", timeout)])
+        for client in watchers:
+            client.converge(CDS, world.expected(CDS))
+    stream = world.stream()
+    assert stream.protocol == upstream_protocol and stream.path == xds.path_of(upstream_protocol)
+    first = stream.requests[0].message
+    assert first.node.id and first.node.cluster == "web" and first.node.user_agent_name
+    eventually(lambda: {s.nonce for s in stream.sent} == {r.message.response_nonce for r in stream.requests} - {""},
+               "one ACK for every response")
+    if upstream_protocol == "sotw":
+        versions = {s.nonce: s.version_info for s in stream.sent}
+        assert all(r.message.version_info == versions[r.message.response_nonce]
+                   for r in stream.requests if r.kind == "ack")
+
+
+def test_UP_14_the_wildcard_upstream_is_an_empty_first_request(world, watchers):
+    first = world.requests(CDS, "first")[0].message
+    assert not list(getattr(first, "resource_names", [])) and not list(getattr(first, "resource_names_subscribe", []))
+
+
+def test_UP_01_the_node_template_names_the_relay(world, relay_to, connect, upstream_protocol):
+    relay = relay_to(world, upstream_protocol, node={"id": "weir/{key}", "cluster": "{node.cluster}"})
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.expect(CDS)
+    assert (world.stream().node.id, world.stream().node.cluster) == ("weir/web", "web")
+
+
+# --- Losing and finding the control plane.
+
+
+def test_AGG_08_AGG_09_clients_notice_nothing_of_a_restart(world, relay, connect, watchers):
+    world.stop()
+    eventually(lambda: relay.metric("weir_upstream_connected", upstream="primary") == 0, "the loss to be noticed")
+    quiet(*watchers)
+    newcomers = [connect(relay, protocol, node=xds.node("new-" + protocol)) for protocol in ("sotw", "delta")]
+    for client in newcomers:
+        client.subscribe(CDS)
+        client.subscribe(EDS, "b")
+        client.converge(CDS, world.expected(CDS))
+        client.converge(EDS, world.expected(EDS, names="b"))
+    assert relay.get("/ready")[0] == 200 and relay.json("/ready")["degraded"]
+    world.start()
+    eventually(lambda: world.interest(CDS) == {"*"} and world.interest(EDS) == {"a", "b"}, "the relay to come back")
+    quiet(*watchers, *newcomers, seconds=1.0)
+    eventually(lambda: not relay.json("/ready")["degraded"], "the relay to be well again")
+
+
+@pytest.mark.parametrize("honours", [True, False], ids=["server-honours-versions", "server-ignores-versions"])
+def test_AGG_09_AGG_10_only_the_difference_of_an_absence_is_sent(world, relay, watchers, honours):
+    world.honour_initial_versions = honours
+    world.stop()
+    with world.atomic():
+        world.update(CDS, [xds.cluster("a", 2)], remove=["c"])
+        world.update(EDS, [xds.endpoints("b", 2)])
+    world.start()
+    for client in watchers:
+        client.converge(CDS, world.expected(CDS))
+        client.converge(EDS, world.expected(EDS, names="ab"))
+        client.quiet()
+    delta = watchers[1]
+    last = [r for r in delta.history if r.type_url == CDS][1:]
+    assert [name for r in last for name in r.names] == ["a"]
+    assert [name for r in last for name in r.removed] == ["c"]
+
+
+def test_UP_07_UP_08_what_is_said_again_after_a_reset(world, watchers, upstream_protocol):
+    world.update(CDS, [xds.cluster("a", 2)])
+    for client in watchers:
+        client.converge(CDS, world.expected(CDS))
+    before = world.stream()
+    eventually(lambda: before.subscriptions[CDS].acked_nonce == before.subscriptions[CDS].nonce, "the last ACK")
+    world.close_streams()
+    after = eventually(lambda: next((s for s in world.open_streams() if s is not before), None), "a new stream")
+    eventually(lambda: len(after.subscriptions) == 2, "both types")
+    assert before.requests and after.requests[0].message.node == before.requests[0].message.node
+    first = {r.type_url: r.message for r in after.requests if r.kind == "first"}
+    assert all(message.response_nonce == "" for message in first.values())
+    if upstream_protocol == "sotw":
+        assert first[CDS].version_info == world.version(CDS) and list(first[CDS].resource_names) == []
+        assert first[EDS].version_info == world.version(EDS) and sorted(first[EDS].resource_names) == ["a", "b"]
+    else:
+        assert dict(first[CDS].initial_resource_versions) == {
+            name: world.resource_version(CDS, name) for name in "abc"}
+        assert sorted(first[EDS].resource_names_subscribe) == ["a", "b"]
+        assert set(first[EDS].initial_resource_versions) == {"a", "b"}
+    quiet(*watchers)
+
+
+def test_UP_10_a_server_that_closes_at_once_is_not_hammered(world, relay, watchers):
+    world.refuse = (grpc.StatusCode.UNAVAILABLE, "go away")
+    asked = 0
+
+    async def refuse(requests, context, *rest):
+        nonlocal asked
+        asked += 1
+        await context.abort(*world.refuse)
+
+    original, world._serve = world._serve, refuse
+    world.close_streams()
+    quiet(*watchers, seconds=2.0)
+    assert 2 <= asked <= 60, f"{asked} attempts in 2 s with a back-off of 50 to 250 ms"
+    world._serve, world.refuse = original, None
+    world.update(CDS, [xds.cluster("a", 9)])
+    for client in watchers:
+        client.converge(CDS, world.expected(CDS))
+
+
+def test_cold_timeout_ends_streams_that_can_be_given_nothing(new_plane, relay_to, connect, upstream_protocol, protocol):
+    relay = relay_to(new_plane(start=False), upstream_protocol, cold_timeout="500ms")
+    client = connect(relay, protocol)
+    client.subscribe(CDS)
+    code, message = client.status()
+    assert code == grpc.StatusCode.UNAVAILABLE and message
+    assert client.history == []
+    assert relay.get("/ready")[0] == 200 and relay.json("/ready")["degraded"]
+
+
+def test_a_control_plane_that_comes_late_serves_those_who_wait(new_plane, relay_to, connect, upstream_protocol, protocol):
+    plane = new_plane(start=False)
+    plane.set(CDS, [xds.cluster("a")])
+    client = connect(relay_to(plane, upstream_protocol, cold_timeout="20s"), protocol)
+    client.subscribe(CDS)
+    client.quiet()
+    plane.start()
+    client.converge(CDS, plane.expected(CDS))
+
+
+def test_UP_09_UP_11_another_server_takes_over_and_its_versions_are_its_own(new_plane, relay_to, new_weir, connect,
+                                                                           upstream_protocol, protocol):
+    first, second = new_plane(), new_plane()
+    first.set(CDS, [xds.cluster("a", 1)], version="v1")
+    second.set(CDS, [xds.cluster("a", 2)], version="v1")
+    section = weir_module.upstream(upstream_protocol, first.address, second.address)
+    relay = new_weir({"upstreams": {"primary": section}})
+    client = connect(relay, protocol)
+    client.subscribe(CDS)
+    client.converge(CDS, first.expected(CDS))
+    first.stop()
+    client.converge(CDS, second.expected(CDS))
+    opening = second.requests(CDS, "first")[0].message
+    assert not getattr(opening, "version_info", "") and not dict(getattr(opening, "initial_resource_versions", {}))
+    # The first in order of preference gets its clients back.
+    first.start()
+    client.converge(CDS, first.expected(CDS), timeout=20)
+    eventually(lambda: not second.open_streams(), "the second server's stream to end", 20)
+
+
+def test_UP_18_delta_falls_back_to_sotw_where_it_is_not_implemented(new_plane, relay_to, connect, protocol):
+    plane = new_plane(protocols=["sotw"])
+    plane.set(CDS, [xds.cluster("a")])
+    relay = relay_to(plane, "delta")
+    client = connect(relay, protocol)
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    assert plane.stream().protocol == "sotw"
+    assert "sotw" in relay.log.lower()
+
+
+# --- Responses that are not right.
+
+
+def test_UP_03_UP_05_UP_06_a_wrong_type_is_nacked_and_the_rest_is_used(world, relay, watchers, upstream_protocol):
+    good, wrong = xds.pack(xds.cluster("a", 7)), xds.pack(xds.endpoints("b", 1))
+    keep = [(name, xds.pack(xds.cluster(name))) for name in "c"] if upstream_protocol == "sotw" else []
+    world.push_raw(response(upstream_protocol, CDS, [("a", good), ("b", wrong), *keep]))
+    answer = answer_to(world, "hand-made")
+    assert answer.kind == "nack" and "b" in answer.message.error_detail.message
+    for client in watchers:
+        eventually(lambda: client.held(CDS).get("a") == good.value, "the good one")
+        if upstream_protocol == "delta":
+            assert client.held(CDS)["b"] == world.expected(CDS)["b"]
+    assert len(world.open_streams()) == 1
+
+
+def test_SOTW_23_UP_06_duplicate_names_are_nacked_and_never_reach_a_client(world, watchers, upstream_protocol):
+    bodies = [("a", xds.pack(xds.cluster("a", 7))), ("a", xds.pack(xds.cluster("a", 8)))]
+    if upstream_protocol == "sotw":
+        bodies += [(name, xds.pack(xds.cluster(name))) for name in "bc"]
+    world.push_raw(response(upstream_protocol, CDS, bodies))
+    assert answer_to(world, "hand-made").kind == "nack"
+    for client in watchers:
+        for received in client.settle():
+            assert len(set(received.names)) == len(received.names)
+    world.update(CDS, [xds.cluster("a", 9)])
+    for client in watchers:
+        client.converge(CDS, world.expected(CDS))
+
+
+def test_UP_06_a_name_in_both_lists_is_nacked(world, relay_to, connect):
+    client = connect(relay_to(world, "delta"), "delta")
+    client.subscribe(CDS)
+    client.expect(CDS)
+    world.push_raw(response("delta", CDS, [("a", xds.pack(xds.cluster("a", 7)))], removed=["a"]))
+    assert answer_to(world, "hand-made").kind == "nack"
+
+
+def test_UP_17_a_type_never_asked_for_is_ignored(world, watchers, upstream_protocol):
+    seen = len(world.requests())
+    world.push_raw(response(upstream_protocol, RTDS, [("layer", xds.pack(xds.runtime("layer")))]))
+    quiet(*watchers)
+    assert len(world.requests()) == seen and len(world.open_streams()) == 1
+
+
+def test_bytes_that_are_no_message_do_not_reach_or_disturb_anyone(world, relay, watchers):
+    world.push_raw(b"\xff\xff\xff\xff")
+    quiet(*watchers)
+    eventually(lambda: world.open_streams() and CDS in world.open_streams()[-1].subscriptions, "a stream again")
+    world.update(CDS, [xds.cluster("a", 9)])
+    for client in watchers:
+        client.converge(CDS, world.expected(CDS))
+
+
+def test_ORD_05_the_relay_sends_endpoints_again_after_their_cluster_changed(world, relay, connect, upstream_protocol,
+                                                                           protocol):
+    client = connect(relay, protocol)
+    client.subscribe(CDS)
+    client.subscribe(EDS, "a", "b")
+    client.converge(CDS, world.expected(CDS))
+    client.converge(EDS, world.expected(EDS, names="ab"))
+    client.settle()
+    world.update(CDS, [xds.cluster("a", 2)])
+    client.expect(CDS)
+    if protocol == "sotw":
+        client.subscribe(EDS)
+    response_again = client.expect(EDS)
+    assert response_again.bodies["a"] == world.expected(EDS)["a"]
+    client.settle()
+    client.quiet()
+
+
+@pytest.mark.parametrize("fault", ["reset", "pause"])
+def test_ORD_02_types_arrive_in_the_order_in_which_they_were_sent(world, relay, connect, upstream_protocol, protocol,
+                                                                 fault):
+    world.set(LDS, [xds.listener("l")])
+    client = connect(relay, protocol)
+    client.subscribe(CDS)
+    client.subscribe(LDS)
+    client.subscribe(EDS, "a", "d")
+    client.converge(CDS, world.expected(CDS))
+    client.converge(LDS, world.expected(LDS))
+    client.converge(EDS, world.expected(EDS, names="a"))
+    client.settle()
+    if fault == "reset":
+        world.close_streams()
+        eventually(lambda: world.interest(LDS) and world.interest(EDS), "the relay to come back")
+    else:
+        world.pause()
+    with world.atomic():
+        world.update(CDS, [xds.cluster("d")])
+        world.update(EDS, [xds.endpoints("d", 1)])
+        world.update(LDS, [xds.listener("l", 10001)])
+    world.resume()
+    client.converge(LDS, world.expected(LDS))
+    client.converge(EDS, world.expected(EDS, names="ad"))
+    order = [r.type_url for r in client.history]
+    last = {url: max(i for i, r in enumerate(client.history) if r.type_url == url) for url in (CDS, LDS)}
+    assert last[CDS] < last[LDS], order

@@ -1,0 +1,1 @@
+"""Scripted and real peers for weir's integration tests."""

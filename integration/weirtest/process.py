@@ -1,0 +1,53 @@
+"""A child process with its output in a file: started, watched, stopped by its own id."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from weirtest.waiting import eventually
+
+
+class Process:
+    """Runs `arguments`; standard output and error go to `log`."""
+
+    def __init__(self, arguments, log, environment=None, cwd=None):
+        self.arguments = [str(argument) for argument in arguments]
+        self.log_path = Path(log)
+        with open(self.log_path, "ab") as output:
+            self.popen = subprocess.Popen(
+                self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
+                env={**os.environ, **(environment or {})})
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    @property
+    def running(self):
+        return self.popen.poll() is None
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def tail(self, lines=40):
+        return "\n".join(self.log.splitlines()[-lines:])
+
+    def wait_log(self, text, timeout=10.0):
+        """Waits until the log contains `text`; returns the line."""
+        return eventually(
+            lambda: next((line for line in self.log.splitlines() if text in line), None),
+            lambda: f"{text!r} in the log, which ends:\n{self.tail()}", timeout, 0.05)
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def wait(self, timeout):
+        """The exit status, waiting for it."""
+        return self.popen.wait(timeout)
+
+    def kill(self):
+        """Ends the process at once, if it still runs."""
+        if self.running:
+            self.popen.kill()
+        self.popen.wait(10)
