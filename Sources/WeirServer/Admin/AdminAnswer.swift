@@ -22,7 +22,9 @@ struct AdminAnswer: Sendable {
 
     func html(_ text: String) { self.respond(200, "text/html; charset=utf-8", Array(text.utf8)) }
 
-    func text(_ status: Int = 200, _ text: String) { self.respond(status, "text/plain; charset=utf-8", Array(text.utf8)) }
+    func text(_ status: Int = 200, _ text: String) {
+        self.respond(status, "text/plain; charset=utf-8", Array(text.utf8))
+    }
 
     func table(_ table: TextTable) { self.text(200, table.text) }
 

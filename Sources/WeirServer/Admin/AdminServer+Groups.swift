@@ -21,7 +21,9 @@ extension AdminServer {
     }
 
     private static func keyTable(_ keys: [KeySummary]) -> TextTable {
-        var table = TextTable(["KEY", "UPSTREAM", "STATE", "STREAMS", "TYPE", "VERSION", "RESOURCES", "ACKED", "NACKED"])
+        var table = TextTable([
+            "KEY", "UPSTREAM", "STATE", "STREAMS", "TYPE", "VERSION", "RESOURCES", "ACKED", "NACKED",
+        ])
         for key in keys {
             for type in key.home.types {
                 let view = key.views[type.type] ?? ViewTotals()

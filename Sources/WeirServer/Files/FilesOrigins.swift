@@ -156,7 +156,8 @@ private final class FilesWatcher {
             for diagnostic in diagnostics {
                 self.logger?.log(.error, diagnostic.description, [("upstream", source.upstream)])
             }
-            let kept = self.sources[source]?.snapshot.resources == nil ? "nothing is served" : "the last good state stays"
+            let kept =
+                self.sources[source]?.snapshot.resources == nil ? "nothing is served" : "the last good state stays"
             self.logger?.log(
                 .error, "files not loaded: \(kept)",
                 [("path", source.path), ("errors", String(diagnostics.count))])
@@ -178,7 +179,8 @@ private final class FilesWatcher {
     private static func version(_ resources: [LoadedResource]) -> String {
         var hash = ContentHash.zero
         for resource in resources {
-            hash.add(ContentHash(of: resource.typeURL + " " + resource.name).followed(by: ContentHash(of: resource.any)))
+            hash.add(
+                ContentHash(of: resource.typeURL + " " + resource.name).followed(by: ContentHash(of: resource.any)))
         }
         return hash.shortHex
     }

@@ -200,7 +200,8 @@ private final class Relay {
         }
         let timeout = self.configuration.downstream.drainTimeout
         self.logger.log(
-            .info, "draining", [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
+            .info, "draining",
+            [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
         self.shared.lifecycle.enter(.draining)
         for link in self.shared.links { link.post(.drain(timeout)) }
         // Ended streams have some seconds to take their trailers.

@@ -74,6 +74,8 @@ struct ServerStatus: Sendable {
         if other.state.rawValue > self.state.rawValue { self.state = other.state }
         if self.lastError.isEmpty { self.lastError = other.lastError }
         if self.state == .connected { self.lastError = "" }
-        if let since = other.connectedSince { self.connectedSince = self.connectedSince.map { min($0, since) } ?? since }
+        if let since = other.connectedSince {
+            self.connectedSince = self.connectedSince.map { min($0, since) } ?? since
+        }
     }
 }

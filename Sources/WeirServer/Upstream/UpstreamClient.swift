@@ -380,7 +380,9 @@ extension UpstreamClient: ClientConnectionDelegate {
     func drained(_ connection: ClientConnection, _ stream: Int32) {}
 
     func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
-        guard let packed = connection.userData(stream), let id = self.calls.remove(SlotID(packed: packed)) else { return }
+        guard let packed = connection.userData(stream), let id = self.calls.remove(SlotID(packed: packed)) else {
+            return
+        }
         self.streamFailed(id, end)
     }
 

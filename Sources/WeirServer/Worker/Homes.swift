@@ -50,7 +50,8 @@ final class Homes {
                 self.deliver?(
                     worker,
                     .groupRefused(
-                        key: key, message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
+                        key: key,
+                        message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
                             + "key \"\(key)\" would be one more"))
                 return
             }
