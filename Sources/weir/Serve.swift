@@ -1,7 +1,17 @@
 import Glibc
+import WeirConfig
+import WeirServer
 
-/// Runs the relay until it is told to stop. The one place where the command line meets the server.
+/// `weir serve`: runs the relay until it is told to stop. The one place where the command line meets the server.
 func serve(configurationPath: String) -> Int32 {
-    writeAll("weir: serve is not linked into this build yet (\(configurationPath))\n", to: STDERR_FILENO)
-    return ExitStatus.failed
+    let (configuration, diagnostics) = loadConfiguration(path: configurationPath, environment: processEnvironment())
+    writeAll(diagnostics.map { "\($0)\n" }.joined(), to: STDERR_FILENO)
+    guard let configuration = configuration else { return ExitStatus.invalid }
+    let end = runRelay(configuration) {
+        loadConfiguration(path: configurationPath, environment: processEnvironment())
+    }
+    switch end {
+    case .stopped: return ExitStatus.fine
+    case .failed: return ExitStatus.failed
+    }
 }

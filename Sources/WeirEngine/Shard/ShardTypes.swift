@@ -119,9 +119,11 @@ package enum ShardEvent: Sendable {
 }
 
 /// Counters of one type since the shard began; read and exported by the shell.
-package struct TypeCounters: Sendable {
+package struct TypeCounters: Hashable, Sendable {
     package var requests = 0
     package var responses = 0
     package var acks = 0
     package var nacks = 0
+
+    package init() {}
 }

@@ -1,4 +1,5 @@
 import WeirBase
+import WeirConfig
 import WeirEngine
 import WeirHTTP1
 import WeirLoop
@@ -91,7 +92,8 @@ final class AdminServer: Sendable {
             renderer.run { render(parts) }
         }
         for link in self.shared.links {
-            link.post(.perform { worker in part(worker) { collector.deliver(worker.index, $0) } })
+            let index = link.index
+            link.post(.perform { worker in part(worker) { collector.deliver(index, $0) } })
         }
     }
 }

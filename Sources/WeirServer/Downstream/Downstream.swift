@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirHTTP2
 import WeirLoop
+import WeirObserve
 import WeirTLS
 import WeirTransport
 import WeirXDS

@@ -1,6 +1,8 @@
 import WeirBase
 import WeirConfig
 import WeirLoop
+import WeirRules
+import WeirObserve
 import WeirTLS
 
 /// The TLS side of one listener: its context, and the watch on its files. A rotated pair serves new connections; those

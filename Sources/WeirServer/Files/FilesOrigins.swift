@@ -3,6 +3,7 @@ import WeirEngine
 import WeirFiles
 import WeirHash
 import WeirLoop
+import WeirObserve
 import WeirProtobuf
 
 /// All files origins of the process: watches paths, loads them on a thread of its own, and tells the workers whose

@@ -1,6 +1,6 @@
 import Glibc
-import WeirBase
-import WeirConfig
+package import WeirBase
+package import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
@@ -112,11 +112,11 @@ private final class Relay {
 
     private static var descriptorPaths: [String] {
         let file = "xds-descriptors.binpb"
-        if let path = unsafe getenv("WEIR_DESCRIPTORS") { return [unsafe String(cString: path)] }
+        if let path = processEnvironment()["WEIR_DESCRIPTORS"] { return [path] }
         var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-            unsafe readlink(
-                "/proc/self/exe", bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes -> Int in
+            guard let base = bytes.baseAddress else { return 0 }
+            return unsafe readlink("/proc/self/exe", base.assumingMemoryBound(to: CChar.self), bytes.count)
         }
         let program = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
         let folder = program.lastIndex(of: "/").map { String(program[..<$0]) } ?? "."

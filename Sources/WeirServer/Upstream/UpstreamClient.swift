@@ -2,6 +2,7 @@ import WeirBase
 import WeirConfig
 import WeirHTTP2
 import WeirLoop
+import WeirObserve
 import WeirTLS
 import WeirTransport
 import WeirXDS

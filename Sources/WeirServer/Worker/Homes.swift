@@ -2,6 +2,7 @@ import WeirBase
 import WeirConfig
 import WeirEngine
 import WeirLoop
+import WeirObserve
 import WeirTransport
 import WeirXDS
 
