@@ -117,6 +117,23 @@ import WeirBase
         #expect(pair.server.isFinished && pair.client.isFinished)
     }
 
+    @Test("a call that is reset twice before it is on the wire never reaches the server, and harms nothing")
+    func resetTwice() {
+        let pair = Pair()
+        pair.serverSide.onOpened = { $0.respond($1) }
+        pair.run()
+        let first = pair.open()
+        pair.client.reset(first, .cancel)
+        pair.client.reset(first, .cancel)
+        pair.run()
+        #expect(pair.clientSide.ends == [StreamEnd(.resetLocally, .cancelled, "reset with CANCEL")])
+        #expect(pair.serverSide.openedCount == 0)
+        let second = pair.open()
+        pair.run()
+        #expect(pair.clientSide.events.last == .answered(second))
+        #expect(pair.server.violation == nil)
+    }
+
     @Test("a call that a GOAWAY overtakes is unavailable")
     func overtaken() {
         let pair = Pair()

@@ -104,7 +104,7 @@ extension Session {
         }
         if !stream.isLocallyDone, !stream.isClosed {
             stream.isLocallyDone = true
-            self.submitReset(stream.id, .noError)
+            self.submitReset(stream, .noError)
         }
         self.close(stream, end)
     }

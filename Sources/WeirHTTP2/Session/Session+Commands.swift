@@ -19,13 +19,13 @@ extension Session {
 
     /// Ends a stream at once, without status. The delegate is told when the reset is handed to the output.
     package func reset(_ id: Int32, _ code: HTTP2ErrorCode) {
-        guard let stream = self.streams[id], !stream.isClosed else { return }
+        guard let stream = self.streams[id], !stream.isClosed, !stream.isReset else { return }
         self.stopReceiving(stream)
         stream.isLocallyDone = true
         if stream.end?.cause != .violated {
             stream.end = StreamEnd(.resetLocally, .cancelled, "reset with \(code)")
         }
-        self.submitReset(id, code)
+        self.submitReset(stream, code)
     }
 
     /// A keepalive probe; the answer is `pingAcknowledged` with the same number.
@@ -59,8 +59,12 @@ extension Session {
         unsafe nghttp2_session_resume_data(self.raw, stream.id)
     }
 
-    func submitReset(_ id: Int32, _ code: HTTP2ErrorCode) {
-        unsafe nghttp2_submit_rst_stream(self.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code.rawValue)
+    /// Once per stream: nghttp2 answers the first reset of a call that is not on the wire yet by dropping the call, and
+    /// would send a second one for a stream that the server has never seen, which ends the connection.
+    func submitReset(_ stream: SessionStream, _ code: HTTP2ErrorCode) {
+        guard !stream.isReset else { return }
+        stream.isReset = true
+        unsafe nghttp2_submit_rst_stream(self.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
     }
 
     /// The data provider of every stream; the callback finds the stream by its id.

@@ -126,7 +126,7 @@ extension Session {
         case .server: self.finish(stream, end)
         case .client:
             stream.isLocallyDone = true
-            self.submitReset(stream.id, .cancel)
+            self.submitReset(stream, .cancel)
             self.close(stream, end)
         }
     }

@@ -43,7 +43,7 @@ extension Session {
     /// Early trailers: the client's half is open, and only a reset closes it (WIRE-09).
     func trailersSent(_ id: Int32) {
         guard self.context.role == .server, let stream = self.streams[id], !stream.isRemotelyDone else { return }
-        self.submitReset(id, .noError)
+        self.submitReset(stream, .noError)
     }
 
     /// nghttp2 gave a call up before it was on the wire, so it will not report its end.

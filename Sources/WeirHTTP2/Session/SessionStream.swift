@@ -21,6 +21,8 @@ final class SessionStream {
     var isFinishing = false
     /// All that we have to say was submitted, or the stream was reset.
     var isLocallyDone = false
+    /// RST_STREAM was submitted.
+    var isReset = false
     /// DATA is still wanted.
     var isReceiving = false
     var isPaused = false

@@ -15,7 +15,7 @@ package final class ServerConnection {
     package let openedAt: Instant
 
     let sessionContext: SessionContext
-    private unowned let listener: ServerListener
+    private let listener: ServerListener
     private let transport: Transport
     private let options: ServerOptions
     private var link: Link?

@@ -13,7 +13,7 @@ package final class ServerListener {
     }
     /// Where it listens: the real port if port 0 was asked for.
     package let address: SocketAddress
-    /// All connections that have not ended, by their order of arrival in no particular order.
+    /// All connections that have not ended, also those that are still in their handshake; in no particular order.
     package private(set) var connections: ContiguousArray<ServerConnection> = []
 
     let transport: Transport
@@ -58,7 +58,7 @@ package final class ServerListener {
         self.pauseTimer = TimerWatcher(loop: transport.loop) { [unowned self] in self.watcher?.interest = .read }
     }
 
-    /// Accepts no more; connections go on. The listener must be kept until they have ended.
+    /// Accepts no more; connections go on, and keep the listener until they have ended.
     package func stop() {
         self.pauseTimer?.cancel()
         self.watcher?.cancel()
