@@ -1,0 +1,21 @@
+/// Why the server could not start.
+package enum HTTPServerError: Error, Hashable, CustomStringConvertible {
+    case malformedAddress(String)
+    /// The operating system refused the address; `reason` is its word for it.
+    case cannotListen(address: String, reason: String)
+    /// libmicrohttpd refused to start, which it does without a reason: memory, threads or descriptors ran out.
+    case cannotStart(address: String)
+
+    package var description: String {
+        switch self {
+        case .malformedAddress(let address):
+            "debug endpoint: \"\(address)\" is not an address; write an IP address and a port, as in "
+                + "127.0.0.1:9901 or [::1]:9901"
+        case .cannotListen(let address, let reason):
+            "debug endpoint: cannot listen on \(address): \(reason)"
+        case .cannotStart(let address):
+            "debug endpoint: cannot serve on \(address): the HTTP library did not start; check memory, thread and "
+                + "descriptor limits"
+        }
+    }
+}

@@ -1,0 +1,16 @@
+/// The bounds of the debug endpoint's server.
+package enum HTTPServerLimits {
+    /// Open connections; further ones wait in the kernel's queue until one closes.
+    package static let connectionsMax: UInt32 = 128
+    /// A connection that moves no byte for so long is closed. The wait for a late answer does not count.
+    package static let idleSecondsMax: UInt32 = 30
+    /// A larger body is answered with 413. The request's head is bounded by libmicrohttpd's 32 KiB per connection.
+    package static let bodyBytesMax = 1 << 20
+    /// Of a body that came without its length and grew too large, so much is read and dropped so that the client can
+    /// read its 413; beyond that the connection is closed.
+    static let droppedBytesMax = 16 << 20
+    /// The kernel's queue of connections not yet accepted.
+    static let backlog: Int32 = 128
+    /// How much of an answer is handed to libmicrohttpd at once.
+    static let answerBlockBytes = 32 << 10
+}
