@@ -4,7 +4,7 @@ extension ClosedRange<Nanoseconds> {
     /// What waits for a peer.
     static let timeout = Nanoseconds.milliseconds(1)...Nanoseconds.seconds(3_600)
     /// What paces something that goes on for ever.
-    static let period = Nanoseconds.seconds(1)...Nanoseconds.seconds(7 * 86_400)
+    static let period = Nanoseconds.milliseconds(1)...Nanoseconds.seconds(7 * 86_400)
 }
 
 extension Field {
