@@ -53,7 +53,9 @@ enum Descriptors {
         #expect(throws: ProtobufError.self) { try set.encode(json: "{\"nmae\":\"x\"}", typeURL: Self.cluster) }
         #expect(throws: ProtobufError.self) { try set.encode(json: "{", typeURL: Self.cluster) }
         #expect(throws: ProtobufError.self) { try set.encode(json: "{}", typeURL: "type.googleapis.com/no.Such") }
-        #expect(throws: ProtobufError.self) { try set.json(typeURL: Self.cluster, bytes: [0x0A, 0xFF], redacting: true) }
+        #expect(throws: ProtobufError.self) {
+            try set.json(typeURL: Self.cluster, bytes: [0x0A, 0xFF], redacting: true)
+        }
         #expect(throws: ProtobufError.self) { try DescriptorSet(bytes: [1, 2, 3]) }
         #expect(set.knows(typeURL: Self.cluster))
         #expect(!set.knows(typeURL: "type.googleapis.com/no.Such"))
