@@ -88,7 +88,7 @@ def test_check_says_OK(config):
 
 def test_check_of_a_file_that_is_not_there(tmp_path):
     result = command("check", "--config", tmp_path / "absent.yaml")
-    assert result.returncode == 2 and "absent.yaml" in result.stderr
+    assert result.returncode == 2 and "absent.yaml" in result.stdout + result.stderr
 
 
 BROKEN = [

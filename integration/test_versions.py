@@ -25,6 +25,9 @@ def test_sotw_to_sotw_passes_the_version(world, relay_to, connect):
     assert client.expect(EDS).version == "endpoints-9"
     world.update(CDS, [xds.cluster("a", 2)], version="clusters-8")
     assert client.expect(CDS).version == "clusters-8"
+    # The changed cluster's endpoints follow, unchanged and under the version they had (ORD-05).
+    repeated = client.expect(EDS)
+    assert (repeated.version, repeated.names) == ("endpoints-9", ["a"])
     client.quiet()
 
 

@@ -1,3 +1,242 @@
 #include "CWeirProtobuf.h"
+
+#include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
-int weir_pb_placeholder(void) { return google::protobuf::DescriptorPool::generated_pool() != nullptr; }
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/unknown_field_set.h>
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/type_resolver.h>
+#include <google/protobuf/util/type_resolver_util.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace pb = google::protobuf;
+
+namespace {
+
+const char kPrefix[] = "type.googleapis.com";
+// udpa.annotations.sensitive, an extension of FieldOptions.
+const int kSensitiveOption = 76569463;
+const char kRedacted[] = "[redacted]";
+const int kDepthMax = 100;
+
+char *copy(const std::string &text) {
+    char *result = static_cast<char *>(std::malloc(text.size() + 1));
+    if (result != nullptr) {
+        std::memcpy(result, text.c_str(), text.size() + 1);
+    }
+    return result;
+}
+
+int fail(char **error, const std::string &text) {
+    *error = copy(text);
+    return 0;
+}
+
+// Collects what libprotobuf says while a pool is built, which it would print otherwise.
+class Errors : public pb::DescriptorPool::ErrorCollector {
+  public:
+    std::string text;
+    void AddError(
+        const std::string &file, const std::string &element, const pb::Message *, ErrorLocation,
+        const std::string &message) override {
+        if (text.empty()) {
+            text = file + ": " + element + ": " + message;
+        }
+    }
+};
+
+}  // namespace
+
+struct weir_pb_descriptors {
+    pb::DescriptorPool pool;
+    std::unique_ptr<pb::util::TypeResolver> resolver;
+    // Fields that Envoy's API marks as sensitive, by full name.
+    std::set<std::string> sensitive;
+
+    void note(const pb::Descriptor *message) {
+        for (int i = 0; i < message->field_count(); i++) {
+            const pb::FieldDescriptor *field = message->field(i);
+            const pb::UnknownFieldSet &unknown = field->options().GetReflection()->GetUnknownFields(field->options());
+            for (int j = 0; j < unknown.field_count(); j++) {
+                const pb::UnknownField &option = unknown.field(j);
+                if (option.number() == kSensitiveOption && option.type() == pb::UnknownField::TYPE_VARINT
+                    && option.varint() != 0) {
+                    sensitive.insert(field->full_name());
+                }
+            }
+        }
+        for (int i = 0; i < message->nested_type_count(); i++) {
+            note(message->nested_type(i));
+        }
+    }
+
+    // Replaces what is sensitive, at any depth. With `all`, everything that is text or bytes is.
+    void redact(pb::Message *message, bool all, int depth) const {
+        if (depth > kDepthMax) {
+            message->Clear();
+            return;
+        }
+        if (message->GetDescriptor()->full_name() == "google.protobuf.Any") {
+            redact_any(message, all, depth);
+            return;
+        }
+        const pb::Reflection *reflection = message->GetReflection();
+        std::vector<const pb::FieldDescriptor *> fields;
+        reflection->ListFields(*message, &fields);
+        for (const pb::FieldDescriptor *field : fields) {
+            bool hide = all || sensitive.count(field->full_name()) > 0;
+            redact_field(message, reflection, field, hide, depth);
+        }
+    }
+
+    void redact_field(
+        pb::Message *message, const pb::Reflection *reflection, const pb::FieldDescriptor *field, bool hide,
+        int depth) const {
+        if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
+            if (field->is_repeated()) {
+                int size = reflection->FieldSize(*message, field);
+                for (int i = 0; i < size; i++) {
+                    redact(reflection->MutableRepeatedMessage(message, field, i), hide, depth + 1);
+                }
+            } else {
+                redact(reflection->MutableMessage(message, field), hide, depth + 1);
+            }
+            return;
+        }
+        if (!hide) {
+            return;
+        }
+        if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_STRING) {
+            return;
+        }
+        if (field->is_repeated()) {
+            int size = reflection->FieldSize(*message, field);
+            for (int i = 0; i < size; i++) {
+                reflection->SetRepeatedString(message, field, i, kRedacted);
+            }
+        } else {
+            reflection->SetString(message, field, kRedacted);
+        }
+    }
+
+    void redact_any(pb::Message *any, bool all, int depth) const {
+        const pb::Reflection *reflection = any->GetReflection();
+        const pb::FieldDescriptor *url = any->GetDescriptor()->FindFieldByNumber(1);
+        const pb::FieldDescriptor *value = any->GetDescriptor()->FindFieldByNumber(2);
+        std::string name = reflection->GetString(*any, url);
+        size_t slash = name.rfind('/');
+        if (slash != std::string::npos) {
+            name = name.substr(slash + 1);
+        }
+        const pb::Descriptor *type = pool.FindMessageTypeByName(name);
+        if (type == nullptr) {
+            return;
+        }
+        pb::DynamicMessageFactory factory;
+        std::unique_ptr<pb::Message> inner(factory.GetPrototype(type)->New());
+        if (!inner->ParseFromString(reflection->GetString(*any, value))) {
+            return;
+        }
+        redact(inner.get(), all, depth + 1);
+        reflection->SetString(any, value, inner->SerializeAsString());
+    }
+};
+
+extern "C" {
+
+weir_pb_descriptors *weir_pb_descriptors_load(const uint8_t *bytes, size_t count, char **error) try {
+    pb::FileDescriptorSet set;
+    if (!set.ParseFromArray(bytes, static_cast<int>(count))) {
+        fail(error, "the bytes are no FileDescriptorSet");
+        return nullptr;
+    }
+    std::unique_ptr<weir_pb_descriptors> result(new weir_pb_descriptors());
+    for (const pb::FileDescriptorProto &file : set.file()) {
+        Errors errors;
+        const pb::FileDescriptor *built = result->pool.BuildFileCollectingErrors(file, &errors);
+        if (built == nullptr) {
+            fail(error, errors.text.empty() ? file.name() + ": cannot be built" : errors.text);
+            return nullptr;
+        }
+        for (int i = 0; i < built->message_type_count(); i++) {
+            result->note(built->message_type(i));
+        }
+    }
+    result->resolver.reset(pb::util::NewTypeResolverForDescriptorPool(kPrefix, &result->pool));
+    return result.release();
+} catch (const std::exception &exception) {
+    fail(error, exception.what());
+    return nullptr;
+}
+
+void weir_pb_descriptors_free(weir_pb_descriptors *descriptors) { delete descriptors; }
+
+int weir_pb_knows(const weir_pb_descriptors *descriptors, const char *name) {
+    return descriptors->pool.FindMessageTypeByName(name) != nullptr;
+}
+
+int weir_pb_encode(
+    const weir_pb_descriptors *descriptors, const char *name, const char *json, size_t json_count, uint8_t **bytes,
+    size_t *count, char **error) try {
+    std::string binary;
+    pb::util::JsonParseOptions options;
+    pb::util::Status status = pb::util::JsonToBinaryString(
+        descriptors->resolver.get(), std::string(kPrefix) + "/" + name,
+        pb::StringPiece(json, static_cast<ptrdiff_t>(json_count)), &binary, options);
+    if (!status.ok()) {
+        return fail(error, std::string(status.message()));
+    }
+    *bytes = static_cast<uint8_t *>(std::malloc(binary.size() + 1));
+    if (*bytes == nullptr) {
+        return fail(error, "out of memory");
+    }
+    std::memcpy(*bytes, binary.data(), binary.size());
+    *count = binary.size();
+    return 1;
+} catch (const std::exception &exception) {
+    return fail(error, exception.what());
+}
+
+int weir_pb_json(
+    const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, int redact,
+    char **json, size_t *json_count, char **error) try {
+    std::string binary(reinterpret_cast<const char *>(bytes), count);
+    if (redact) {
+        const pb::Descriptor *type = descriptors->pool.FindMessageTypeByName(name);
+        if (type == nullptr) {
+            return fail(error, std::string("unknown message type ") + name);
+        }
+        pb::DynamicMessageFactory factory;
+        std::unique_ptr<pb::Message> message(factory.GetPrototype(type)->New());
+        if (!message->ParseFromString(binary)) {
+            return fail(error, std::string("the bytes are no ") + name);
+        }
+        descriptors->redact(message.get(), false, 0);
+        binary = message->SerializeAsString();
+    }
+    std::string text;
+    pb::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    pb::util::Status status = pb::util::BinaryToJsonString(
+        descriptors->resolver.get(), std::string(kPrefix) + "/" + name, binary, &text, options);
+    if (!status.ok()) {
+        return fail(error, std::string(status.message()));
+    }
+    *json = copy(text);
+    *json_count = text.size();
+    return *json != nullptr;
+} catch (const std::exception &exception) {
+    return fail(error, exception.what());
+}
+
+void weir_pb_free(void *buffer) { std::free(buffer); }
+
+}  // extern "C"

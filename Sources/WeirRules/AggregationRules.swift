@@ -62,7 +62,7 @@ extension RuleOutcome {
         case .noMatch(let rejected):
             let reasons = rejected.map { "\($0.rule): \($0.reason)" }.joined(separator: "; ")
             let text =
-                "no aggregation rule matches the node with id \"\(clipped(node.id))\" and cluster "
+                "no rule matched the node with id \"\(clipped(node.id))\" and cluster "
                 + "\"\(clipped(node.cluster))\"" + (reasons.isEmpty ? "" : " (\(reasons))")
             return clipped(text, to: refusalTextMax)
         }

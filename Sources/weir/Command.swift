@@ -27,7 +27,10 @@ enum Command: Equatable {
 
     /// Arguments without the program's own name.
     init(_ arguments: [String]) throws(UsageError) {
-        guard let name = arguments.first else { throw UsageError(message: "it needs a command; see weir --help") }
+        guard let name = arguments.first else {
+            throw UsageError(
+                message: "it needs a command; usage: weir serve|check|explain --config FILE, see weir --help")
+        }
         let rest = Array(arguments.dropFirst())
         switch name {
         case "--help", "-h": self = .help(.weir)

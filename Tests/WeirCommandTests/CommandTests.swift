@@ -39,7 +39,7 @@ struct CommandTests {
 
     @Test("bad usage says what would be right")
     func usage() {
-        #expect(usageError() == "it needs a command; see weir --help")
+        #expect(usageError() == "it needs a command; usage: weir serve|check|explain --config FILE, see weir --help")
         #expect(usageError("chek") == "unknown command \"chek\"; did you mean \"check\"?")
         #expect(usageError("--versoin") == "unknown option \"--versoin\"; did you mean \"--version\"?")
         #expect(usageError("check") == "check: it needs --config FILE")

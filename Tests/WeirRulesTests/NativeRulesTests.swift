@@ -156,7 +156,7 @@ struct NativeRulesTests {
         let short = AggregationRules.rules([try rule("k", [("node.cluster", "y")])]).evaluate(RuleRequest(node: node))
         #expect(
             short.refusal(of: node)
-                == "no aggregation rule matches the node with id \"n1\" and cluster \"edge-prod\" "
+                == "no rule matched the node with id \"n1\" and cluster \"edge-prod\" "
                 + "(r: node.cluster \"edge-prod\" does not match \"y\")")
     }
 

@@ -55,6 +55,12 @@ class RawStream:
         return found
 
 
+# A graceful GOAWAY lets open streams go on; h2 takes any GOAWAY for the end of the connection.
+h2.connection.H2ConnectionStateMachine._transitions[
+    (h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY)
+] = (None, h2.connection.ConnectionState.CLIENT_OPEN)
+
+
 class RawClient:
     """One connection. `auto_window=False` never opens a flow-control window again after the first bytes."""
 

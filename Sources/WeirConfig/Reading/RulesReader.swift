@@ -55,7 +55,9 @@ struct RulesReader {
     private func upstreamName(_ field: Field) -> String? {
         guard let name = field.text() else { return nil }
         if self.upstreams.contains(name) { return name }
-        field.error("there is no upstream \"\(name)\"\(didYouMean(name, self.upstreams))")
+        let hint = didYouMean(name, self.upstreams)
+        let known = self.upstreams.prefix(8).joined(separator: ", ")
+        field.error("there is no upstream \"\(name)\"\(hint.isEmpty ? "; the upstreams are: \(known)" : hint)")
         return nil
     }
 

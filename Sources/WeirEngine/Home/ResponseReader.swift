@@ -72,7 +72,10 @@ enum ResponseReader {
             return resource
         }
         guard typeURL == type.typeURL || typeURL == XDSType.redirectURL else {
-            throw ReadFault("its type \(typeURL) is not the response's type \(type.typeURL)")
+            // Field 1 is the name in nearly every type: a guess that helps people, and keeps what is cached of it.
+            let name = try? self.payloadName(range, XDSType.of(typeURL: typeURL), in: bytes)
+            let whose = name.map { "\"\($0)\" has" } ?? "it has"
+            throw ReadFault("\(whose) type \(typeURL), not the response's \(type.typeURL)", name: name)
         }
         return ReceivedResource(name: try self.payloadName(range, type, in: bytes), any: range)
     }

@@ -79,6 +79,7 @@ extension Shard {
             self.typeStreams[Int(index)].base = view.generation
             return self.wait(index, owed, in: view)
         }
+        if held != nil, encoded.bodies.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)
         if !encoded.endpointNames.isEmpty, !encoded.bodies.isEmpty {
             self.repushEndpoints(after: index, record.stream, EndpointRepush(names: encoded.endpointNames))

@@ -68,27 +68,23 @@ extension Shard {
         return TypeStatus(
             type: view.type, key: self.groups[Int(view.group)]?.key ?? "", wildcard: content.wildcard,
             names: content.names.map { view[$0].name }.sorted(), sent: self.sentVersion(index),
-            acked: self.versions[Int(index)].acked, state: self.state(of: record),
+            acked: self.versions[Int(index)].acked, state: self.state(of: index),
             rejection: record.isRejected ? self.rejections[index] : nil)
     }
 
-    private func state(of record: TypeStream) -> TypeStatus.State {
+    private func state(of index: Int32) -> TypeStatus.State {
+        let record = self.typeStreams[Int(index)]
         if record.isRejected { return .nacked }
         if record.isAwaiting { return .sent }
-        return record.wasAnswered || record.cohort != TypeStream.none && self.isSynchronized(record) ? .acked : .waiting
-    }
-
-    /// A stream that resumed with everything current was never sent anything and is in sync all the same.
-    private func isSynchronized(_ record: TypeStream) -> Bool {
-        guard let view = self.views[Int(record.view)] else { return false }
-        return view.cohorts[Int(record.cohort)]?.generation ?? 0 > 0 && view.generation > 0
-            && view.subscriptions[Int(record.subscription)].map { view.isAnswered($0.content) } ?? false
+        // A client that came back with everything current was never sent anything and has it all the same.
+        return record.wasAnswered || !self.versions[Int(index)].acked.isEmpty ? .acked : .waiting
     }
 
     /// What this worker's streams do, per group and type. Linear in the streams.
     package func viewStatuses() -> [ViewStatus] {
         var statuses: [Int32: ViewStatus] = [:]
-        for record in self.typeStreams where record.stream != TypeStream.none {
+        for index in self.typeStreams.indices where self.typeStreams[index].stream != TypeStream.none {
+            let record = self.typeStreams[index]
             guard let view = self.views[Int(record.view)] else { continue }
             var status =
                 statuses[record.view]
@@ -96,7 +92,7 @@ extension Shard {
                     key: self.groups[Int(view.group)]?.key ?? "", type: view.type, streams: 0, acked: 0, nacked: 0,
                     pending: 0)
             status.streams += 1
-            switch self.state(of: record) {
+            switch self.state(of: Int32(index)) {
             case .acked: status.acked += 1
             case .nacked: status.nacked += 1
             case .sent, .waiting: status.pending += 1

@@ -64,6 +64,7 @@ extension Shard {
             if !repush.names.isEmpty { self.repushEndpoints(after: member, stream, repush) }
         }
         view.cohorts[Int(target)]?.awaiting = joined
+        self.countResponses(of: view, (cohort.idle.count - stuck.count) * encoded.bodies.count)
         self.keepStuck(stuck, in: source, view)
         if view.cohorts[Int(source)]?.isEmpty == true { view.removeCohort(source) }
     }
@@ -119,7 +120,10 @@ extension Shard {
         self.typeStreams[Int(member)].wasAnswered = true
         self.links[Int(stream)].sentRound = self.round
         self.links[Int(stream)].hasUnsent = true
-        self.responsesHanded += count
+    }
+
+    private func countResponses(of view: TypeView, _ count: Int) {
+        self.counters[view.type, default: TypeCounters()].responses += count
     }
 
     /// Hands over responses to a type stream that is in no cohort.
@@ -128,6 +132,7 @@ extension Shard {
         let first = self.register(encoded.bodies)
         self.hand(index, self.typeStreams[Int(index)].stream, first, encoded.bodies.count)
         self.versions[Int(index)].sent = encoded.version
+        self.countResponses(of: view, encoded.bodies.count)
         self.unsettle(index, in: view)
     }
 
@@ -290,6 +295,7 @@ extension Shard {
             self.moveToAwaiting(index, in: view)
         }
         self.hand(index, record.stream, first.0, first.1)
+        self.countResponses(of: view, first.1)
         self.unsettle(index, in: view)
     }
 

@@ -49,8 +49,6 @@ package final class Shard {
     var unanswered: [(stream: SlotID, since: Instant)] = []
     /// Counters per type label.
     package internal(set) var counters: [XDSType: TypeCounters] = [:]
-    /// Responses handed over since the beginning.
-    package internal(set) var responsesHanded = 0
     var answerMemo: AnswerMemo?
     var cachesForgottenAt: UInt32 = 0
     var now = Instant(rawValue: 0)

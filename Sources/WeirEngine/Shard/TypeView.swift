@@ -172,7 +172,9 @@ final class TypeView {
             }
             self[id].named = change.presence
             self[id].namedChanged = self.generation
-            for subscription in self[id].subscribers { dirty.mark(subscription, in: self) }
+            for subscription in self[id].subscribers where !self.isShadowed(id, for: subscription) {
+                dirty.mark(subscription, in: self)
+            }
         }
         self.recent.append(Recent(name: id, lane: change.lane))
     }
@@ -252,6 +254,11 @@ final class TypeView {
 
     /// Type streams that are in no cohort.
     var detached = 0
+
+    /// Whether a subscriber sees the name through its wildcard, so that the named lane is nothing to it.
+    private func isShadowed(_ id: NameID, for subscription: Int32) -> Bool {
+        self[id].wild != nil && self.subscriptions[Int(subscription)]?.content.wildcard == true
+    }
 
     // MARK: Digests
 
@@ -417,7 +424,9 @@ final class TypeView {
             // The usual case: it had everything before the newest update.
             var seen: Set<NameID> = []
             return self.recent.compactMap { change in
-                let concerns = change.lane == .wildcard ? content.wildcard : content.contains(change.name)
+                let isShadowed = content.wildcard && self[change.name].wild != nil
+                let concerns =
+                    change.lane == .wildcard ? content.wildcard : content.contains(change.name) && !isShadowed
                 return concerns && seen.insert(change.name).inserted ? change.name : nil
             }
         }
@@ -431,7 +440,8 @@ final class TypeView {
             }
         }
         for id in content.names {
-            if content.wildcard, self[id].wildChanged > base, base > 0 || self[id].wild != nil { continue }
+            // Seen through the wildcard, or just left it: listed above.
+            if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
             if case .unknown = self[id].named { continue }
             if self[id].namedChanged > base || base == 0 { result.append(id) }
         }

@@ -53,6 +53,7 @@ final class AdminServer: Sendable {
         case ("GET", "/config_dump"), ("HEAD", "/config_dump"): self.configDump(answer)
         case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
             self.metrics(answer)
+        case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
         case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
         case ("POST", "/logging"): self.setLogging(answer)
         case ("POST", "/drain"): self.drain(answer)
@@ -61,7 +62,8 @@ final class AdminServer: Sendable {
     }
 
     private static let readable = [
-        "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/metrics",
+        "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
+        "/metrics",
         "/stats/prometheus", "/logging",
     ]
     private static let writable = ["/logging", "/drain"]

@@ -236,6 +236,7 @@ private final class Relay {
             return self.logger.log(.error, "configuration not reloaded: the old one stays")
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
+        self.shared.rules.withLock { $0 = configuration.aggregation }
         for link in self.shared.links { link.post(.perform { $0.reload(configuration) }) }
         let kept = self.needingRestart(configuration)
         if !kept.isEmpty {

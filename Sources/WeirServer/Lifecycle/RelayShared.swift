@@ -4,6 +4,7 @@ import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
+import WeirRules
 import WeirTransport
 import WeirXDS
 
@@ -19,6 +20,8 @@ final class RelayShared: Sendable {
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
+    /// The rules in force, for `/explain`; workers have their own copy.
+    let rules: Locked<AggregationRules>
     /// Listening sockets that workers cannot open each for themselves, by path.
     let unixListeners: [String: Descriptor]
     let startedAt: WallTime
@@ -45,6 +48,7 @@ final class RelayShared: Sendable {
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.files = files
         self.upstreams = upstreams
+        self.rules = Locked(configuration.aggregation)
         self.unixListeners = unixListeners
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()

@@ -27,7 +27,7 @@ struct KeyResolver: Sendable {
                 node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
                 resourceNames: request.resourceNames))
         guard case .matched(let match) = outcome else {
-            return .refused(outcome.refusal(of: node) ?? "no aggregation rule matches")
+            return .refused(outcome.refusal(of: node) ?? "no rule matched")
         }
         guard let upstream = self.upstreams[match.upstream] else {
             return .refused("rule \(match.rule) names upstream \"\(match.upstream)\", which is not configured")

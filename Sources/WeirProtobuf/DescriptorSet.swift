@@ -1,0 +1,79 @@
+import CWeirProtobuf
+
+/// Why a message cannot be turned into JSON or back: libprotobuf's own words.
+package struct ProtobufError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// The message types of the xDS API, known by their descriptors: JSON views of resources, and resources from JSON.
+///
+/// Thread safe: nothing changes after `init`.
+@safe package final class DescriptorSet: Sendable {
+    /// libprotobuf's descriptor pools may be read by any number of threads once they are built; freed in `deinit`.
+    private nonisolated(unsafe) let raw: OpaquePointer
+
+    /// - Parameter bytes: a `google.protobuf.FileDescriptorSet` whose files stand in the order of their dependencies.
+    package init(bytes: [UInt8]) throws(ProtobufError) {
+        var error: UnsafeMutablePointer<CChar>?
+        let raw = unsafe weir_pb_descriptors_load(bytes, bytes.count, &error)
+        guard let raw = unsafe raw else { throw unsafe Self.take(error) }
+        unsafe self.raw = raw
+    }
+
+    deinit { unsafe weir_pb_descriptors_free(self.raw) }
+
+    /// Whether the type of a URL (`type.googleapis.com/NAME`) is known.
+    package func knows(typeURL: String) -> Bool {
+        unsafe Self.name(of: typeURL).withCString { unsafe weir_pb_knows(self.raw, $0) != 0 }
+    }
+
+    /// The encoding of a message written in proto-JSON. Deterministic.
+    package func encode(json: String, typeURL: String) throws(ProtobufError) -> [UInt8] {
+        try self.check(typeURL)
+        var bytes: UnsafeMutablePointer<UInt8>?
+        var count = 0
+        var error: UnsafeMutablePointer<CChar>?
+        let isDone = unsafe Self.name(of: typeURL).withCString { name in
+            unsafe weir_pb_encode(self.raw, name, json, json.utf8.count, &bytes, &count, &error)
+        }
+        guard isDone != 0, let bytes = unsafe bytes else { throw unsafe Self.take(error) }
+        defer { unsafe weir_pb_free(bytes) }
+        return unsafe Array(UnsafeBufferPointer(start: bytes, count: count))
+    }
+
+    /// A message as proto-JSON with the field names of its definition.
+    ///
+    /// - Parameter redacting: whether fields that the API marks as sensitive (private keys, passwords, ...) are replaced.
+    package func json(typeURL: String, bytes: [UInt8], redacting: Bool) throws(ProtobufError) -> String {
+        try self.check(typeURL)
+        var text: UnsafeMutablePointer<CChar>?
+        var count = 0
+        var error: UnsafeMutablePointer<CChar>?
+        let isDone = unsafe Self.name(of: typeURL).withCString { name in
+            unsafe weir_pb_json(self.raw, name, bytes, bytes.count, redacting ? 1 : 0, &text, &count, &error)
+        }
+        guard isDone != 0, let text = unsafe text else { throw unsafe Self.take(error) }
+        defer { unsafe weir_pb_free(text) }
+        return unsafe String(
+            decoding: UnsafeRawBufferPointer(start: text, count: count), as: UTF8.self)
+    }
+
+    private func check(_ typeURL: String) throws(ProtobufError) {
+        guard self.knows(typeURL: typeURL) else {
+            throw ProtobufError("unknown message type \(Self.name(of: typeURL)): it is not in the descriptor set")
+        }
+    }
+
+    private static func name(of typeURL: String) -> String {
+        typeURL.lastIndex(of: "/").map { String(typeURL[typeURL.index(after: $0)...]) } ?? typeURL
+    }
+
+    /// Takes over an error text.
+    private static func take(_ error: UnsafeMutablePointer<CChar>?) -> ProtobufError {
+        guard let error = unsafe error else { return ProtobufError("unknown error") }
+        defer { unsafe weir_pb_free(error) }
+        return ProtobufError(unsafe String(cString: error))
+    }
+}
