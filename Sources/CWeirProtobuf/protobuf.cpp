@@ -174,8 +174,8 @@ struct weir_pb_descriptors {
 extern "C" {
 
 weir_pb_descriptors *weir_pb_descriptors_load(const uint8_t *bytes, size_t count, char **error) try {
-    // What is wrong is told by errors; libprotobuf would write about other people's bytes to stderr too. Once, and before
-    // anything else of it is used, as the handler is a plain global.
+    // What is wrong is told by errors; libprotobuf would write about other people's bytes to stderr too. Once, and
+    // before anything else of it is used, as the handler is a plain global.
     static pb::LogHandler *const former = pb::SetLogHandler(nullptr);
     static_cast<void>(former);
     pb::FileDescriptorSet set;

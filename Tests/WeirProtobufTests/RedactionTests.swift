@@ -22,7 +22,8 @@ import Testing
         arguments: [
             #""session_ticket_keys":{"keys":[{"inline_bytes":"VkVSWS1QUklWQVRF"},{"inline_string":"VERY-PRIVATE"}]}"#,
             #""generic_secret":{"secret":{"inline_string":"VERY-PRIVATE"}}"#,
-            #""generic_secret":{"secrets":{"user":{"inline_string":"VERY-PRIVATE"},"b":{"inline_bytes":"VkVSWS1QUklWQVRF"}}}"#,
+            #""generic_secret":{"secrets":{"user":{"inline_string":"VERY-PRIVATE"},"#
+                + #""b":{"inline_bytes":"VkVSWS1QUklWQVRF"}}}"#,
             #""tls_certificate":{"pkcs12":{"inline_bytes":"VkVSWS1QUklWQVRF"}}"#,
             #""tls_certificate":{"private_key_provider":{"provider_name":"p","typed_config":{"#
                 + #""@type":"type.googleapis.com/google.protobuf.StringValue","value":"VERY-PRIVATE"}}}"#,
