@@ -88,7 +88,7 @@ final class ReferenceServer {
                 + "\(names.sorted())\(request.errorDetail == nil ? "" : " NACK")")
         let isFirst = subscription.isFirst
         subscription.isFirst = false
-        if !isFirst, nonce != String(subscription.nonce) { return }
+        if !isFirst, nonce != (subscription.nonce == 0 ? "" : String(subscription.nonce)) { return }
         if !names.isEmpty { subscription.hasNamed = true }
         let added = names.subtracting(subscription.names)
         let hadWildcard = subscription.wildcard
@@ -125,8 +125,15 @@ final class ReferenceServer {
         }
         for name in remove { subscription.sent[name] = nil }
         let initial = Set(request.initialVersions.map { span.string($0.name) })
-        let force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
-        if isFirst || !add.isEmpty { self.push(stream, type, subscription, force: force, isNew: isFirst) }
+        var force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
+        for name in subscription.sent.keys where !isFirst && !self.covers(subscription, type, name) {
+            subscription.sent[name] = nil
+        }
+        let isWildcardAgain = add.contains("*") && !isFirst
+        if isWildcardAgain { force.formUnion(self.resources[type.typeURL]?.keys.map { $0 } ?? []) }
+        if isFirst || !add.isEmpty {
+            self.push(stream, type, subscription, force: force, isNew: isFirst || isWildcardAgain)
+        }
     }
 
     // MARK: Responses

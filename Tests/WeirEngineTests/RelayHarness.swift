@@ -89,6 +89,9 @@ final class RelayHarness {
                 self.receive(entry.command, entry.group, from: index)
                 moved = true
             }
+            // Streams of a cold group are ended by the relay; their clients are gone.
+            let refused = Set(shard.refusals.map(\.handle))
+            self.clients.removeAll { refused.contains($0.handle) }
             let sends = shard.sends.map { ($0.handle, shard.bodies[Int($0.body)], $0.nonce) }
             shard.endRound()
             for (handle, body, nonce) in sends {
@@ -173,6 +176,16 @@ final class RelayClient {
         var version = ""
         var nonce = ""
         var responses = 0
+        /// SotW: whether a name, `*` included, was ever requested.
+        var hasNamed = false
+        /// SotW: names given up since the last response; whether the wildcard covers them the client cannot know.
+        var unsure: Set<String> = []
+
+        /// The names of a SotW request: none for a wildcard only as long as none was ever requested.
+        var requestNames: [String] {
+            if self.wildcard, self.names.isEmpty, !self.hasNamed { return [] }
+            return (self.wildcard ? ["*"] : []) + self.names.sorted()
+        }
     }
 
     let shard: Shard
@@ -211,6 +224,8 @@ final class RelayClient {
         let wasWildcard = state.wildcard
         state.wildcard = wildcard
         state.names = names
+        state.unsure.formUnion(removed)
+        if wasWildcard, !wildcard { state.unsure.formUnion(state.resources.keys) }
         if let old = old {
             state.resources = old.resources
             state.version = old.version
@@ -219,8 +234,7 @@ final class RelayClient {
         case .sotw:
             self.held[type] = state
             if !type.isFullSet { self.forget(type, keeping: names) }
-            let usesLegacy = wildcard && names.isEmpty && isFirst
-            self.send(type, names: usesLegacy ? [] : (wildcard ? ["*"] : []) + names.sorted(), state)
+            self.send(type, names: self.noteNames(type), state)
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: type.typeURL)
             request.subscribe = added.sorted() + (wildcard && !wasWildcard && (!isFirst || !names.isEmpty) ? ["*"] : [])
@@ -235,6 +249,12 @@ final class RelayClient {
                 $0.map { request.node = $0 }; return request.encoded
             }
         }
+    }
+
+    private func noteNames(_ type: XDSType) -> [String] {
+        let names = self.held[type]?.requestNames ?? []
+        if !names.isEmpty { self.held[type]?.hasNamed = true }
+        return names
     }
 
     private func forget(_ type: XDSType, keeping names: Set<String>) {
@@ -299,6 +319,7 @@ final class RelayClient {
         if self.rejects { return }
         if type.isFullSet {
             self.held[type]?.resources = received
+            self.held[type]?.unsure = []
         } else {
             for (name, version) in received where self.held[type]?.names.contains(name) == true {
                 self.held[type]?.resources[name] = version
@@ -354,10 +375,7 @@ final class RelayClient {
                 state.nonce = answer.nonce
                 if !self.rejects { state.version = answer.version }
                 self.held[answer.type] = state
-                let isLegacy = state.wildcard && state.names.isEmpty
-                self.send(
-                    answer.type, names: isLegacy ? [] : (state.wildcard ? ["*"] : []) + state.names.sorted(), state,
-                    error: error)
+                self.send(answer.type, names: self.noteNames(answer.type), state, error: error)
             case .delta:
                 var request = OutgoingDeltaRequest(typeURL: answer.type.typeURL)
                 request.responseNonce = answer.nonce

@@ -21,16 +21,18 @@ final class Feed {
     var acceptedVersion = ""
     /// The server all that was accepted came from: versions mean something to that one only (UP-09).
     var acceptedFrom = ""
-    /// Whether the wildcard was ever answered, be it with nothing.
-    var isKnown = false
+    /// Delta: the names that this server has sent, so that its versions of them are known (UP-09).
+    var confirmed: Set<String> = []
     /// Delta: versions newer than those of the cached resources, under which the content was the same.
     var newerVersions: [String: String] = [:]
 
     // On the present stream:
     var isRequested = false
-    var newestNonce = ""
     /// Names that the server has been told.
     var toldNames: Set<String> = []
+    /// Names that were forgotten here while the server has not been told so. If one is wanted again the server must be
+    /// made to send it again.
+    var forgotten: Set<String> = []
     var toldWildcard = false
     /// What `initial_resource_versions` said; nil once the first answer came.
     var presentedVersions: [String: String]?
@@ -57,8 +59,8 @@ final class Feed {
     /// The stream is gone; nothing that was said on it counts (UP-07, UP-08), and no name is timed out by it (UP-12).
     func streamClosed() {
         self.isRequested = false
-        self.newestNonce = ""
         self.toldNames = []
+        self.forgotten = []
         self.toldWildcard = false
         self.presentedVersions = nil
         self.unconfirmed = nil
@@ -69,13 +71,12 @@ final class Feed {
 
     // MARK: SotW
 
-    /// A request with the present names. `nonce` is that of the newest response (UP-13).
-    func sotwRequest(explicitWildcard: Bool) -> OutgoingRequest {
+    /// A request with the present names; the nonce is the stream's to add.
+    func sotwRequest(explicitWildcard: Bool, without left: Set<String> = []) -> OutgoingRequest {
         var request = OutgoingRequest(typeURL: self.type.typeURL)
         request.versionInfo = self.acceptedVersion
-        request.responseNonce = self.newestNonce
         if self.lane == .named {
-            request.resourceNames = self.names.keys.sorted()
+            request.resourceNames = self.names.keys.filter { !left.contains($0) }.sorted()
         } else if explicitWildcard {
             request.resourceNames = ["*"]
         }
@@ -101,7 +102,8 @@ final class Feed {
         guard self.lane == .named else { return nil }
         let wanted = Set(self.names.keys)
         var request = OutgoingDeltaRequest(typeURL: self.type.typeURL)
-        request.subscribe = wanted.subtracting(self.toldNames).sorted()
+        // Subscribing again makes a server send again (DELTA-05).
+        request.subscribe = wanted.subtracting(self.toldNames.subtracting(self.forgotten)).sorted()
         request.unsubscribe = self.toldNames.subtracting(wanted).sorted()
         return request.subscribe.isEmpty && request.unsubscribe.isEmpty ? nil : request
     }

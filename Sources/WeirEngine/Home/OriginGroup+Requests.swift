@@ -16,12 +16,15 @@ extension OriginGroup {
         switch self.variant {
         case .sotw: self.send(feed.sotwRequest(explicitWildcard: explicit), feed)
         case .delta:
-            let held = isSameServer ? self.heldVersions(feed, type) : [:]
+            if !isSameServer { feed.confirmed = [] }
+            let held = self.heldVersions(feed, type)
             feed.presentedVersions = held
-            if !isSameServer, feed.lane == .wildcard { self.beginSweep(feed, type) }
+            // What this server never sent it will not call removed either.
+            if feed.lane == .wildcard { self.beginSweep(feed, type, except: feed.confirmed) }
             self.send(feed.firstDeltaRequest(held: held, explicitWildcard: explicit), feed)
         case nil: return
         }
+        self.streams[feed.stream].requestedTypes.insert(url)
         self.noteTold(feed, type, now)
     }
 
@@ -31,7 +34,10 @@ extension OriginGroup {
         guard feed.lane == .named, let type = self.types[feed.type.typeURL] else { return }
         switch self.variant {
         case .sotw:
-            guard Set(feed.names.keys) != feed.toldNames else { return }
+            let returned = feed.forgotten.intersection(feed.names.keys)
+            guard Set(feed.names.keys) != feed.toldNames || !returned.isEmpty else { return }
+            // A SotW server sends a name again only if it was not in the list before.
+            if !returned.isEmpty { self.send(feed.sotwRequest(explicitWildcard: false, without: returned), feed) }
             self.send(feed.sotwRequest(explicitWildcard: false), feed)
         case .delta:
             guard let request = feed.deltaChange() else { return }
@@ -55,24 +61,25 @@ extension OriginGroup {
     }
 
     /// Remembers what the server was told, and begins to count the time for names that are new to it.
-    private func noteTold(_ feed: Feed, _ type: OriginType, _ now: Instant) {
+    private func noteTold(_ feed: Feed, _ type: OriginType, _ now: Instant, forgottenToo: Bool = true) {
         if feed.lane == .wildcard {
             feed.toldWildcard = true
             return
         }
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
-        for name in wanted.subtracting(feed.toldNames) where type.byName[name] == nil {
+        for name in wanted.subtracting(feed.toldNames.subtracting(feed.forgotten)) where type.byName[name] == nil {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }
         feed.toldNames = wanted
+        if forgottenToo { feed.forgotten = [] } else { feed.forgotten.formIntersection(wanted) }
     }
 
     /// The versions of what is cached, as this server calls them.
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
-        for name in type.presentNames(in: feed.lane) {
+        for name in type.presentNames(in: feed.lane) where feed.confirmed.contains(name) {
             held[name] = feed.newerVersions[name] ?? type.resource(name, in: feed.lane)?.version
         }
         return held
@@ -80,15 +87,16 @@ extension OriginGroup {
 
     // MARK: Answers to responses
 
-    func acknowledge(_ feed: Feed, _ received: ReceivedResponse) {
+    func acknowledge(_ feed: Feed, _ received: ReceivedResponse, _ type: OriginType, _ now: Instant) {
         let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
         switch self.variant {
         case .sotw:
             var request = feed.sotwRequest(
                 explicitWildcard: self.streams[feed.stream].namedTypes.contains(feed.type.typeURL))
             request.errorDetail = detail
-            feed.toldNames = Set(feed.names.keys)
             self.send(request, feed)
+            // An ACK carries the present names too; one that was forgotten and is wanted again stays to be told.
+            self.noteTold(feed, type, now, forgottenToo: false)
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
             request.responseNonce = received.nonce
@@ -98,8 +106,25 @@ extension OriginGroup {
         }
     }
 
+    /// A response that crossed the last unsubscribe: it is answered, so that a server that waits for ACKs goes on.
+    func acknowledgeLate(_ typeURL: String, version: String, nonce: String, on stream: Int) {
+        switch self.variant {
+        case .sotw:
+            var request = OutgoingRequest(typeURL: typeURL)
+            request.versionInfo = version
+            request.responseNonce = nonce
+            self.actions.append(.send(stream: stream, message: request.encoded))
+        case .delta:
+            var request = OutgoingDeltaRequest(typeURL: typeURL)
+            request.responseNonce = nonce
+            self.actions.append(.send(stream: stream, message: request.encoded))
+        case nil: return
+        }
+    }
+
     private func send(_ request: OutgoingRequest, _ feed: Feed) {
         var request = request
+        request.responseNonce = self.streams[feed.stream].nonces[feed.type.typeURL] ?? ""
         request.node = self.nodeOnce(feed.stream)
         self.actions.append(.send(stream: feed.stream, message: request.encoded))
     }

@@ -252,16 +252,26 @@ extension Shard {
             self.typeStreams[Int(index)].owed = self.owed.insert(OwedAnswer())
         }
         let place = self.typeStreams[Int(index)].owed
-        guard var answer = self.owed[place] else { return }
+        guard var answer = self.owed[place], let view = self.view(of: index) else { return }
+        let before = answer.names
         change(&answer)
+        for id in answer.names.subtracting(before) { view.pin(id) }
         self.owed[place] = answer
     }
 
-    func dropOwed(_ index: Int32) {
+    /// Takes what a type stream is owed; the names stay pinned until `unpin`.
+    func takeOwed(_ index: Int32) -> OwedAnswer {
         let place = self.typeStreams[Int(index)].owed
-        guard place != TypeStream.none else { return }
+        guard place != TypeStream.none else { return OwedAnswer() }
+        let answer = self.owed[place] ?? OwedAnswer()
         self.owed.remove(place)
         self.typeStreams[Int(index)].owed = TypeStream.none
+        return answer
+    }
+
+    func dropOwed(_ index: Int32) {
+        guard self.typeStreams[Int(index)].owed != TypeStream.none else { return }
+        self.view(of: index)?.unpin(self.takeOwed(index).names)
     }
 
     private func refuseLocators(_ id: SlotID) {

@@ -23,6 +23,8 @@ final class TypeView {
         var namedWasRemoved = false
         /// The subscriptions that name it.
         var subscribers: [Int32] = []
+        /// Answers due that mention it: it must not be forgotten before they are given.
+        var pins: Int32 = 0
         var isInUse = true
     }
 
@@ -117,7 +119,8 @@ final class TypeView {
     /// may go: one that left the wildcard set is kept until every wildcard cohort has been told.
     func releaseIfUnused(_ id: NameID) {
         let entry = self[id]
-        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, case .unknown = entry.named else { return }
+        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, entry.pins == 0 else { return }
+        guard case .unknown = entry.named else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
         self.free(id)
     }
@@ -126,6 +129,19 @@ final class TypeView {
         self.ids[self[id].name] = nil
         self[id] = Entry(name: "", isInUse: false)
         self.freeEntries.append(id)
+        self.idEpoch += 1
+    }
+
+    /// Changes whenever an id may come to mean another name.
+    private(set) var idEpoch = 0
+
+    func pin(_ id: NameID) { self[id].pins += 1 }
+
+    func unpin(_ ids: Set<NameID>) {
+        for id in ids {
+            self[id].pins -= 1
+            self.releaseIfUnused(id)
+        }
     }
 
     // MARK: Updates
