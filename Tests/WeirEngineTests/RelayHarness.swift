@@ -229,6 +229,7 @@ final class RelayClient {
         if let old = old {
             state.resources = old.resources
             state.version = old.version
+            state.unsure = old.unsure
         }
         switch self.variant {
         case .sotw:

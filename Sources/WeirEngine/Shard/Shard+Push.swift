@@ -176,7 +176,8 @@ extension Shard {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
             guard base > 0 else { return false }
-            return content.contains(id) ? view[id].namedWasRemoved : view[id].wildChanged > base
+            if content.wildcard, view[id].wildChanged > base { return true }
+            return content.contains(id) && view[id].namedWasRemoved
         }
     }
 

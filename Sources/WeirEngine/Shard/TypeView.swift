@@ -111,8 +111,17 @@ final class TypeView {
     /// What a client with this subscription sees under the name; nil if nothing.
     func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
         if subscription.wildcard, let resource = self[id].wild { return resource }
-        guard case .present(let resource) = self[id].named, subscription.contains(id) else { return nil }
-        return resource
+        guard subscription.contains(id) else { return nil }
+        switch self[id].named {
+        case .present(let resource): return resource
+        case .absent: return nil
+        // Until the origin has answered the name, what the wildcard knows of it serves.
+        case .unknown: return self[id].wild
+        }
+    }
+
+    private func isUnknown(_ id: NameID) -> Bool {
+        if case .unknown = self[id].named { true } else { false }
     }
 
     /// Forgets a name that nobody subscribes to and of which nothing is known. Only names that no client can still hold
@@ -180,11 +189,20 @@ final class TypeView {
                 self.setWild(id, nil)
             }
             dirty.wildcard = true
+            // Those who name it may have been shown it from here.
+            if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
+            if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
-            if case .absent = change.presence {
-                if case .present = self[id].named { self[id].namedWasRemoved = true }
-            } else {
-                self[id].namedWasRemoved = false
+            if self.isSeenAlready(id, change.presence) {
+                self[id].named = change.presence
+                self[id].namedChanged = self[id].wildChanged
+                return
+            }
+            switch (self[id].named, change.presence) {
+            case (.present, .absent): self[id].namedWasRemoved = true
+            case (.unknown, .absent): if self[id].wild != nil { self[id].namedWasRemoved = true }
+            case (.absent, .absent): break
+            case (_, .present), (_, .unknown): self[id].namedWasRemoved = false
             }
             self[id].named = change.presence
             self[id].namedChanged = self.generation
@@ -193,6 +211,12 @@ final class TypeView {
             }
         }
         self.recent.append(Recent(name: id, lane: change.lane))
+    }
+
+    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
+    private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
+        guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
+        return wild.hash == resource.hash && wild.version == resource.version
     }
 
     private func setWild(_ id: NameID, _ resource: Resource?) {
@@ -288,7 +312,7 @@ final class TypeView {
         var hash = subscription.wildcard ? self.wildcardHash : .zero
         for id in subscription.names {
             if subscription.wildcard, self[id].wild != nil { continue }
-            if case .present(let resource) = self[id].named { hash.add(Self.digest(of: resource)) }
+            if let resource = self.visible(id, to: subscription) { hash.add(Self.digest(of: resource)) }
         }
         return hash.shortHex
     }
@@ -441,8 +465,11 @@ final class TypeView {
             var seen: Set<NameID> = []
             return self.recent.compactMap { change in
                 let isShadowed = content.wildcard && self[change.name].wild != nil
+                let isNamed = content.contains(change.name) && !isShadowed
                 let concerns =
-                    change.lane == .wildcard ? content.wildcard : content.contains(change.name) && !isShadowed
+                    change.lane == .wildcard
+                    ? content.wildcard || isNamed && self.isUnknown(change.name)
+                    : isNamed
                 return concerns && seen.insert(change.name).inserted ? change.name : nil
             }
         }
@@ -458,8 +485,11 @@ final class TypeView {
         for id in content.names {
             // Seen through the wildcard, or just left it: listed above.
             if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
-            if case .unknown = self[id].named { continue }
-            if self[id].namedChanged > base || base == 0 { result.append(id) }
+            if self.isUnknown(id) {
+                if self[id].wild != nil, self[id].wildChanged > base || base == 0 { result.append(id) }
+            } else if self[id].namedChanged > base || base == 0 {
+                result.append(id)
+            }
         }
         return result
     }
@@ -468,8 +498,7 @@ final class TypeView {
     func isAnswered(_ content: Subscription.Content) -> Bool {
         if content.wildcard, self.wildcardKnownAt == 0 { return false }
         return content.names.allSatisfy { id in
-            if case .unknown = self[id].named { return content.wildcard && self[id].wild != nil }
-            return true
+            !self.isUnknown(id) || self[id].wild != nil
         }
     }
 }
