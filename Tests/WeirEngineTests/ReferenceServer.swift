@@ -188,6 +188,9 @@ final class ReferenceServer {
         self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce)))
     }
 
+    /// A server does not give one version to two contents, nor do two servers that take each other's place.
+    private var versionText: String { (self.name == "server" ? "r" : self.name + "-") + String(self.revision) }
+
     static func payload(_ type: XDSType, _ name: String, _ version: Int) -> [UInt8] {
         var value = WireWriter()
         value.string(1, name)
@@ -200,7 +203,7 @@ final class ReferenceServer {
 
     private func sotw(_ type: XDSType, _ resources: [String: Entry], _ nonce: Int) -> [UInt8] {
         var writer = WireWriter()
-        writer.string(1, "r\(self.revision)")
+        writer.string(1, self.versionText)
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             writer.message(2, Self.payload(type, name, entry.version))
         }
@@ -211,7 +214,7 @@ final class ReferenceServer {
 
     private func delta(_ type: XDSType, _ resources: [String: Entry], _ removed: [String], _ nonce: Int) -> [UInt8] {
         var writer = WireWriter()
-        writer.string(1, "r\(self.revision)")
+        writer.string(1, self.versionText)
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             var envelope = WireWriter()
             envelope.string(1, String(entry.version))
