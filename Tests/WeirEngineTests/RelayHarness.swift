@@ -101,6 +101,7 @@ final class RelayHarness {
             }
         }
         for client in self.clients where client.answer() { moved = true }
+        for group in self.groups.values { if self.carryOut(group) { moved = true } }
         if self.isServerUp, !self.lost.isEmpty {
             for number in self.lost.sorted() { self.open(number) }
             self.lost = []

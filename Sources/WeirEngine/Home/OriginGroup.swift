@@ -170,6 +170,7 @@ package final class OriginGroup {
 
     /// An upstream stream of this number is open, to this server.
     package func streamOpened(_ number: Int, server: String, now: Instant) {
+        guard self.streams[number].isWanted else { return self.actions.append(.closeStream(number)) }
         self.streams[number] = UpstreamStream(isWanted: true, isOpen: true, server: server)
         self.setOrigin(OriginState(isConnected: true, server: server, lastError: ""))
         for feed in self.feeds(on: number) { self.sendFirstRequest(feed, now) }
