@@ -34,8 +34,12 @@ final class Feed {
     /// made to send it again.
     var forgotten: Set<String> = []
     var toldWildcard = false
-    /// What `initial_resource_versions` said; nil once the first answer came.
+    /// What `initial_resource_versions` said; nil once the first answer is over.
     var presentedVersions: [String: String]?
+    /// When the first answer counts as over, unless more of it comes; nil before its first response.
+    var firstAnswerOver: Instant?
+    /// The names that the first answer has mentioned so far.
+    var mentioned: Set<String> = []
     /// Names of the cache that a full answer has not mentioned so far; nil: no full answer is under way.
     var unconfirmed: Set<String>?
     var sweepAt: Instant?
@@ -63,6 +67,8 @@ final class Feed {
         self.forgotten = []
         self.toldWildcard = false
         self.presentedVersions = nil
+        self.firstAnswerOver = nil
+        self.mentioned = []
         self.unconfirmed = nil
         self.sweepAt = nil
         self.unanswered = [:]

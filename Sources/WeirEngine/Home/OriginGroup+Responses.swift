@@ -82,13 +82,7 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
         _ now: Instant, _ wall: WallTime
     ) {
-        if let presented = feed.presentedVersions {
-            feed.presentedVersions = nil
-            // A server that honours what it was told does not send it again. One that does ignored it, and what its full
-            // answer leaves out is gone (AGG-10).
-            let ignored = received.resources.contains { presented[$0.name] == $0.version && $0.any != nil }
-            if ignored, feed.lane == .wildcard { self.beginSweep(feed, type, except: []) }
-        }
+        self.compareWithPresented(received, feed, type, now)
         let server = self.streams[feed.stream].server
         if feed.acceptedFrom != server {
             feed.acceptedFrom = server
@@ -106,6 +100,27 @@ extension OriginGroup {
         }
         self.confirm(received, feed, now)
         self.finish(received, changes, feed, type, now, wall)
+    }
+
+    /// A server that honours what it was told does not send it again. One that does ignored it, and what its full answer
+    /// leaves out is gone (AGG-10). The answer may come in several responses.
+    private func compareWithPresented(
+        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, _ now: Instant
+    ) {
+        guard let presented = feed.presentedVersions else { return }
+        if let over = feed.firstAnswerOver, over <= now {
+            feed.presentedVersions = nil
+            feed.mentioned = []
+            return
+        }
+        feed.firstAnswerOver = now + self.policy.sweepDelay
+        feed.mentioned.formUnion(received.resources.map(\.name))
+        feed.mentioned.formUnion(received.badNames)
+        let ignored = received.resources.contains { presented[$0.name] == $0.version && $0.any != nil }
+        guard ignored, feed.lane == .wildcard else { return }
+        self.beginSweep(feed, type, except: feed.mentioned)
+        feed.presentedVersions = nil
+        feed.mentioned = []
     }
 
     func beginSweep(_ feed: Feed, _ type: OriginType, except confirmed: Set<String>) {
