@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 
 /// Where answers from any thread meet connections that only libmicrohttpd's thread may touch.
 ///
@@ -8,8 +7,7 @@ import Synchronization
 /// suspended: libmicrohttpd frees no suspended connection.
 ///
 /// The lock is held while `MHD_suspend_connection` and `MHD_resume_connection` take libmicrohttpd's own; never the other
-/// way round, for it calls back with none of its locks held. `Mutex` is invisible to the thread sanitizer on Linux,
-/// which may report the accesses below; the alternative would be an unchecked `Sendable`.
+/// way round, for it calls back with none of its locks held.
 final class Desk: Sendable {
     struct ExchangeID: Hashable, Sendable { var rawValue: UInt64 }
 
@@ -30,7 +28,7 @@ final class Desk: Sendable {
         }
     }
 
-    private enum Phase {
+    private enum Phase: Sendable {
         case running
         case suspended(ConnectionAddress)
         case answered(Answer)
@@ -38,7 +36,7 @@ final class Desk: Sendable {
         case taken
     }
 
-    private struct State {
+    private struct State: Sendable {
         var exchanges: [ExchangeID: Phase] = [:]
         var lastID: UInt64 = 0
         var isStopping = false
@@ -46,7 +44,7 @@ final class Desk: Sendable {
 
     private static let stopping = Answer.text(503, "the server is stopping\n")
 
-    private let state = Mutex(State())
+    private let state = WitnessedMutex(State())
 
     /// A new exchange, running.
     func open() -> ExchangeID {

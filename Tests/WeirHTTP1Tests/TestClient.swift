@@ -1,6 +1,6 @@
 import Glibc
-import Synchronization
-import WeirHTTP1
+
+@testable import WeirHTTP1
 
 /// One blocking loopback connection; every read gives up after ten seconds.
 final class TestClient {
@@ -101,7 +101,7 @@ final class TestClient {
 
 /// Passes requests and responders from the server's thread to the test's.
 final class HandOver: Sendable {
-    private let queue = Mutex<[(HTTPRequest, HTTPResponder)]>([])
+    private let queue = WitnessedMutex<[(HTTPRequest, HTTPResponder)]>([])
     private let readEnd: CInt
     private let writeEnd: CInt
 
