@@ -152,6 +152,35 @@ struct HTTPServerBodyLimitTests {
     }
 }
 
+struct HTTPServerConnectionLimitTests {
+    @Test("a connection beyond the limit is served once another closes")
+    func limit() throws {
+        let server = try server(echo)
+        defer { server.stop() }
+        let clients = try (0..<HTTPServerLimits.connectionsMax).map { _ in try TestClient(server.port) }
+        for client in clients {
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(try client.receive().status == 200)
+        }
+        let further = try TestClient(server.port)
+        further.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        clients[7].hangUp()
+        #expect(try further.receive().status == 200)
+    }
+
+    @Test("as many requests as connections may wait at once, and stopping ends them all")
+    func allWaiting() throws {
+        let handOver = HandOver()
+        let server = try server(handOver.put)
+        let clients = try (0..<HTTPServerLimits.connectionsMax).map { _ in try TestClient(server.port) }
+        for client in clients { client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n") }
+        let responders = clients.map { _ in handOver.take().1 }
+        server.stop()
+        for client in clients { #expect((try? client.receive().status).map { $0 == 503 } ?? true) }
+        for responder in responders { responder.respond(status: 200, contentType: "a/b", body: []) }
+    }
+}
+
 struct HTTPServerLateAnswerTests {
     @Test("an answer may come later from another thread; the first one counts")
     func late() throws {
