@@ -15,6 +15,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -28,6 +29,30 @@ namespace {
 const char kPrefix[] = "type.googleapis.com";
 // udpa.annotations.sensitive, an extension of FieldOptions.
 const int kSensitiveOption = 76569463;
+// Sensitive whatever the descriptors say: the fields of a secret, as a descriptor set may come without options,
+// and credentials that the API leaves unmarked.
+const char *const kSensitiveAlways[] = {
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secret",
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secrets",
+    "envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider.typed_config",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.password",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.pkcs12",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.private_key",
+    "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys.keys",
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials.private_key",
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.access_token",
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.google_refresh_token",
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials.authorization_token",
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials.json_key",
+    "envoy.config.trace.v3.LightstepConfig.access_token",
+    "envoy.extensions.filters.http.aws_lambda.v3.Credentials.secret_access_key",
+    "envoy.extensions.filters.http.aws_lambda.v3.Credentials.session_token",
+    "envoy.extensions.grpc_service.call_credentials.access_token.v3.AccessTokenCredentials.token",
+    "envoy.extensions.grpc_service.call_credentials.google_iam.v3.GoogleIamCredentials.authorization_token",
+    "envoy.extensions.grpc_service.call_credentials.google_refresh_token.v3.GoogleRefreshTokenCredentials.token",
+    "envoy.extensions.grpc_service.call_credentials.service_account_jwt_access.v3.ServiceAccountJwtAccessCredentials"
+    ".json_key",
+};
 const char kRedacted[] = "[redacted]";
 const int kDepthMax = 100;
 
@@ -62,8 +87,8 @@ class Errors : public pb::DescriptorPool::ErrorCollector {
 struct weir_pb_descriptors {
     pb::DescriptorPool pool;
     std::unique_ptr<pb::util::TypeResolver> resolver;
-    // Fields that Envoy's API marks as sensitive, by full name.
-    std::set<std::string> sensitive;
+    // Fields that Envoy's API marks as sensitive, and those of kSensitiveAlways, by full name.
+    std::set<std::string> sensitive{std::begin(kSensitiveAlways), std::end(kSensitiveAlways)};
 
     void note(const pb::Descriptor *message) {
         for (int i = 0; i < message->field_count(); i++) {

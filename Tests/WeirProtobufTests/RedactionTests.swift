@@ -36,6 +36,75 @@ import Testing
         #expect(!text.contains(Self.leak) && !text.contains(Self.leakBase64))
     }
 
+    @Test(
+        "SVC-03 secrets are replaced also where the descriptors carry no mark",
+        arguments: [
+            #""tls_certificate":{"private_key":{"inline_string":"VERY-PRIVATE"}}"#,
+            #""tls_certificate":{"password":{"inline_string":"VERY-PRIVATE"}}"#,
+            #""tls_certificate":{"pkcs12":{"inline_bytes":"VkVSWS1QUklWQVRF"}}"#,
+            #""tls_certificate":{"private_key_provider":{"provider_name":"p","typed_config":{"#
+                + #""@type":"type.googleapis.com/google.protobuf.StringValue","value":"VERY-PRIVATE"}}}"#,
+            #""session_ticket_keys":{"keys":[{"inline_string":"VERY-PRIVATE"}]}"#,
+            #""generic_secret":{"secret":{"inline_string":"VERY-PRIVATE"}}"#,
+            #""generic_secret":{"secrets":{"user":{"inline_string":"VERY-PRIVATE"}}}"#,
+        ])
+    func unmarked(content: String) throws {
+        let set = try DescriptorSet(bytes: Self.withoutMarks(try Descriptors.bytes()))
+        let bytes = try set.encode(json: #"{"name":"kept",\#(content)}"#, typeURL: Self.secret)
+        let text = try set.json(typeURL: Self.secret, bytes: bytes, redacting: true)
+        #expect(text.contains("\"kept\""))
+        #expect(!text.contains(Self.leak) && !text.contains(Self.leakBase64))
+        // The marks are really gone: a field that only they protect is shown.
+        let users = Self.prefix + "envoy.extensions.filters.http.basic_auth.v3.BasicAuth"
+        let shown = try set.encode(json: #"{"users":{"inline_string":"VERY-PRIVATE"}}"#, typeURL: users)
+        #expect(try set.json(typeURL: users, bytes: shown, redacting: true).contains(Self.leak))
+        #expect(try !Descriptors.load().json(typeURL: users, bytes: shown, redacting: true).contains(Self.leak))
+    }
+
+    @Test(
+        "credentials that the API leaves unmarked are replaced",
+        arguments: [
+            (
+                "envoy.config.core.v3.GrpcService.GoogleGrpc",
+                #""call_credentials":[{"access_token":"VERY-PRIVATE"},{"google_refresh_token":"VERY-PRIVATE"},"#
+                    + #"{"service_account_jwt_access":{"json_key":"VERY-PRIVATE"}},"#
+                    + #"{"google_iam":{"authorization_token":"VERY-PRIVATE"}}]"#
+            ),
+            ("envoy.config.trace.v3.LightstepConfig", #""access_token":{"inline_string":"VERY-PRIVATE"}"#),
+            (
+                "envoy.extensions.filters.http.aws_lambda.v3.Credentials",
+                #""secret_access_key":"VERY-PRIVATE","session_token":"VERY-PRIVATE""#
+            ),
+            (calls + "access_token.v3.AccessTokenCredentials", #""token":"VERY-PRIVATE""#),
+            (calls + "google_iam.v3.GoogleIamCredentials", #""authorization_token":"VERY-PRIVATE""#),
+            (calls + "google_refresh_token.v3.GoogleRefreshTokenCredentials", #""token":"VERY-PRIVATE""#),
+            (calls + "service_account_jwt_access.v3.ServiceAccountJwtAccessCredentials", #""json_key":"VERY-PRIVATE""#),
+        ])
+    func unmarkedByTheAPI(type: String, content: String) throws {
+        let text = try self.redacted("{\(content)}", Self.prefix + type)
+        #expect(text.contains("[redacted]"))
+        #expect(!text.contains(Self.leak))
+    }
+
+    private static let calls = "envoy.extensions.grpc_service.call_credentials."
+
+    /// The descriptor set with every `udpa.annotations.sensitive` set to false.
+    private static func withoutMarks(_ descriptors: [UInt8]) -> [UInt8] {
+        var mark: [UInt8] = []
+        var rest: UInt32 = 76_569_463 << 3
+        while rest > 0x7F {
+            mark.append(UInt8(rest & 0x7F) | 0x80)
+            rest >>= 7
+        }
+        mark.append(UInt8(rest))
+        var result = descriptors
+        for start in descriptors.indices.dropLast(mark.count) where descriptors[start] == mark[0] {
+            let end = start + mark.count
+            if descriptors[start..<end].elementsEqual(mark) { result[end] = 0 }
+        }
+        return result
+    }
+
     @Test("the keys of a sensitive map stay, its values go")
     func mapKeys() throws {
         let json =
