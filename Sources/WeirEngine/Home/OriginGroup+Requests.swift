@@ -9,8 +9,7 @@ extension OriginGroup {
         guard !feed.isEmpty, let type = self.types[feed.type.typeURL] else { return }
         feed.isRequested = true
         feed.isDirty = false
-        let url = feed.type.typeURL
-        let explicit = self.streams[feed.stream].namedTypes.contains(url)
+        let explicit = self.needsExplicitWildcard(feed)
         let isSameServer = feed.acceptedFrom == self.streams[feed.stream].server
         if !isSameServer { feed.acceptedVersion = "" }
         switch self.variant {
@@ -84,8 +83,7 @@ extension OriginGroup {
         let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
         switch self.variant {
         case .sotw:
-            var request = feed.sotwRequest(
-                explicitWildcard: self.streams[feed.stream].namedTypes.contains(feed.type.typeURL))
+            var request = feed.sotwRequest(explicitWildcard: self.needsExplicitWildcard(feed))
             request.errorDetail = detail
             feed.toldNames = Set(feed.names.keys)
             self.send(request, feed)
@@ -96,6 +94,12 @@ extension OriginGroup {
             self.send(request, feed)
         case nil: return
         }
+    }
+
+    /// Whether an empty list of names would not mean the wildcard: after names were sent, and in the types for which
+    /// empty means nothing (UP-14, NAME-15).
+    private func needsExplicitWildcard(_ feed: Feed) -> Bool {
+        !feed.type.acceptsLegacyWildcard || self.streams[feed.stream].namedTypes.contains(feed.type.typeURL)
     }
 
     private func send(_ request: OutgoingRequest, _ feed: Feed) {
