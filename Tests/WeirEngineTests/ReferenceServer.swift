@@ -101,7 +101,7 @@ final class ReferenceServer {
                 + "\(names.sorted())\(request.errorDetail == nil ? "" : " NACK")")
         let isFirst = subscription.isFirst
         subscription.isFirst = false
-        if !isFirst, nonce != String(subscription.nonce) { return }
+        if !isFirst, nonce != (subscription.nonce == 0 ? "" : String(subscription.nonce)) { return }
         if !names.isEmpty { subscription.hasNamed = true }
         let added = names.subtracting(subscription.names)
         let hadWildcard = subscription.wildcard

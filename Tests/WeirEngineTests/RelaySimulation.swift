@@ -124,8 +124,17 @@ final class RelaySimulation {
         return changes
     }
 
-    private func entry(_ change: SimulationStep.Change) -> ReferenceServer.Entry? {
-        change == .gone ? nil : ReferenceServer.Entry(version: self.version, inWildcard: change == .wild)
+    /// What the changes make of a type. In types where absence means nothing, SotW could not say that a resource left
+    /// the wildcard: there, each name belongs to it for good or never.
+    private func entries(_ type: XDSType, _ changes: [String: SimulationStep.Change]) -> [String: ReferenceServer.Entry?]
+    {
+        var entries: [String: ReferenceServer.Entry?] = [:]
+        for (name, change) in changes {
+            let isWild = type.isFullSet ? change == .wild : ["a", "b"].contains(name)
+            let entry = ReferenceServer.Entry(version: self.version, inWildcard: isWild)
+            entries.updateValue(change == .gone ? nil : entry, forKey: name)
+        }
+        return entries
     }
 
     private func client(_ number: Int) -> RelayClient? {
@@ -138,7 +147,7 @@ final class RelaySimulation {
         switch step {
         case .set(let type, let changes):
             self.version += 1
-            h.server.set(Self.types[type], changes.mapValues { self.entry($0) })
+            h.server.set(Self.types[type], self.entries(Self.types[type], changes))
         case .connect(let variant, let shard): _ = self.connect(variant, shard)
         case .disconnect(let number): if let client = self.client(number) { self.drop(client) }
         case .reconnect(let number, let other, let resumes):
@@ -206,7 +215,7 @@ final class RelaySimulation {
         } else {
             self.version += 1
             for type in Self.types {
-                server.set(type, ["a": self.entry(.wild), "c": self.entry(.named), "x": self.entry(.named)])
+                server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named]))
             }
         }
         self.harness.loseUpstream(replacement: server)
@@ -221,7 +230,7 @@ final class RelaySimulation {
         for type in Self.types {
             self.version += 1
             let changes: [String: SimulationStep.Change] = ["a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone]
-            self.harness.server.set(type, changes.mapValues { self.entry($0) })
+            self.harness.server.set(type, self.entries(type, changes))
         }
         self.harness.settle()
         self.check("after a push")
@@ -370,6 +379,12 @@ struct ShardInspection {
             }
         }
         if detached != view.detached { result.append("\(label): \(detached) detached, counted \(view.detached)") }
+        for entry in view.entries where entry.isInUse {
+            if entry.owed != 0 { result.append("\(label): \(entry.name) is still owed") }
+            if case .unknown = entry.named, entry.wild == nil, entry.subscribers.isEmpty, entry.wildChanged == 0 {
+                result.append("\(label): \(entry.name) is remembered for nothing")
+            }
+        }
         if view.unsettled != 0 { result.append("\(label): \(view.unsettled) unsettled") }
         for (index, subscription) in view.subscriptions.enumerated() {
             guard let subscription = subscription else { continue }

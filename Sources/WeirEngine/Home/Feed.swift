@@ -28,7 +28,6 @@ final class Feed {
 
     // On the present stream:
     var isRequested = false
-    var newestNonce = ""
     /// Names that the server has been told.
     var toldNames: Set<String> = []
     var toldWildcard = false
@@ -57,7 +56,6 @@ final class Feed {
     /// The stream is gone; nothing that was said on it counts (UP-07, UP-08), and no name is timed out by it (UP-12).
     func streamClosed() {
         self.isRequested = false
-        self.newestNonce = ""
         self.toldNames = []
         self.toldWildcard = false
         self.presentedVersions = nil
@@ -70,10 +68,10 @@ final class Feed {
     // MARK: SotW
 
     /// A request with the present names. `nonce` is that of the newest response (UP-13).
-    func sotwRequest(explicitWildcard: Bool) -> OutgoingRequest {
+    func sotwRequest(nonce: String, explicitWildcard: Bool) -> OutgoingRequest {
         var request = OutgoingRequest(typeURL: self.type.typeURL)
         request.versionInfo = self.acceptedVersion
-        request.responseNonce = self.newestNonce
+        request.responseNonce = nonce
         if self.lane == .named {
             request.resourceNames = self.names.keys.sorted()
         } else if explicitWildcard {

@@ -8,12 +8,13 @@ extension OriginGroup {
         // Nobody interested must never become a request for everything (UP-15).
         guard !feed.isEmpty, let type = self.types[feed.type.typeURL] else { return }
         feed.isRequested = true
+        self.streams[feed.stream].requestedTypes.insert(feed.type.typeURL)
         feed.isDirty = false
         let explicit = self.needsExplicitWildcard(feed)
         let isSameServer = feed.acceptedFrom == self.streams[feed.stream].server
         if !isSameServer { feed.acceptedVersion = "" }
         switch self.variant {
-        case .sotw: self.send(feed.sotwRequest(explicitWildcard: explicit), feed)
+        case .sotw: self.send(self.sotwRequest(feed, explicitWildcard: explicit), feed)
         case .delta:
             let held = isSameServer ? self.heldVersions(feed, type) : [:]
             feed.presentedVersions = held
@@ -31,7 +32,7 @@ extension OriginGroup {
         switch self.variant {
         case .sotw:
             guard Set(feed.names.keys) != feed.toldNames else { return }
-            self.send(feed.sotwRequest(explicitWildcard: false), feed)
+            self.send(self.sotwRequest(feed, explicitWildcard: false), feed)
         case .delta:
             guard let request = feed.deltaChange() else { return }
             self.send(request, feed)
@@ -79,14 +80,15 @@ extension OriginGroup {
 
     // MARK: Answers to responses
 
-    func acknowledge(_ feed: Feed, _ received: ReceivedResponse) {
+    func acknowledge(_ feed: Feed, _ received: ReceivedResponse, _ now: Instant) {
         let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
         switch self.variant {
         case .sotw:
-            var request = feed.sotwRequest(explicitWildcard: self.needsExplicitWildcard(feed))
+            var request = self.sotwRequest(feed, explicitWildcard: self.needsExplicitWildcard(feed))
             request.errorDetail = detail
-            feed.toldNames = Set(feed.names.keys)
             self.send(request, feed)
+            // It carries the present names, so that it may be the first to mention some.
+            if let type = self.types[feed.type.typeURL] { self.noteTold(feed, type, now) }
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
             request.responseNonce = received.nonce
@@ -100,6 +102,11 @@ extension OriginGroup {
     /// empty means nothing (UP-14, NAME-15).
     private func needsExplicitWildcard(_ feed: Feed) -> Bool {
         !feed.type.acceptsLegacyWildcard || self.streams[feed.stream].namedTypes.contains(feed.type.typeURL)
+    }
+
+    private func sotwRequest(_ feed: Feed, explicitWildcard: Bool) -> OutgoingRequest {
+        let nonce = self.streams[feed.stream].newestNonces[feed.type.typeURL] ?? ""
+        return feed.sotwRequest(nonce: nonce, explicitWildcard: explicitWildcard)
     }
 
     private func send(_ request: OutgoingRequest, _ feed: Feed) {

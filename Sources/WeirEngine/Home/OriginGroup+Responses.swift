@@ -12,6 +12,8 @@ extension OriginGroup {
             case .sotw:
                 let response = try DiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
+                let isKnown = self.streams[number].requestedTypes.contains(url)
+                if isKnown { self.streams[number].newestNonces[url] = message.string(response.nonce) }
                 guard let (type, feed) = self.feed(of: url, on: number) else { return self.ignore(url) }
                 let received = ResponseReader.read(response, type: type.type, in: message)
                 self.acceptSotW(received, feed, type, in: message, now, wall)
@@ -46,7 +48,6 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
         _ now: Instant, _ wall: WallTime
     ) {
-        feed.newestNonce = received.nonce
         var changes = self.changes(received, feed, type, in: message)
         // Absence means deletion in the types that are always sent whole, and only of what was there (XLT-01, XLT-04).
         if type.type.isFullSet, !received.isPartial {
@@ -157,6 +158,6 @@ extension OriginGroup {
             self.actions.append(
                 .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))
         }
-        self.acknowledge(feed, received)
+        self.acknowledge(feed, received, now)
     }
 }

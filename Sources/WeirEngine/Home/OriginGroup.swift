@@ -347,6 +347,11 @@ struct UpstreamStream {
     var server = ""
     /// Whether the node was sent: it goes with the first request only.
     var hasSentNode = false
+    /// Types that were requested.
+    var requestedTypes: Set<String> = []
+    /// SotW: the nonce of the newest response of each type; servers expect it for as long as the stream lasts, however
+    /// often nobody wants the type in between (UP-13).
+    var newestNonces: [String: String] = [:]
     /// Types of which names were requested on this stream: an empty request is no wildcard for them any more.
     var namedTypes: Set<String> = []
     /// SotW types whose wildcard ended here without the server knowing; the protocol has no word for it.

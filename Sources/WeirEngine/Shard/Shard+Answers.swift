@@ -52,8 +52,9 @@ extension Shard {
     }
 
     private func answer(_ index: Int32, _ record: TypeStream, _ subscription: Subscription, in view: TypeView) {
-        var owed = record.owed == TypeStream.none ? OwedAnswer() : self.owed[record.owed] ?? OwedAnswer()
-        self.dropOwed(index)
+        var owed = self.takeOwed(index) ?? OwedAnswer()
+        let owedNames = owed.names
+        defer { view.letGo(owedNames) }
         let isDelta = self.isDelta(index)
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)

@@ -66,7 +66,8 @@ extension Shard {
         view.cohorts[Int(target)]?.awaiting = joined
         self.countResponses(of: view, (cohort.idle.count - stuck.count) * encoded.bodies.count)
         self.keepStuck(stuck, in: source, view)
-        if view.cohorts[Int(source)]?.isEmpty == true { view.removeCohort(source) }
+        // Either may be left without members: all were stuck, or none was.
+        for cohort in [source, target] where view.cohorts[Int(cohort)]?.isEmpty == true { view.removeCohort(cohort) }
     }
 
     /// Lets earlier types that are behind go first. Returns true if that made the member itself due for an answer (its

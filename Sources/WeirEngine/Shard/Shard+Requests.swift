@@ -133,6 +133,8 @@ extension Shard {
                 wildcard = false
                 everything = false
             } else if let id = view.existingID(of: name), names.remove(id) != nil {
+                view.forgetUnlessUsed(id)
+                self.touchedViews.insert(self.typeStreams[Int(index)].view)
                 // With a wildcard the client must be told what becomes of the name (DELTA-06); without, nothing.
                 owed.insert(id)
             }
@@ -253,15 +255,25 @@ extension Shard {
         }
         let place = self.typeStreams[Int(index)].owed
         guard var answer = self.owed[place] else { return }
+        let before = answer.names
         change(&answer)
         self.owed[place] = answer
+        self.view(of: index)?.keep(answer.names.subtracting(before))
     }
 
     func dropOwed(_ index: Int32) {
+        guard let owed = self.takeOwed(index) else { return }
+        self.view(of: index)?.letGo(owed.names)
+    }
+
+    /// What a type stream is owed, for the one who answers it; who must let go of the names afterwards.
+    func takeOwed(_ index: Int32) -> OwedAnswer? {
         let place = self.typeStreams[Int(index)].owed
-        guard place != TypeStream.none else { return }
+        guard place != TypeStream.none else { return nil }
+        let owed = self.owed[place]
         self.owed.remove(place)
         self.typeStreams[Int(index)].owed = TypeStream.none
+        return owed
     }
 
     private func refuseLocators(_ id: SlotID) {

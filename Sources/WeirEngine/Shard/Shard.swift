@@ -208,8 +208,7 @@ package final class Shard {
         view.waiting.remove(index)
         view.streams -= 1
         if record.subscription != TypeStream.none { view.release(record.subscription) }
-        let owed = self.typeStreams[Int(index)].owed
-        if owed != TypeStream.none { self.owed.remove(owed) }
+        self.dropOwed(index)
         self.caughtUp(index)
         self.rejections[index] = nil
         self.typeStreams[Int(index)] = TypeStream(stream: TypeStream.none, view: 0, handle: 0)

@@ -23,6 +23,8 @@ final class TypeView {
         var namedWasRemoved = false
         /// The subscriptions that name it.
         var subscribers: [Int32] = []
+        /// Answers due that will say something about the name, although nobody may subscribe to it any more.
+        var owed: Int32 = 0
         var isInUse = true
     }
 
@@ -72,6 +74,8 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
+    /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
+    private var unwanted: [NameID] = []
 
     init(type: XDSType, group: Int32) {
         self.type = type
@@ -117,9 +121,27 @@ final class TypeView {
     /// may go: one that left the wildcard set is kept until every wildcard cohort has been told.
     func releaseIfUnused(_ id: NameID) {
         let entry = self[id]
-        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, case .unknown = entry.named else { return }
+        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, entry.owed == 0,
+            case .unknown = entry.named, self.interestNames[id] == nil
+        else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
         self.free(id)
+    }
+
+    /// A name that a request mentioned may be subscribed to by nobody after all.
+    func forgetUnlessUsed(_ id: NameID) { self.unwanted.append(id) }
+
+    /// An answer due will say something about these names: they must not be forgotten before.
+    func keep(_ names: Set<NameID>) {
+        for id in names { self[id].owed += 1 }
+    }
+
+    /// The answer was given, or is not due any more.
+    func letGo(_ names: Set<NameID>) {
+        for id in names where id.rawValue < self.entries.count && self[id].owed > 0 {
+            self[id].owed -= 1
+            self.releaseIfUnused(id)
+        }
     }
 
     private func free(_ id: NameID) {
@@ -331,6 +353,7 @@ final class TypeView {
     }
 
     private func noteInterest(in name: NameID, _ wanted: Bool) {
+        if !wanted { self.unwanted.append(name) }
         // Wanted and unwanted again within one turn, or the other way round: the home need not know.
         if let noted = self.interestNames[name], noted != wanted {
             self.interestNames[name] = nil
@@ -343,6 +366,10 @@ final class TypeView {
 
     /// What the home must be told since the last call; nil if nothing. Names nobody wants any more may be forgotten.
     func takeInterest() -> InterestChange? {
+        defer {
+            for name in self.unwanted { self.releaseIfUnused(name) }
+            self.unwanted.removeAll(keepingCapacity: true)
+        }
         guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
@@ -352,10 +379,8 @@ final class TypeView {
         for (name, wanted) in self.interestNames {
             if wanted { change.added.append(self[name].name) } else { change.removed.append(self[name].name) }
         }
-        let unwanted = self.interestNames.filter { !$0.value }.map(\.key)
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
-        for name in unwanted { self.releaseIfUnused(name) }
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -367,6 +392,7 @@ final class TypeView {
     /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
     /// grow stale unseen (AGG-07).
     func forgetContent() {
+        self.unwanted.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
