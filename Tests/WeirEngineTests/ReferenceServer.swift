@@ -138,6 +138,10 @@ final class ReferenceServer {
             }
         }
         for name in remove { subscription.sent[name] = nil }
+        for name in subscription.sent.keys where remove.contains("*") && !self.covers(subscription, type, name) {
+            subscription.sent[name] = nil
+        }
+        if !isFirst, add.contains("*") { subscription.sent = [:] }
         let initial = Set(request.initialVersions.map { span.string($0.name) })
         let force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
         if isFirst || !add.isEmpty { self.push(stream, type, subscription, force: force, isNew: isFirst) }

@@ -89,7 +89,10 @@ final class RelayHarness {
             shard.setTime(self.now, wall: WallTime(rawValue: 0))
             shard.tick()
         }
-        for group in self.groups.values { group.advance(to: self.now, wall: WallTime(rawValue: 0)) }
+        for group in self.groups.values {
+            group.advance(to: self.now, wall: WallTime(rawValue: 0))
+            _ = self.carryOut(group)
+        }
         self.settle()
     }
 

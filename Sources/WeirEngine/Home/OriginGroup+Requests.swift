@@ -62,7 +62,7 @@ extension OriginGroup {
         }
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
-        for name in wanted.subtracting(feed.toldNames) where type.byName[name] == nil {
+        for name in wanted where type.byName[name] == nil && feed.unanswered[name] == nil {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }
@@ -107,6 +107,24 @@ extension OriginGroup {
     private func sotwRequest(_ feed: Feed, explicitWildcard: Bool) -> OutgoingRequest {
         let nonce = self.streams[feed.stream].newestNonces[feed.type.typeURL] ?? ""
         return feed.sotwRequest(nonce: nonce, explicitWildcard: explicitWildcard)
+    }
+
+    /// A response for a type that was requested on this stream and is not wanted any more. The server may have sent it
+    /// before it heard so, and hold what it heard for stale: it is told again with the nonce it expects (UP-02, UP-13).
+    func acknowledgeUnwanted(_ typeURL: String, on number: Int, nonce: String) {
+        switch self.variant {
+        case .sotw:
+            // An empty list ends names; after a legacy wildcard alone it would mean everything.
+            guard self.streams[number].namedTypes.contains(typeURL) else { return }
+            var request = OutgoingRequest(typeURL: typeURL)
+            request.responseNonce = nonce
+            self.actions.append(.send(stream: number, message: request.encoded))
+        case .delta:
+            var request = OutgoingDeltaRequest(typeURL: typeURL)
+            request.responseNonce = nonce
+            self.actions.append(.send(stream: number, message: request.encoded))
+        case nil: return
+        }
     }
 
     private func send(_ request: OutgoingRequest, _ feed: Feed) {

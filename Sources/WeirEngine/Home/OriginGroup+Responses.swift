@@ -12,15 +12,17 @@ extension OriginGroup {
             case .sotw:
                 let response = try DiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
-                let isKnown = self.streams[number].requestedTypes.contains(url)
-                if isKnown { self.streams[number].newestNonces[url] = message.string(response.nonce) }
-                guard let (type, feed) = self.feed(of: url, on: number) else { return self.ignore(url) }
+                guard self.isExpected(url, nonce: message.string(response.nonce), on: number),
+                    let (type, feed) = self.feed(of: url, on: number)
+                else { return self.ignore(url) }
                 let received = ResponseReader.read(response, type: type.type, in: message)
                 self.acceptSotW(received, feed, type, in: message, now, wall)
             case .delta:
                 let response = try DeltaDiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
-                guard let (type, feed) = self.feed(of: url, on: number) else { return self.ignore(url) }
+                guard self.isExpected(url, nonce: message.string(response.nonce), on: number),
+                    let (type, feed) = self.feed(of: url, on: number)
+                else { return self.ignore(url) }
                 let received = ResponseReader.read(response, type: type.type, in: message)
                 self.acceptDelta(received, feed, type, in: message, now, wall)
             case nil: return
@@ -32,6 +34,14 @@ extension OriginGroup {
             self.actions.append(.closeStream(number))
             self.actions.append(.openStream(number))
         }
+    }
+
+    /// Whether a response of this type was asked for on the stream. One that is not wanted any more is answered here.
+    private func isExpected(_ typeURL: String, nonce: String, on number: Int) -> Bool {
+        guard self.streams[number].requestedTypes.contains(typeURL) else { return false }
+        self.streams[number].newestNonces[typeURL] = nonce
+        if self.feed(of: typeURL, on: number) == nil { self.acknowledgeUnwanted(typeURL, on: number, nonce: nonce) }
+        return true
     }
 
     private func feed(of typeURL: String, on number: Int) -> (OriginType, Feed)? {

@@ -91,7 +91,7 @@ package final class OriginGroup {
             self.setWildcard(wildcard, bit, type, now)
             wishes += wildcard ? 1 : -1
         }
-        for name in change.added where self.add(name, bit, type) { wishes += 1 }
+        for name in change.added where self.add(name, bit, type, now) { wishes += 1 }
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
@@ -116,10 +116,14 @@ package final class OriginGroup {
         }
     }
 
-    private func add(_ name: String, _ bit: UInt64, _ type: OriginType) -> Bool {
+    private func add(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
         let feed = type.named ?? self.makeFeed(type, .named)
         let workers = feed.names[name]
         guard (workers ?? 0) & bit == 0 else { return false }
+        if workers == nil, feed.toldNames.contains(name), self.streams[feed.stream].isOpen {
+            // It was forgotten here, and the server was not told yet: it would take the new wish for the old one.
+            self.sendChange(feed, now)
+        }
         feed.names[name] = (workers ?? 0) | bit
         feed.lingering[name] = nil
         if workers == nil { feed.isDirty = true }

@@ -177,7 +177,8 @@ extension Shard {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
             guard base > 0 else { return false }
-            return content.contains(id) ? view[id].namedWasRemoved : view[id].wildChanged > base
+            // It may have been seen through either lane.
+            return content.contains(id) && view[id].namedWasRemoved || content.wildcard && view[id].wildChanged > base
         }
     }
 

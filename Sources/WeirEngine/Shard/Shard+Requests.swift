@@ -147,7 +147,20 @@ extension Shard {
                 $0.everything = $0.everything || everything
             }
         }
+        if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
+    }
+
+    /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it
+    /// is answered like any other wish (DELTA-05, DELTA-06).
+    private func forgetHeld(_ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
+        let place = self.typeStreams[Int(index)].owed
+        guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
+        for range in request.subscribe + request.unsubscribe {
+            let name = bytes.string(range)
+            if name == "*" { held.removeAll() } else { held[name] = nil }
+        }
+        self.owed[place]?.resume = .resources(held)
     }
 
     /// What a reconnecting client holds counts in the first request of a type only (DELTA-12).

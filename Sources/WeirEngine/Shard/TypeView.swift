@@ -188,7 +188,10 @@ final class TypeView {
             dirty.wildcard = true
         case .named:
             if case .absent = change.presence {
+                // A client that took the name over from its wildcard may hold it, too.
+                let wasWild = self[id].wildChanged > 0
                 if case .present = self[id].named { self[id].namedWasRemoved = true }
+                if wasWild { self[id].namedWasRemoved = true }
             } else {
                 self[id].namedWasRemoved = false
             }
