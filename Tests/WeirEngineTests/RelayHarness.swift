@@ -107,11 +107,11 @@ final class RelayHarness {
     /// Carries everything one hop further. Returns whether anything moved.
     @discardableResult
     func step() -> Bool {
-        var moved = false
+        var moved = self.deliverMail()
         for (index, shard) in self.shards.enumerated() {
             shard.flush()
             for entry in shard.commands {
-                self.receive(entry.command, entry.group, from: index)
+                self.toHome.append((entry.command, entry.group, index))
                 moved = true
             }
             let refused = Set(shard.refusals.map(\.handle))
@@ -150,6 +150,21 @@ final class RelayHarness {
         return moved
     }
 
+    /// What workers and homes said to each other since the last step: as in a real relay, each may have changed its mind
+    /// by the time it arrives.
+    private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
+    private var toShards: [(shard: Int, key: String, update: TypeUpdate)] = []
+
+    private func deliverMail() -> Bool {
+        let updates = self.toShards
+        let commands = self.toHome
+        self.toShards = []
+        self.toHome = []
+        for entry in updates { self.shards[entry.shard].update(group: entry.key, entry.update) }
+        for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
+        return !updates.isEmpty || !commands.isEmpty
+    }
+
     private func receive(_ command: GroupCommand, _ key: String, from worker: Int) {
         switch command {
         case .join(_, let node):
@@ -176,8 +191,8 @@ final class RelayHarness {
                 self.stalled.removeAll { $0.stream == number }
             case .send(let number, let message): self.server.receive(number, message)
             case .publish(let update, let workers):
-                for (index, shard) in self.shards.enumerated() where workers & 1 << UInt64(index) != 0 {
-                    shard.update(group: group.key, update)
+                for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
+                    self.toShards.append((index, group.key, update))
                 }
             case .originState(let state, let workers):
                 for (index, shard) in self.shards.enumerated() where workers & 1 << UInt64(index) != 0 {

@@ -10,6 +10,9 @@ extension Shard {
         guard let index = views.first(where: { self.views[Int($0)]?.type.typeURL == update.typeURL }),
             let view = self.views[Int(index)]
         else { return }
+        // What is new since a state that this worker does not have was on its way when it forgot the type: to take it for
+        // everything would show clients a part. The whole follows.
+        guard update.isFull || update.generation == view.generation + 1 else { return }
         let dirty = view.apply(update)
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty

@@ -147,6 +147,10 @@ extension Shard {
                 $0.everything = $0.everything || everything
             }
         }
+        if !wildcard, self.typeStreams[Int(index)].owed != TypeStream.none {
+            // An answer that was held back says nothing about names that were given up meanwhile (DELTA-07).
+            self.owe(index) { $0.names.formIntersection(names) }
+        }
         if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
     }
@@ -272,6 +276,7 @@ extension Shard {
         change(&answer)
         self.owed[place] = answer
         self.view(of: index)?.keep(answer.names.subtracting(before))
+        self.view(of: index)?.letGo(before.subtracting(answer.names))
     }
 
     func dropOwed(_ index: Int32) {
