@@ -128,7 +128,8 @@ final class HomeHarness {
 
     // MARK: What came out
 
-    private func collect() {
+    /// Takes what the group wants done; every call here does it by itself.
+    func collect() {
         for action in self.group.takeActions() {
             switch action {
             case .openStream(let number): self.opened.append(number)
