@@ -91,7 +91,9 @@ import WeirXDS
     @Test("UP-03 the text of a rejection is bounded")
     func rejectionBound() {
         let h = self.wildcard()
-        h.sotw(.cds, "1", "n1", [], raw: (0..<500).map { _ in HomeHarness.any(.eds, "\(String(repeating: "x", count: 900))@1") })
+        h.sotw(
+            .cds, "1", "n1", [],
+            raw: (0..<500).map { _ in HomeHarness.any(.eds, "\(String(repeating: "x", count: 900))@1") })
         guard case .rejected(_, _, let reason)? = h.events.last else {
             Issue.record("not rejected")
             return
@@ -116,7 +118,10 @@ import WeirXDS
         #expect(h.takeRequests() == ["0 cds v=1 n=n1 []"])
         let held = h.group.resources(typeURL: XDSType.cds.typeURL)
         #expect(held.map(\.name) == ["a", "b"])
-        #expect(held.map { Array($0.encoded[$0.anyRange.offset..<$0.anyRange.end]) } == [any.bytes, HomeHarness.any(.cds, "b@1")])
+        #expect(
+            held.map { Array($0.encoded[$0.anyRange.offset..<$0.anyRange.end]) } == [
+                any.bytes, HomeHarness.any(.cds, "b@1"),
+            ])
     }
 
     @Test("UP-07 UP-15 a new stream gets the accepted version, no nonce, and only what is wanted")

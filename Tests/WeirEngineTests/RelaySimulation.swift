@@ -126,7 +126,8 @@ final class RelaySimulation {
 
     /// What the changes make of a type. In types where absence means nothing, SotW could not say that a resource left
     /// the wildcard: there, each name belongs to it for good or never.
-    private func entries(_ type: XDSType, _ changes: [String: SimulationStep.Change]) -> [String: ReferenceServer.Entry?]
+    private func entries(_ type: XDSType, _ changes: [String: SimulationStep.Change]) -> [String: ReferenceServer
+        .Entry?]
     {
         var entries: [String: ReferenceServer.Entry?] = [:]
         for (name, change) in changes {
@@ -229,7 +230,9 @@ final class RelaySimulation {
         self.check("at rest")
         for type in Self.types {
             self.version += 1
-            let changes: [String: SimulationStep.Change] = ["a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone]
+            let changes: [String: SimulationStep.Change] = [
+                "a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone,
+            ]
             self.harness.server.set(type, self.entries(type, changes))
         }
         self.harness.settle()
@@ -306,7 +309,9 @@ final class RelaySimulation {
         let states = self.harness.clients.compactMap { $0.held[type] }
         let names = states.reduce(into: Set<String>()) { $0.formUnion($1.names) }
         let told = self.harness.server.names(type)
-        if told != names { self.fault("\(moment): \(type.label): upstream names \(told.sorted()), not \(names.sorted())") }
+        if told != names {
+            self.fault("\(moment): \(type.label): upstream names \(told.sorted()), not \(names.sorted())")
+        }
         let wildcard = states.contains(where: \.wildcard)
         let toldWildcard = self.harness.server.subscription(type, lane: .wildcard) != nil
         if wildcard, !toldWildcard { self.fault("\(moment): \(type.label): no wildcard upstream") }
