@@ -6,16 +6,20 @@
 #include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/unknown_field_set.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver.h>
 #include <google/protobuf/util/type_resolver_util.h>
 
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace pb = google::protobuf;
 
@@ -78,7 +82,8 @@ struct weir_pb_descriptors {
         }
     }
 
-    // Replaces what is sensitive, at any depth. With `all`, everything that is text or bytes is.
+    // Replaces what is sensitive, at any depth. With `all`, every value is: text and bytes by a mark, others by their
+    // default. Throws where it cannot look into an Any, as what is not understood cannot be shown safely.
     void redact(pb::Message *message, bool all, int depth) const {
         if (depth > kDepthMax) {
             message->Clear();
@@ -100,6 +105,16 @@ struct weir_pb_descriptors {
     void redact_field(
         pb::Message *message, const pb::Reflection *reflection, const pb::FieldDescriptor *field, bool hide,
         int depth) const {
+        if (field->is_map()) {
+            // Keys are names and stay: replaced, they would all be the same one.
+            const pb::FieldDescriptor *value = field->message_type()->map_value();
+            int size = reflection->FieldSize(*message, field);
+            for (int i = 0; i < size; i++) {
+                pb::Message *entry = reflection->MutableRepeatedMessage(message, field, i);
+                redact_field(entry, entry->GetReflection(), value, hide, depth + 1);
+            }
+            return;
+        }
         if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
             if (field->is_repeated()) {
                 int size = reflection->FieldSize(*message, field);
@@ -115,6 +130,7 @@ struct weir_pb_descriptors {
             return;
         }
         if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_STRING) {
+            reflection->ClearField(message, field);
             return;
         }
         if (field->is_repeated()) {
@@ -136,24 +152,37 @@ struct weir_pb_descriptors {
         if (slash != std::string::npos) {
             name = name.substr(slash + 1);
         }
+        std::string content = reflection->GetString(*any, value);
+        if (name.empty() && content.empty()) {
+            return;
+        }
         const pb::Descriptor *type = pool.FindMessageTypeByName(name);
         if (type == nullptr) {
-            return;
+            throw std::runtime_error("an Any inside holds the unknown message type \"" + name + "\"");
         }
         pb::DynamicMessageFactory factory;
         std::unique_ptr<pb::Message> inner(factory.GetPrototype(type)->New());
-        if (!inner->ParseFromString(reflection->GetString(*any, value))) {
-            return;
+        // Partially, as a required field that is missing does not make the rest less secret.
+        if (!inner->ParsePartialFromString(content)) {
+            throw std::runtime_error("an Any inside is no valid " + name);
         }
         redact(inner.get(), all, depth + 1);
-        reflection->SetString(any, value, inner->SerializeAsString());
+        reflection->SetString(any, value, inner->SerializePartialAsString());
     }
 };
 
 extern "C" {
 
 weir_pb_descriptors *weir_pb_descriptors_load(const uint8_t *bytes, size_t count, char **error) try {
+    // What is wrong is told by errors; libprotobuf would write about other people's bytes to stderr too. Once, and
+    // before anything else of it is used, as the handler is a plain global.
+    static pb::LogHandler *const former = pb::SetLogHandler(nullptr);
+    static_cast<void>(former);
     pb::FileDescriptorSet set;
+    if (count > INT_MAX) {
+        fail(error, "a FileDescriptorSet of more than 2 GiB");
+        return nullptr;
+    }
     if (!set.ParseFromArray(bytes, static_cast<int>(count))) {
         fail(error, "the bytes are no FileDescriptorSet");
         return nullptr;
@@ -174,6 +203,9 @@ weir_pb_descriptors *weir_pb_descriptors_load(const uint8_t *bytes, size_t count
     return result.release();
 } catch (const std::exception &exception) {
     fail(error, exception.what());
+    return nullptr;
+} catch (...) {
+    fail(error, "an unknown exception");
     return nullptr;
 }
 
@@ -203,6 +235,8 @@ int weir_pb_encode(
     return 1;
 } catch (const std::exception &exception) {
     return fail(error, exception.what());
+} catch (...) {
+    return fail(error, "an unknown exception");
 }
 
 int weir_pb_json(
@@ -216,11 +250,11 @@ int weir_pb_json(
         }
         pb::DynamicMessageFactory factory;
         std::unique_ptr<pb::Message> message(factory.GetPrototype(type)->New());
-        if (!message->ParseFromString(binary)) {
+        if (!message->ParsePartialFromString(binary)) {
             return fail(error, std::string("the bytes are no ") + name);
         }
         descriptors->redact(message.get(), false, 0);
-        binary = message->SerializeAsString();
+        binary = message->SerializePartialAsString();
     }
     std::string text;
     pb::util::JsonPrintOptions options;
@@ -235,6 +269,8 @@ int weir_pb_json(
     return *json != nullptr;
 } catch (const std::exception &exception) {
     return fail(error, exception.what());
+} catch (...) {
+    return fail(error, "an unknown exception");
 }
 
 void weir_pb_free(void *buffer) { std::free(buffer); }

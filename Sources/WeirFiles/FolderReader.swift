@@ -2,6 +2,9 @@ import Glibc
 import WeirBase
 
 /// Reads the resource files of a path: the file, or the `.yaml`, `.yml` and `.json` files of a folder, by name. Blocks.
+///
+/// Dotfiles, subfolders, pipes and sockets of a folder are passed over; links are followed, as a mounted Kubernetes
+/// ConfigMap consists of links.
 enum FolderReader {
     /// The largest file that is read, in bytes.
     static let fileBytesMax = 64 << 20
@@ -23,13 +26,28 @@ enum FolderReader {
             let isResource = [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
             if isResource, !name.hasPrefix(".") { names.append(name) }
         }
-        return names.sorted().map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
+        return names.sorted().map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }.filter(self.mayBeFile)
+    }
+
+    /// Whether to read what stands in a folder. A link to nothing stays: its file is missing, and reading it says so.
+    private static func mayBeFile(_ path: String) -> Bool {
+        var information = stat()
+        guard unsafe stat(path, &information) == 0 else { return true }
+        return information.st_mode & S_IFMT == S_IFREG
     }
 
     static func read(_ path: String) throws(Failure) -> [UInt8] {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK the opening of a pipe would wait for somebody who writes to it, for ever.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw self.failure(path, "cannot be read: \(self.reason)") }
         defer { close(descriptor) }
+        var information = stat()
+        guard unsafe fstat(descriptor, &information) == 0 else {
+            throw self.failure(path, "cannot be read: \(self.reason)")
+        }
+        guard information.st_mode & S_IFMT == S_IFREG else {
+            throw self.failure(path, "cannot be read: it is neither a regular file nor a folder")
+        }
         var result: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {

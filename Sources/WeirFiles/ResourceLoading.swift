@@ -74,9 +74,7 @@ struct ResourceLoading {
         }
         if typeURL == XDSType.wrapperURL { return self.loadWrapped(element) }
         let place = element["@type"]?.place ?? element.place
-        guard self.descriptors.knows(typeURL: typeURL) else {
-            return self.fail(place, "unknown type \"\(typeURL)\"")
-        }
+        guard self.isUsable(typeURL, at: place) else { return }
         let field = typeURL == XDSType.eds.typeURL ? "cluster_name" : "name"
         guard let name = (element[field] ?? element[Self.camelCase(field)])?.scalar?.text, !name.isEmpty else {
             return self.fail(element.place, "the resource has no \"\(field)\"")
@@ -92,15 +90,31 @@ struct ResourceLoading {
         else {
             return self.fail(wrapper.place, "the wrapped resource has no \"resource\" with \"@type\"")
         }
-        guard self.descriptors.knows(typeURL: typeURL) else {
-            return self.fail(inner["@type"]?.place ?? inner.place, "unknown type \"\(typeURL)\"")
-        }
+        guard self.isUsable(typeURL, at: inner["@type"]?.place ?? inner.place) else { return }
         guard let name = wrapper["name"]?.scalar?.text, !name.isEmpty else {
             return self.fail(wrapper.place, "the wrapped resource has no \"name\"")
         }
         let body = entries.filter { $0.key != "@type" }
         self.add(typeURL, name, YAMLNode(place: inner.place, content: .mapping(body)), at: wrapper.place)
     }
+
+    /// Whether a resource can have this type. A known name without the prefix of type URLs is refused, as no client would
+    /// ever subscribe to it.
+    private mutating func isUsable(_ typeURL: String, at place: SourcePlace) -> Bool {
+        guard self.descriptors.knows(typeURL: typeURL) else {
+            self.fail(place, "unknown type \"\(typeURL)\"")
+            return false
+        }
+        let name = typeURL.split(separator: "/").last.map(String.init) ?? typeURL
+        let whole = Self.typePrefix + name
+        guard typeURL == whole else {
+            self.fail(place, "the type \"\(typeURL)\" is to be written as \"\(whole)\"")
+            return false
+        }
+        return true
+    }
+
+    private static let typePrefix = "type.googleapis.com/"
 
     private mutating func add(_ typeURL: String, _ name: String, _ body: YAMLNode, at place: SourcePlace) {
         let key = "\(typeURL) \(name)"

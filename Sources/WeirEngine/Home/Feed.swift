@@ -21,8 +21,8 @@ final class Feed {
     var acceptedVersion = ""
     /// The server all that was accepted came from: versions mean something to that one only (UP-09).
     var acceptedFrom = ""
-    /// Whether the wildcard was ever answered, be it with nothing.
-    var isKnown = false
+    /// Delta: the names that this server has sent, so that its versions of them are known (UP-09).
+    var confirmed: Set<String> = []
     /// Delta: versions newer than those of the cached resources, under which the content was the same.
     var newerVersions: [String: String] = [:]
 
@@ -30,9 +30,16 @@ final class Feed {
     var isRequested = false
     /// Names that the server has been told.
     var toldNames: Set<String> = []
+    /// Names that were forgotten here while the server has not been told so. If one is wanted again the server must be
+    /// made to send it again.
+    var forgotten: Set<String> = []
     var toldWildcard = false
-    /// What `initial_resource_versions` said; nil once the first answer came.
+    /// What `initial_resource_versions` said; nil once the first answer is over.
     var presentedVersions: [String: String]?
+    /// When the first answer counts as over, unless more of it comes; nil before its first response.
+    var firstAnswerOver: Instant?
+    /// The names that the first answer has mentioned so far.
+    var mentioned: Set<String> = []
     /// Names of the cache that a full answer has not mentioned so far; nil: no full answer is under way.
     var unconfirmed: Set<String>?
     var sweepAt: Instant?
@@ -57,8 +64,11 @@ final class Feed {
     func streamClosed() {
         self.isRequested = false
         self.toldNames = []
+        self.forgotten = []
         self.toldWildcard = false
         self.presentedVersions = nil
+        self.firstAnswerOver = nil
+        self.mentioned = []
         self.unconfirmed = nil
         self.sweepAt = nil
         self.unanswered = [:]
@@ -67,13 +77,12 @@ final class Feed {
 
     // MARK: SotW
 
-    /// A request with the present names. `nonce` is that of the newest response (UP-13).
-    func sotwRequest(nonce: String, explicitWildcard: Bool) -> OutgoingRequest {
+    /// A request with the present names; the nonce is the stream's to add.
+    func sotwRequest(explicitWildcard: Bool, without left: Set<String> = []) -> OutgoingRequest {
         var request = OutgoingRequest(typeURL: self.type.typeURL)
         request.versionInfo = self.acceptedVersion
-        request.responseNonce = nonce
         if self.lane == .named {
-            request.resourceNames = self.names.keys.sorted()
+            request.resourceNames = self.names.keys.filter { !left.contains($0) }.sorted()
         } else if explicitWildcard {
             request.resourceNames = ["*"]
         }
@@ -99,7 +108,8 @@ final class Feed {
         guard self.lane == .named else { return nil }
         let wanted = Set(self.names.keys)
         var request = OutgoingDeltaRequest(typeURL: self.type.typeURL)
-        request.subscribe = wanted.subtracting(self.toldNames).sorted()
+        // Subscribing again makes a server send again (DELTA-05).
+        request.subscribe = wanted.subtracting(self.toldNames.subtracting(self.forgotten)).sorted()
         request.unsubscribe = self.toldNames.subtracting(wanted).sorted()
         return request.subscribe.isEmpty && request.unsubscribe.isEmpty ? nil : request
     }

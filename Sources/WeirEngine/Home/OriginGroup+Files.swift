@@ -62,6 +62,7 @@ extension OriginGroup {
         let isFirst = type.wildcard != nil && !type.wildcardKnown
         if type.wildcard != nil { type.wildcardKnown = true }
         let changes = self.changes(type, to: files[type.type.typeURL] ?? [:])
-        self.publish(changes, type, version: self.filesVersion, force: isFirst, now, wall)
+        let lane: Lane = type.wildcard != nil ? .wildcard : .named
+        self.publish(changes, type, lane, version: self.filesVersion, force: isFirst, now, wall)
     }
 }

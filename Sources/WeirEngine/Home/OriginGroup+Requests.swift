@@ -8,20 +8,23 @@ extension OriginGroup {
         // Nobody interested must never become a request for everything (UP-15).
         guard !feed.isEmpty, let type = self.types[feed.type.typeURL] else { return }
         feed.isRequested = true
-        self.streams[feed.stream].requestedTypes.insert(feed.type.typeURL)
         feed.isDirty = false
-        let explicit = self.needsExplicitWildcard(feed)
+        let url = feed.type.typeURL
+        let explicit = self.streams[feed.stream].namedTypes.contains(url)
         let isSameServer = feed.acceptedFrom == self.streams[feed.stream].server
         if !isSameServer { feed.acceptedVersion = "" }
         switch self.variant {
-        case .sotw: self.send(self.sotwRequest(feed, explicitWildcard: explicit), feed)
+        case .sotw: self.send(feed.sotwRequest(explicitWildcard: explicit), feed)
         case .delta:
-            let held = isSameServer ? self.heldVersions(feed, type) : [:]
+            if !isSameServer { feed.confirmed = [] }
+            let held = self.heldVersions(feed, type)
             feed.presentedVersions = held
-            if !isSameServer, feed.lane == .wildcard { self.beginSweep(feed, type) }
+            // What this server never sent it will not call removed either.
+            if feed.lane == .wildcard { self.beginSweep(feed, type, except: feed.confirmed) }
             self.send(feed.firstDeltaRequest(held: held, explicitWildcard: explicit), feed)
         case nil: return
         }
+        self.streams[feed.stream].requestedTypes.insert(url)
         self.noteTold(feed, type, now)
     }
 
@@ -31,8 +34,11 @@ extension OriginGroup {
         guard feed.lane == .named, let type = self.types[feed.type.typeURL] else { return }
         switch self.variant {
         case .sotw:
-            guard Set(feed.names.keys) != feed.toldNames else { return }
-            self.send(self.sotwRequest(feed, explicitWildcard: false), feed)
+            let returned = feed.forgotten.intersection(feed.names.keys)
+            guard Set(feed.names.keys) != feed.toldNames || !returned.isEmpty else { return }
+            // A SotW server sends a name again only if it was not in the list before.
+            if !returned.isEmpty { self.send(feed.sotwRequest(explicitWildcard: false, without: returned), feed) }
+            self.send(feed.sotwRequest(explicitWildcard: false), feed)
         case .delta:
             guard let request = feed.deltaChange() else { return }
             self.send(request, feed)
@@ -55,24 +61,25 @@ extension OriginGroup {
     }
 
     /// Remembers what the server was told, and begins to count the time for names that are new to it.
-    private func noteTold(_ feed: Feed, _ type: OriginType, _ now: Instant) {
+    private func noteTold(_ feed: Feed, _ type: OriginType, _ now: Instant, forgottenToo: Bool = true) {
         if feed.lane == .wildcard {
             feed.toldWildcard = true
             return
         }
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
-        for name in wanted where type.byName[name] == nil && feed.unanswered[name] == nil {
+        for name in wanted.subtracting(feed.toldNames.subtracting(feed.forgotten)) where type.byName[name] == nil {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }
         feed.toldNames = wanted
+        if forgottenToo { feed.forgotten = [] } else { feed.forgotten.formIntersection(wanted) }
     }
 
     /// The versions of what is cached, as this server calls them.
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
-        for name in type.presentNames(in: feed.lane) {
+        for name in type.presentNames(in: feed.lane) where feed.confirmed.contains(name) {
             held[name] = feed.newerVersions[name] ?? type.resource(name, in: feed.lane)?.version
         }
         return held
@@ -80,15 +87,16 @@ extension OriginGroup {
 
     // MARK: Answers to responses
 
-    func acknowledge(_ feed: Feed, _ received: ReceivedResponse, _ now: Instant) {
+    func acknowledge(_ feed: Feed, _ received: ReceivedResponse, _ type: OriginType, _ now: Instant) {
         let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
         switch self.variant {
         case .sotw:
-            var request = self.sotwRequest(feed, explicitWildcard: self.needsExplicitWildcard(feed))
+            var request = feed.sotwRequest(
+                explicitWildcard: self.streams[feed.stream].namedTypes.contains(feed.type.typeURL))
             request.errorDetail = detail
             self.send(request, feed)
-            // It carries the present names, so that it may be the first to mention some.
-            if let type = self.types[feed.type.typeURL] { self.noteTold(feed, type, now) }
+            // An ACK carries the present names too; one that was forgotten and is wanted again stays to be told.
+            self.noteTold(feed, type, now, forgottenToo: false)
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
             request.responseNonce = received.nonce
@@ -98,37 +106,25 @@ extension OriginGroup {
         }
     }
 
-    /// Whether an empty list of names would not mean the wildcard: after names were sent, and in the types for which
-    /// empty means nothing (UP-14, NAME-15).
-    private func needsExplicitWildcard(_ feed: Feed) -> Bool {
-        !feed.type.acceptsLegacyWildcard || self.streams[feed.stream].namedTypes.contains(feed.type.typeURL)
-    }
-
-    private func sotwRequest(_ feed: Feed, explicitWildcard: Bool) -> OutgoingRequest {
-        let nonce = self.streams[feed.stream].newestNonces[feed.type.typeURL] ?? ""
-        return feed.sotwRequest(nonce: nonce, explicitWildcard: explicitWildcard)
-    }
-
-    /// A response for a type that was requested on this stream and is not wanted any more. The server may have sent it
-    /// before it heard so, and hold what it heard for stale: it is told again with the nonce it expects (UP-02, UP-13).
-    func acknowledgeUnwanted(_ typeURL: String, on number: Int, nonce: String) {
+    /// A response that crossed the last unsubscribe: it is answered, so that a server that waits for ACKs goes on.
+    func acknowledgeLate(_ typeURL: String, version: String, nonce: String, on stream: Int) {
         switch self.variant {
         case .sotw:
-            // An empty list ends names; after a legacy wildcard alone it would mean everything.
-            guard self.streams[number].namedTypes.contains(typeURL) else { return }
             var request = OutgoingRequest(typeURL: typeURL)
+            request.versionInfo = version
             request.responseNonce = nonce
-            self.actions.append(.send(stream: number, message: request.encoded))
+            self.actions.append(.send(stream: stream, message: request.encoded))
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: typeURL)
             request.responseNonce = nonce
-            self.actions.append(.send(stream: number, message: request.encoded))
+            self.actions.append(.send(stream: stream, message: request.encoded))
         case nil: return
         }
     }
 
     private func send(_ request: OutgoingRequest, _ feed: Feed) {
         var request = request
+        request.responseNonce = self.streams[feed.stream].nonces[feed.type.typeURL] ?? ""
         request.node = self.nodeOnce(feed.stream)
         self.actions.append(.send(stream: feed.stream, message: request.encoded))
     }

@@ -12,17 +12,20 @@ extension OriginGroup {
             case .sotw:
                 let response = try DiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
-                guard self.isExpected(url, nonce: message.string(response.nonce), on: number),
-                    let (type, feed) = self.feed(of: url, on: number)
-                else { return self.ignore(url) }
+                self.streams[number].nonces[url] = message.string(response.nonce)
+                guard let (type, feed) = self.feed(of: url, on: number) else {
+                    return self.ignore(
+                        url, version: message.string(response.versionInfo), nonce: message.string(response.nonce),
+                        number)
+                }
                 let received = ResponseReader.read(response, type: type.type, in: message)
                 self.acceptSotW(received, feed, type, in: message, now, wall)
             case .delta:
                 let response = try DeltaDiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
-                guard self.isExpected(url, nonce: message.string(response.nonce), on: number),
-                    let (type, feed) = self.feed(of: url, on: number)
-                else { return self.ignore(url) }
+                guard let (type, feed) = self.feed(of: url, on: number) else {
+                    return self.ignore(url, version: "", nonce: message.string(response.nonce), number)
+                }
                 let received = ResponseReader.read(response, type: type.type, in: message)
                 self.acceptDelta(received, feed, type, in: message, now, wall)
             case nil: return
@@ -36,21 +39,20 @@ extension OriginGroup {
         }
     }
 
-    /// Whether a response of this type was asked for on the stream. One that is not wanted any more is answered here.
-    private func isExpected(_ typeURL: String, nonce: String, on number: Int) -> Bool {
-        guard self.streams[number].requestedTypes.contains(typeURL) else { return false }
-        self.streams[number].newestNonces[typeURL] = nonce
-        if self.feed(of: typeURL, on: number) == nil { self.acknowledgeUnwanted(typeURL, on: number, nonce: nonce) }
-        return true
-    }
-
     private func feed(of typeURL: String, on number: Int) -> (OriginType, Feed)? {
         guard let type = self.types[typeURL] else { return nil }
         guard let feed = type.feeds.first(where: { $0.stream == number && $0.isRequested }) else { return nil }
         return (type, feed)
     }
 
-    private func ignore(_ typeURL: String) { self.actions.append(.event(.ignored(typeURL: typeURL))) }
+    /// Neither ACK nor NACK for what was never requested (UP-17); what was is only late.
+    private func ignore(_ typeURL: String, version: String, nonce: String, _ stream: Int) {
+        if self.streams[stream].requestedTypes.contains(typeURL) {
+            self.acknowledgeLate(typeURL, version: version, nonce: nonce, on: stream)
+        } else {
+            self.actions.append(.event(.ignored(typeURL: typeURL)))
+        }
+    }
 
     // MARK: SotW
 
@@ -80,13 +82,14 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
         _ now: Instant, _ wall: WallTime
     ) {
-        if let presented = feed.presentedVersions {
-            feed.presentedVersions = nil
-            // A server that honours what it was told does not send it again. One that does ignored it, and what its full
-            // answer leaves out is gone (AGG-10).
-            let ignored = received.resources.contains { presented[$0.name] == $0.version && $0.any != nil }
-            if ignored, feed.lane == .wildcard { self.beginSweep(feed, type) }
+        self.compareWithPresented(received, feed, type, now)
+        let server = self.streams[feed.stream].server
+        if feed.acceptedFrom != server {
+            feed.acceptedFrom = server
+            feed.confirmed = []
         }
+        feed.confirmed.formUnion(received.resources.map(\.name))
+        feed.confirmed.subtract(received.removed)
         var changes = self.changes(received, feed, type, in: message)
         for name in received.removed where !received.badNames.contains(name) {
             feed.unanswered[name] = nil
@@ -95,19 +98,54 @@ extension OriginGroup {
                 changes.append(ResourceChange(lane: feed.lane, name: name, presence: .absent))
             }
         }
-        if feed.unconfirmed != nil {
-            for resource in received.resources { feed.unconfirmed?.remove(resource.name) }
-            for name in received.removed { feed.unconfirmed?.remove(name) }
-            feed.sweepAt = now + self.policy.sweepDelay
-            self.schedule(now + self.policy.sweepDelay)
-        }
-        feed.acceptedFrom = self.streams[feed.stream].server
+        self.confirm(received, feed, now)
         self.finish(received, changes, feed, type, now, wall)
     }
 
-    func beginSweep(_ feed: Feed, _ type: OriginType) {
-        let names = type.presentNames(in: feed.lane)
-        feed.unconfirmed = names.isEmpty ? nil : Set(names)
+    /// A server that honours what it was told does not send it again. One that does ignored it, and what its full answer
+    /// leaves out is gone (AGG-10). The answer may come in several responses.
+    private func compareWithPresented(
+        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, _ now: Instant
+    ) {
+        guard let presented = feed.presentedVersions else { return }
+        if let over = feed.firstAnswerOver, over <= now {
+            feed.presentedVersions = nil
+            feed.mentioned = []
+            return
+        }
+        feed.firstAnswerOver = now + self.policy.sweepDelay
+        feed.mentioned.formUnion(received.resources.map(\.name))
+        feed.mentioned.formUnion(received.badNames)
+        let ignored = received.resources.contains { presented[$0.name] == $0.version && $0.any != nil }
+        guard ignored, feed.lane == .wildcard else { return }
+        self.beginSweep(feed, type, except: feed.mentioned)
+        feed.presentedVersions = nil
+        feed.mentioned = []
+    }
+
+    func beginSweep(_ feed: Feed, _ type: OriginType, except confirmed: Set<String>) {
+        let names = Set(type.presentNames(in: feed.lane)).subtracting(confirmed)
+        feed.unconfirmed = names.isEmpty ? nil : names
+    }
+
+    /// Strikes what a response mentions, well or badly, off what is to be swept. Only a response that strikes something
+    /// off can be a part of the full answer: others do not postpone the sweep.
+    private func confirm(_ received: ReceivedResponse, _ feed: Feed, _ now: Instant) {
+        guard let before = feed.unconfirmed else { return }
+        if received.isPartial {
+            // An entry whose name could not be read might be any of them.
+            feed.unconfirmed = nil
+            feed.sweepAt = nil
+            return
+        }
+        var left = before.subtracting(received.resources.map(\.name))
+        left.subtract(received.removed)
+        left.subtract(received.badNames)
+        feed.unconfirmed = left
+        if feed.sweepAt == nil || left.count < before.count {
+            feed.sweepAt = now + self.policy.sweepDelay
+            self.schedule(now + self.policy.sweepDelay)
+        }
     }
 
     /// The full answer is over: what it did not mention is gone. It may have come in several responses, so this waits
@@ -117,7 +155,7 @@ extension OriginGroup {
         guard let unconfirmed = feed.unconfirmed else { return }
         feed.unconfirmed = nil
         self.publish(
-            unconfirmed.sorted().map { ResourceChange(lane: feed.lane, name: $0, presence: .absent) }, type,
+            unconfirmed.sorted().map { ResourceChange(lane: feed.lane, name: $0, presence: .absent) }, type, feed.lane,
             version: nil, now, wall)
     }
 
@@ -133,8 +171,9 @@ extension OriginGroup {
             if feed.lane == .named, feed.names[resource.name] == nil { continue }
             feed.unanswered[resource.name] = nil
             let held = type.resource(resource.name, in: feed.lane)
-            // A heartbeat keeps a resource alive and is no update (TTL-02).
-            if resource.any == nil, resource.hasTTL, held != nil { continue }
+            // A heartbeat keeps a resource alive and is no update, nor is it a resource by itself (TTL-02); that an alias
+            // cannot be resolved says nothing of the resource that is held (NAME-09).
+            if resource.any == nil, held?.hasBody ?? resource.aliases.isEmpty { continue }
             if let held = held, held.hasSameContent(any: resource.any, extras: resource.extras, in: message) {
                 if let version = resource.version {
                     feed.newerVersions[resource.name] = version == held.version ? nil : version
@@ -156,18 +195,19 @@ extension OriginGroup {
     ) {
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
-        self.publish(changes, type, version: received.version, force: isFirstAnswer, now, wall)
+        let changed = self.publish(
+            changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
         let url = type.type.typeURL
         if received.faults.isEmpty {
             self.actions.append(
                 .event(
                     .accepted(
                         typeURL: url, version: received.version, resources: received.resources.count,
-                        changed: changes.count)))
+                        changed: changed)))
         } else {
             self.actions.append(
                 .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))
         }
-        self.acknowledge(feed, received, now)
+        self.acknowledge(feed, received, type, now)
     }
 }

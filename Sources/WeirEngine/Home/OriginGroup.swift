@@ -87,11 +87,8 @@ package final class OriginGroup {
         self.types[change.typeURL] = type
         let isNewFollower = type.wishes[worker] == nil
         var wishes = type.wishes[worker] ?? 0
-        if let wildcard = change.wildcard {
-            self.setWildcard(wildcard, bit, type, now)
-            wishes += wildcard ? 1 : -1
-        }
-        for name in change.added where self.add(name, bit, type, now) { wishes += 1 }
+        if let wildcard = change.wildcard, self.setWildcard(wildcard, bit, type, now) { wishes += wildcard ? 1 : -1 }
+        for name in change.added where self.add(name, bit, type) { wishes += 1 }
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
@@ -100,12 +97,16 @@ package final class OriginGroup {
             let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
             self.actions.append(.publish(update, workers: bit))
         }
+        if type.feeds.isEmpty { self.types[change.typeURL] = nil }
         self.scheduleFlush(now)
     }
 
     var passesVersion: Bool { self.variant == .sotw }
 
-    private func setWildcard(_ wanted: Bool, _ bit: UInt64, _ type: OriginType, _ now: Instant) {
+    /// Returns whether the worker's wish changed.
+    private func setWildcard(_ wanted: Bool, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
+        let had = type.wildcard?.wildcardWorkers ?? 0
+        guard wanted != (had & bit != 0) else { return false }
         if wanted {
             let feed = type.wildcard ?? self.makeFeed(type, .wildcard)
             feed.wildcardWorkers |= bit
@@ -114,16 +115,13 @@ package final class OriginGroup {
             feed.wildcardWorkers &= ~bit
             if feed.wildcardWorkers == 0 { self.linger("*", feed, now) }
         }
+        return true
     }
 
-    private func add(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
+    private func add(_ name: String, _ bit: UInt64, _ type: OriginType) -> Bool {
         let feed = type.named ?? self.makeFeed(type, .named)
         let workers = feed.names[name]
         guard (workers ?? 0) & bit == 0 else { return false }
-        if workers == nil, feed.toldNames.contains(name), self.streams[feed.stream].isOpen {
-            // It was forgotten here, and the server was not told yet: it would take the new wish for the old one.
-            self.sendChange(feed, now)
-        }
         feed.names[name] = (workers ?? 0) | bit
         feed.lingering[name] = nil
         if workers == nil { feed.isDirty = true }
@@ -172,8 +170,9 @@ package final class OriginGroup {
 
     /// An upstream stream of this number is open, to this server.
     package func streamOpened(_ number: Int, server: String, now: Instant) {
+        guard self.streams[number].isWanted else { return self.actions.append(.closeStream(number)) }
         self.streams[number] = UpstreamStream(isWanted: true, isOpen: true, server: server)
-        if number == 0 { self.setOrigin(OriginState(isConnected: true, server: server, lastError: "")) }
+        self.setOrigin(OriginState(isConnected: true, server: server, lastError: ""))
         for feed in self.feeds(on: number) { self.sendFirstRequest(feed, now) }
     }
 
@@ -182,7 +181,7 @@ package final class OriginGroup {
         guard self.streams[number].isOpen else { return }
         let server = self.streams[number].server
         self.streamEnded(number)
-        if number == 0 { self.setOrigin(OriginState(isConnected: false, server: server, lastError: reason)) }
+        if self.openStreams == 0 { self.setOrigin(OriginState(isConnected: false, server: server, lastError: reason)) }
     }
 
     private func streamEnded(_ number: Int) {
@@ -193,7 +192,7 @@ package final class OriginGroup {
 
     /// No stream could be opened: why, for people and for the clients of a cold group.
     package func originUnavailable(server: String, error: String) {
-        guard !self.streams[0].isOpen else { return }
+        guard self.openStreams == 0 else { return }
         self.setOrigin(OriginState(isConnected: false, server: server, lastError: error))
     }
 
@@ -277,11 +276,13 @@ package final class OriginGroup {
         }
         for name in due {
             feed.names[name] = nil
+            if feed.toldNames.contains(name) { feed.forgotten.insert(name) }
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
         }
         self.publish(
-            due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, version: nil, now, wall)
+            due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
+            wall)
         feed.isDirty = true
         if feed.isEmpty {
             if feed.isRequested, self.streams[feed.stream].isOpen { self.sendChange(feed, now) }
@@ -298,7 +299,8 @@ package final class OriginGroup {
         type.wildcardKnown = false
         let gone = type.presentNames(in: .wildcard).sorted()
         self.publish(
-            gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, version: nil, now, wall)
+            gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
+            now, wall)
         self.dropUnused(type, feed)
     }
 
@@ -320,7 +322,8 @@ package final class OriginGroup {
             self.actions.append(.event(.doesNotExist(typeURL: type.type.typeURL, name: name)))
         }
         self.publish(
-            due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, version: nil, now, wall)
+            due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, .named, version: nil, now, wall
+        )
     }
 
     private func dropIfIdle() {
@@ -330,17 +333,20 @@ package final class OriginGroup {
     }
 
     /// Applies changes as one new state and tells the type's followers. `version` nil: the upstream did not speak.
+    /// Returns how many changes made a difference.
+    @discardableResult
     func publish(
-        _ changes: [ResourceChange], _ type: OriginType, version: String?, force: Bool = false, _ now: Instant,
-        _ wall: WallTime
-    ) {
+        _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
+        _ now: Instant, _ wall: WallTime
+    ) -> Int {
         let effective = changes.filter { type.apply($0) }
         let equal = effective.isEmpty && version.map { type.noteEqual($0) } ?? false
-        guard !effective.isEmpty || force || equal else { return }
-        type.advance(upstreamVersion: version, contentChanged: !effective.isEmpty, wall: wall)
-        guard type.workers != 0 else { return }
+        guard !effective.isEmpty || force || equal else { return 0 }
+        type.advance(upstreamVersion: version, lane: lane, contentChanged: !effective.isEmpty, wall: wall)
+        guard type.workers != 0 else { return effective.count }
         let update = type.update(effective, passesVersion: self.passesVersion, now: now, wall: wall)
         self.actions.append(.publish(update, workers: type.workers))
+        return effective.count
     }
 }
 
@@ -351,13 +357,12 @@ struct UpstreamStream {
     var server = ""
     /// Whether the node was sent: it goes with the first request only.
     var hasSentNode = false
-    /// Types that were requested.
-    var requestedTypes: Set<String> = []
-    /// SotW: the nonce of the newest response of each type; servers expect it for as long as the stream lasts, however
-    /// often nobody wants the type in between (UP-13).
-    var newestNonces: [String: String] = [:]
     /// Types of which names were requested on this stream: an empty request is no wildcard for them any more.
     var namedTypes: Set<String> = []
     /// SotW types whose wildcard ended here without the server knowing; the protocol has no word for it.
     var endedWildcards: Set<String> = []
+    /// SotW: the newest nonce of each type, whatever became of its feed: a server drops requests with another (UP-13).
+    var nonces: [String: String] = [:]
+    /// Types that were requested on this stream: a late response of one is answered, though nobody wants it any more.
+    var requestedTypes: Set<String> = []
 }

@@ -14,7 +14,8 @@ final class OriginType {
     /// Whether the wildcard lane has been answered.
     var wildcardKnown = false
     private(set) var generation: Generation = 0
-    private(set) var version = ""
+    /// The version of each lane's content; one that weir made itself is made anew with each change.
+    private var versions: [Lane: (text: String, isDerived: Bool)] = [:]
     private(set) var equalVersions: [String] = []
     private var digest = ContentHash.zero
     private(set) var bytes = 0
@@ -26,6 +27,12 @@ final class OriginType {
     private static let equalVersionsMax = 8
 
     init(type: XDSType) { self.type = type }
+
+    /// The version of the type: the wildcard's where there is one, for names fetched beside it are no change of it.
+    var version: String {
+        let lane: Lane = self.wildcard != nil || self.named == nil ? .wildcard : .named
+        return self.versions[lane]?.text ?? self.versions.values.first?.text ?? ""
+    }
 
     var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
 
@@ -94,14 +101,16 @@ final class OriginType {
     }
 
     /// Notes a new state. `upstreamVersion` is what the upstream calls it; without one it is made from the content.
-    func advance(upstreamVersion: String?, contentChanged: Bool, wall: WallTime) {
+    func advance(upstreamVersion: String?, lane: Lane, contentChanged: Bool, wall: WallTime) {
         self.generation += 1
-        if contentChanged || self.version.isEmpty {
-            self.equalVersions = []
-            if let version = upstreamVersion {
-                self.version = version.isEmpty ? self.digest.shortHex : version
-            }
-            self.updated = wall
+        guard contentChanged || self.versions[lane] == nil else { return }
+        self.equalVersions = []
+        self.updated = wall
+        let isDerived = upstreamVersion?.isEmpty ?? self.versions[lane]?.isDerived ?? true
+        if isDerived {
+            self.versions[lane] = (self.digest.shortHex, true)
+        } else if let version = upstreamVersion {
+            self.versions[lane] = (version, false)
         }
     }
 

@@ -119,7 +119,7 @@ enum ResponseReader {
                 self.admit(try self.resource(envelope, type, in: bytes), &seen, &result)
             } catch {
                 result.faults.append("resource \(index): \(error.reason)")
-                if let name = error.name { result.badNames.insert(name) }
+                if let name = error.name { result.badNames.insert(name) } else { result.isPartial = true }
             }
         }
         for range in response.removedResources {
@@ -158,6 +158,7 @@ enum ResponseReader {
     ) {
         if resource.name.isEmpty {
             result.faults.append("a resource without a name")
+            result.isPartial = true
         } else if !seen.insert(resource.name).inserted {
             result.faults.append("\"\(resource.name)\" appears more than once")
             result.badNames.insert(resource.name)

@@ -52,9 +52,9 @@ extension Shard {
     }
 
     private func answer(_ index: Int32, _ record: TypeStream, _ subscription: Subscription, in view: TypeView) {
-        var owed = self.takeOwed(index) ?? OwedAnswer()
-        let owedNames = owed.names
-        defer { view.letGo(owedNames) }
+        var owed = self.takeOwed(index)
+        let pinned = owed.names
+        defer { view.unpin(pinned) }
         let isDelta = self.isDelta(index)
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)
@@ -62,7 +62,7 @@ extension Shard {
         switch owed.resume {
         case .resources(let versions)?: held = versions
         case .version(let version)?:
-            if !isAnswered, subscription.content.wildcard { return self.wait(index, owed, in: view) }
+            if subscription.content.wildcard, view.wildcardKnownAt == 0 { return self.wait(index, owed, in: view) }
             if isAnswered, self.isCurrent(version, subscription.content, view) {
                 self.versions[Int(index)] = TypeVersions(acked: version, sent: version)
                 return self.settleInto(index, record.subscription, isDelta: isDelta, version: version, view)
@@ -111,7 +111,8 @@ extension Shard {
         let isPlain = base == 0 && held == nil && owed.allSatisfy { subscription.content.contains($0) }
         if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw { return full }
         let key = AnswerKey(
-            view: ObjectIdentifier(view), subscription: index, isDelta: isDelta, base: base, owed: owed)
+            view: ObjectIdentifier(view), idEpoch: view.idEpoch, subscription: index, isDelta: isDelta, base: base,
+            owed: owed)
         if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation {
             return memo.encoded
         }
@@ -150,6 +151,7 @@ extension Shard {
 /// What makes two answers the same.
 struct AnswerKey: Hashable {
     var view: ObjectIdentifier
+    var idEpoch: Int
     var subscription: Int32
     var isDelta: Bool
     var base: Generation

@@ -10,9 +10,6 @@ extension Shard {
         guard let index = views.first(where: { self.views[Int($0)]?.type.typeURL == update.typeURL }),
             let view = self.views[Int(index)]
         else { return }
-        // What is new since a state that this worker does not have was on its way when it forgot the type: to take it for
-        // everything would show clients a part. The whole follows.
-        guard update.isFull || update.generation == view.generation + 1 else { return }
         let dirty = view.apply(update)
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
@@ -69,8 +66,7 @@ extension Shard {
         view.cohorts[Int(target)]?.awaiting = joined
         self.countResponses(of: view, (cohort.idle.count - stuck.count) * encoded.bodies.count)
         self.keepStuck(stuck, in: source, view)
-        // Either may be left without members: all were stuck, or none was.
-        for cohort in [source, target] where view.cohorts[Int(cohort)]?.isEmpty == true { view.removeCohort(cohort) }
+        if view.cohorts[Int(source)]?.isEmpty == true { view.removeCohort(source) }
     }
 
     /// Lets earlier types that are behind go first. Returns true if that made the member itself due for an answer (its
@@ -180,8 +176,8 @@ extension Shard {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
             guard base > 0 else { return false }
-            // It may have been seen through either lane.
-            return content.contains(id) && view[id].namedWasRemoved || content.wildcard && view[id].wildChanged > base
+            if content.wildcard, view[id].wildChanged > base { return true }
+            return content.contains(id) && view[id].namedWasRemoved
         }
     }
 

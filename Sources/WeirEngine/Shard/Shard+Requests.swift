@@ -133,8 +133,6 @@ extension Shard {
                 wildcard = false
                 everything = false
             } else if let id = view.existingID(of: name), names.remove(id) != nil {
-                view.forgetUnlessUsed(id)
-                self.touchedViews.insert(self.typeStreams[Int(index)].view)
                 // With a wildcard the client must be told what becomes of the name (DELTA-06); without, nothing.
                 owed.insert(id)
             }
@@ -147,24 +145,7 @@ extension Shard {
                 $0.everything = $0.everything || everything
             }
         }
-        if !wildcard, self.typeStreams[Int(index)].owed != TypeStream.none {
-            // An answer that was held back says nothing about names that were given up meanwhile (DELTA-07).
-            self.owe(index) { $0.names.formIntersection(names) }
-        }
-        if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
-    }
-
-    /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it
-    /// is answered like any other wish (DELTA-05, DELTA-06).
-    private func forgetHeld(_ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
-        let place = self.typeStreams[Int(index)].owed
-        guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
-        for range in request.subscribe + request.unsubscribe {
-            let name = bytes.string(range)
-            if name == "*" { held.removeAll() } else { held[name] = nil }
-        }
-        self.owed[place]?.resume = .resources(held)
     }
 
     /// What a reconnecting client holds counts in the first request of a type only (DELTA-12).
@@ -271,27 +252,26 @@ extension Shard {
             self.typeStreams[Int(index)].owed = self.owed.insert(OwedAnswer())
         }
         let place = self.typeStreams[Int(index)].owed
-        guard var answer = self.owed[place] else { return }
+        guard var answer = self.owed[place], let view = self.view(of: index) else { return }
         let before = answer.names
         change(&answer)
+        for id in answer.names.subtracting(before) { view.pin(id) }
         self.owed[place] = answer
-        self.view(of: index)?.keep(answer.names.subtracting(before))
-        self.view(of: index)?.letGo(before.subtracting(answer.names))
+    }
+
+    /// Takes what a type stream is owed; the names stay pinned until `unpin`.
+    func takeOwed(_ index: Int32) -> OwedAnswer {
+        let place = self.typeStreams[Int(index)].owed
+        guard place != TypeStream.none else { return OwedAnswer() }
+        let answer = self.owed[place] ?? OwedAnswer()
+        self.owed.remove(place)
+        self.typeStreams[Int(index)].owed = TypeStream.none
+        return answer
     }
 
     func dropOwed(_ index: Int32) {
-        guard let owed = self.takeOwed(index) else { return }
-        self.view(of: index)?.letGo(owed.names)
-    }
-
-    /// What a type stream is owed, for the one who answers it; who must let go of the names afterwards.
-    func takeOwed(_ index: Int32) -> OwedAnswer? {
-        let place = self.typeStreams[Int(index)].owed
-        guard place != TypeStream.none else { return nil }
-        let owed = self.owed[place]
-        self.owed.remove(place)
-        self.typeStreams[Int(index)].owed = TypeStream.none
-        return owed
+        guard self.typeStreams[Int(index)].owed != TypeStream.none else { return }
+        self.view(of: index)?.unpin(self.takeOwed(index).names)
     }
 
     private func refuseLocators(_ id: SlotID) {

@@ -23,8 +23,8 @@ final class TypeView {
         var namedWasRemoved = false
         /// The subscriptions that name it.
         var subscribers: [Int32] = []
-        /// Answers due that will say something about the name, although nobody may subscribe to it any more.
-        var owed: Int32 = 0
+        /// Answers due that mention it: it must not be forgotten before they are given.
+        var pins: Int32 = 0
         var isInUse = true
     }
 
@@ -74,8 +74,6 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
-    /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
-    private var unwanted: [NameID] = []
 
     init(type: XDSType, group: Int32) {
         self.type = type
@@ -113,41 +111,46 @@ final class TypeView {
     /// What a client with this subscription sees under the name; nil if nothing.
     func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
         if subscription.wildcard, let resource = self[id].wild { return resource }
-        guard case .present(let resource) = self[id].named, subscription.contains(id) else { return nil }
-        return resource
+        guard subscription.contains(id) else { return nil }
+        switch self[id].named {
+        case .present(let resource): return resource
+        case .absent: return nil
+        // Until the origin has answered the name, what the wildcard knows of it serves.
+        case .unknown: return self[id].wild
+        }
+    }
+
+    private func isUnknown(_ id: NameID) -> Bool {
+        if case .unknown = self[id].named { true } else { false }
     }
 
     /// Forgets a name that nobody subscribes to and of which nothing is known. Only names that no client can still hold
     /// may go: one that left the wildcard set is kept until every wildcard cohort has been told.
     func releaseIfUnused(_ id: NameID) {
         let entry = self[id]
-        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, entry.owed == 0,
-            case .unknown = entry.named, self.interestNames[id] == nil
-        else { return }
+        guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, entry.pins == 0 else { return }
+        guard case .unknown = entry.named else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
         self.free(id)
-    }
-
-    /// A name that a request mentioned may be subscribed to by nobody after all.
-    func forgetUnlessUsed(_ id: NameID) { self.unwanted.append(id) }
-
-    /// An answer due will say something about these names: they must not be forgotten before.
-    func keep(_ names: Set<NameID>) {
-        for id in names { self[id].owed += 1 }
-    }
-
-    /// The answer was given, or is not due any more.
-    func letGo(_ names: Set<NameID>) {
-        for id in names where id.rawValue < self.entries.count && self[id].owed > 0 {
-            self[id].owed -= 1
-            self.releaseIfUnused(id)
-        }
     }
 
     private func free(_ id: NameID) {
         self.ids[self[id].name] = nil
         self[id] = Entry(name: "", isInUse: false)
         self.freeEntries.append(id)
+        self.idEpoch += 1
+    }
+
+    /// Changes whenever an id may come to mean another name.
+    private(set) var idEpoch = 0
+
+    func pin(_ id: NameID) { self[id].pins += 1 }
+
+    func unpin(_ ids: Set<NameID>) {
+        for id in ids {
+            self[id].pins -= 1
+            self.releaseIfUnused(id)
+        }
     }
 
     // MARK: Updates
@@ -186,14 +189,20 @@ final class TypeView {
                 self.setWild(id, nil)
             }
             dirty.wildcard = true
+            // Those who name it may have been shown it from here.
+            if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
+            if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
-            if case .absent = change.presence {
-                // A client that took the name over from its wildcard may hold it, too.
-                let wasWild = self[id].wildChanged > 0
-                if case .present = self[id].named { self[id].namedWasRemoved = true }
-                if wasWild { self[id].namedWasRemoved = true }
-            } else {
-                self[id].namedWasRemoved = false
+            if self.isSeenAlready(id, change.presence) {
+                self[id].named = change.presence
+                self[id].namedChanged = self[id].wildChanged
+                return
+            }
+            switch (self[id].named, change.presence) {
+            case (.present, .absent): self[id].namedWasRemoved = true
+            case (.unknown, .absent): if self[id].wild != nil { self[id].namedWasRemoved = true }
+            case (.absent, .absent): break
+            case (_, .present), (_, .unknown): self[id].namedWasRemoved = false
             }
             self[id].named = change.presence
             self[id].namedChanged = self.generation
@@ -202,6 +211,12 @@ final class TypeView {
             }
         }
         self.recent.append(Recent(name: id, lane: change.lane))
+    }
+
+    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
+    private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
+        guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
+        return wild.hash == resource.hash && wild.version == resource.version
     }
 
     private func setWild(_ id: NameID, _ resource: Resource?) {
@@ -297,7 +312,7 @@ final class TypeView {
         var hash = subscription.wildcard ? self.wildcardHash : .zero
         for id in subscription.names {
             if subscription.wildcard, self[id].wild != nil { continue }
-            if case .present(let resource) = self[id].named { hash.add(Self.digest(of: resource)) }
+            if let resource = self.visible(id, to: subscription) { hash.add(Self.digest(of: resource)) }
         }
         return hash.shortHex
     }
@@ -356,7 +371,6 @@ final class TypeView {
     }
 
     private func noteInterest(in name: NameID, _ wanted: Bool) {
-        if !wanted { self.unwanted.append(name) }
         // Wanted and unwanted again within one turn, or the other way round: the home need not know.
         if let noted = self.interestNames[name], noted != wanted {
             self.interestNames[name] = nil
@@ -369,10 +383,6 @@ final class TypeView {
 
     /// What the home must be told since the last call; nil if nothing. Names nobody wants any more may be forgotten.
     func takeInterest() -> InterestChange? {
-        defer {
-            for name in self.unwanted { self.releaseIfUnused(name) }
-            self.unwanted.removeAll(keepingCapacity: true)
-        }
         guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
@@ -382,8 +392,10 @@ final class TypeView {
         for (name, wanted) in self.interestNames {
             if wanted { change.added.append(self[name].name) } else { change.removed.append(self[name].name) }
         }
+        let unwanted = self.interestNames.filter { !$0.value }.map(\.key)
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
+        for name in unwanted { self.releaseIfUnused(name) }
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -395,7 +407,6 @@ final class TypeView {
     /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
     /// grow stale unseen (AGG-07).
     func forgetContent() {
-        self.unwanted.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
@@ -454,8 +465,11 @@ final class TypeView {
             var seen: Set<NameID> = []
             return self.recent.compactMap { change in
                 let isShadowed = content.wildcard && self[change.name].wild != nil
+                let isNamed = content.contains(change.name) && !isShadowed
                 let concerns =
-                    change.lane == .wildcard ? content.wildcard : content.contains(change.name) && !isShadowed
+                    change.lane == .wildcard
+                    ? content.wildcard || isNamed && self.isUnknown(change.name)
+                    : isNamed
                 return concerns && seen.insert(change.name).inserted ? change.name : nil
             }
         }
@@ -471,8 +485,11 @@ final class TypeView {
         for id in content.names {
             // Seen through the wildcard, or just left it: listed above.
             if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
-            if case .unknown = self[id].named { continue }
-            if self[id].namedChanged > base || base == 0 { result.append(id) }
+            if self.isUnknown(id) {
+                if self[id].wild != nil, self[id].wildChanged > base || base == 0 { result.append(id) }
+            } else if self[id].namedChanged > base || base == 0 {
+                result.append(id)
+            }
         }
         return result
     }
@@ -481,8 +498,7 @@ final class TypeView {
     func isAnswered(_ content: Subscription.Content) -> Bool {
         if content.wildcard, self.wildcardKnownAt == 0 { return false }
         return content.names.allSatisfy { id in
-            if case .unknown = self[id].named { return content.wildcard && self[id].wild != nil }
-            return true
+            !self.isUnknown(id) || self[id].wild != nil
         }
     }
 }

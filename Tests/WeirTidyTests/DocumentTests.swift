@@ -1,0 +1,78 @@
+import Testing
+import WeirBase
+import WeirConfig
+
+/// Metric names that the sources spell out: quoted words that begin as a metric does.
+private let metricNames: [String] = {
+    let files = productFiles.filter { $0.module == "WeirObserve" }
+    let words = files.flatMap { $0.lines }.flatMap { line in
+        line.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
+            .filter { $0.offset % 2 == 1 }.map { String($0.element) }
+    }
+    let names = words.filter { word in
+        (word.hasPrefix("weir_") || word.hasPrefix("process_"))
+            && word.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "_" }
+    }
+    return Set(names).sorted()
+}()
+
+/// The configurations of relays among the files that come with the project.
+private let relayConfigurations = filesBelow("configs").filter { path in
+    path.hasSuffix(".yaml") && !path.contains("/invalid/")
+        && text(of: path).split(separator: "\n").contains { $0.hasPrefix("upstreams:") }
+}
+
+/// A fenced block of a document that begins with a comment that names it: `# relay.yaml` or `# keyer.yaml`.
+private struct Example: CustomTestStringConvertible, Sendable {
+    let document: String
+    let file: String
+    let yaml: String
+    var testDescription: String { "\(self.document): \(self.yaml.prefix(60))" }
+}
+
+private let examples: [Example] = (["README.md"] + filesBelow("docs").filter { $0.hasSuffix(".md") }).flatMap { path in
+    let blocks = text(of: path).split(separator: "```", omittingEmptySubsequences: false).enumerated()
+    return blocks.compactMap { offset, block -> Example? in
+        guard offset % 2 == 1, block.hasPrefix("yaml\n# ") else { return nil }
+        let yaml = block.dropFirst("yaml\n".count)
+        let file = yaml.dropFirst(2).prefix { $0 != "\n" && $0 != ":" }
+        return Example(document: path, file: String(file), yaml: String(yaml))
+    }
+}
+
+@Suite("Documents say what the program does")
+struct DocumentTests {
+    @Test("every metric is in the documents")
+    func metrics() {
+        #expect(metricNames.count > 20)
+        let documents = text(of: "docs/operations.md") + text(of: "docs/debug-endpoint.md")
+        for name in metricNames {
+            #expect(documents.contains("`\(name)") || documents.contains("`\(name){"), "\(name) is not described")
+        }
+    }
+
+    @Test("the configurations that come with the project are valid", arguments: relayConfigurations)
+    func configurations(_ path: String) {
+        let (configuration, diagnostics) = loadConfiguration(path: "\(root)/\(path)", environment: [:])
+        #expect(configuration != nil && diagnostics.isEmpty, "\(diagnostics)")
+    }
+
+    @Test("every example of a relay.yaml is valid", arguments: examples.filter { $0.file == "relay.yaml" })
+    private func examplesLoad(_ example: Example) throws {
+        let folder = try #require(ScratchFolder())
+        for name in ["ca.crt", "server.crt", "server.key", "relay.crt", "relay.key"] { folder.write(name, "") }
+        for other in examples where other.file != "relay.yaml" { folder.write(other.file, other.yaml) }
+        folder.write("relay.yaml", example.yaml)
+        let (configuration, diagnostics) = loadConfiguration(
+            path: "\(folder.path)/relay.yaml", environment: ["CONTROL_PLANE": "cp:18000"])
+        #expect(configuration != nil, "\(diagnostics)")
+        let warnings = diagnostics.filter { !$0.message.contains("not yet supported") }
+        #expect(warnings.isEmpty, "\(diagnostics)")
+    }
+
+    @Test("there are such configurations and examples")
+    func presence() {
+        #expect(relayConfigurations.contains("configs/minimal.yaml"))
+        #expect(examples.contains { $0.document == "README.md" && $0.file == "relay.yaml" })
+    }
+}
