@@ -271,7 +271,7 @@ import WeirXDS
         _ = h.takeUpdates()
         h.join(1)
         h.want(.eds, ["zz", "a"], worker: 1)
-        #expect(h.takeUpdates(workers: 2) == ["full 'a@1 '-zz"])
+        #expect(h.takeUpdates(workers: 2) == ["'a@1 '-zz"])
     }
 
     @Test("AGG-17 names beside a wildcard go on a stream of their own, and a removal there is none of the wildcard")

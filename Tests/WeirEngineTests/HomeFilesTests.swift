@@ -23,7 +23,7 @@ import WeirXDS
         self.load(h, "v1", [(.cds, "a@1"), (.eds, "a@1"), (.eds, "b@1")])
         #expect(h.takeUpdates() == ["a@1"])
         h.want(.eds, ["b", "zz"])
-        #expect(h.takeUpdates() == ["full 'b@1 '-zz"])
+        #expect(h.takeUpdates() == ["'b@1 '-zz"])
         h.want(.eds, ["a"])
         #expect(h.takeUpdates() == ["'a@1"])
         #expect(h.opened == [])
@@ -81,6 +81,6 @@ import WeirXDS
         _ = h.takeUpdates()
         h.join()
         h.want(.eds, ["a"])
-        #expect(h.takeUpdates() == ["full 'a@1"])
+        #expect(h.takeUpdates() == ["'a@1"])
     }
 }

@@ -179,12 +179,14 @@ final class HomeHarness {
         return requests
     }
 
-    /// The updates since the last call, one text each: `a@1` and `-a` in the wildcard lane, `'a@1` by name, `?a` unknown.
+    /// The updates since the last call, one text each: `a@1` and `-a` in the wildcard lane, `'a@1` by name, `?a` unknown. A
+    /// whole state says so, but for the first one of all, which cannot be anything else.
     func takeUpdates(workers: UInt64? = nil) -> [String] {
         let published = self.published.filter { workers == nil || $0.workers & (workers ?? 0) != 0 }
         self.published = []
         return published.map { entry in
-            (entry.update.isFull ? "full " : "") + entry.update.changes.map(Self.text).joined(separator: " ")
+            (entry.update.isFull && entry.update.generation > 1 ? "full " : "")
+                + entry.update.changes.map(Self.text).joined(separator: " ")
         }
     }
 

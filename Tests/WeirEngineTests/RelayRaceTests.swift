@@ -90,6 +90,72 @@ import WeirXDS
         #expect(client.take().map(\.resources) == [["b"]])
     }
 
+    @Test("AGG-17 when the wildcard ends, a name that is newer by name is sent", arguments: ProtocolVariant.allCases)
+    func endOfWildcard(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["*", "a"]) } else { client.delta(.cds, add: ["*", "a"]) }
+        h.settle()
+        h.publish("n", .cds, ["a@1"])
+        client.takeAndAck(["*", "a"])
+        h.publish("n", .cds, lane: .named, ["a@2"], wildcardKnown: true)
+        #expect(client.takeAndAck(["*", "a"]) == [])
+        if variant == .sotw {
+            client.request(.cds, ["a"], nonce: "w0000001")
+            #expect(client.take().map(\.resources) == [["a"]])
+        } else {
+            client.delta(.cds, remove: ["*"])
+            #expect(client.take().map(\.resources) == [["a@2"]])
+        }
+    }
+
+    @Test("SOTW-06 SOTW-18 a SotW client that comes back by name hears that nothing is left, when that is known")
+    func nothingIsLeft() {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.cds, ["x"], version: "an earlier one")
+        #expect(client.take() == [])
+        h.publish("n", .cds, lane: .named, ["-x"])
+        #expect(client.takeAndAck(["x"]).map(\.resources) == [[]])
+        let new = h.open(.sotw)
+        new.request(.cds, ["x"])
+        #expect(new.take() == [])
+    }
+
+    @Test("AGG-21 AGG-07 a home tells each worker the whole before what is new, however often it comes and goes")
+    func wholeFirst() {
+        let group = OriginGroup(key: "k", node: [], variant: nil, policy: OriginPolicy())
+        let now = Instant(rawValue: 1)
+        let wall = WallTime(rawValue: 0)
+        var told: [String] = []
+        func collect() {
+            for case .publish(let update, let workers) in group.takeActions() {
+                told.append("\(update.isFull ? "whole" : "new") to \(workers)")
+            }
+        }
+        func load(_ content: Int) {
+            let any = HomeHarness.any(.cds, "a@\(content)")
+            let file = FileResource(typeURL: XDSType.cds.typeURL, name: "a", any: any)
+            group.replaceAll([file], version: "\(content)", now: now, wall: wall)
+            collect()
+        }
+        func want(_ wanted: Bool, _ worker: Int) {
+            let change = InterestChange(typeURL: XDSType.cds.typeURL, wildcard: wanted)
+            group.apply(change, from: worker, now: now, wall: wall)
+            collect()
+        }
+        for worker in 0...1 { group.workerJoined(worker) }
+        want(true, 0)
+        load(1)
+        want(true, 1)
+        load(2)
+        want(false, 0)
+        load(3)
+        want(true, 0)
+        load(4)
+        #expect(told == ["whole to 1", "whole to 2", "new to 3", "new to 2", "whole to 1", "new to 3"])
+    }
+
     @Test("a push that is stuck everywhere leaves no empty cohort")
     func stuckPush() {
         let h = ShardHarness()

@@ -63,7 +63,18 @@ final class RelaySimulation {
     private(set) var faults: [String] = []
     private var servers = 1
 
-    init(_ variant: ProtocolVariant) { self.harness = RelayHarness(ReferenceServer(variant), shards: 2) }
+    init(_ variant: ProtocolVariant) {
+        self.harness = RelayHarness(ReferenceServer(variant), shards: 2)
+        Self.keep(self.harness.server)
+    }
+
+    /// One resource of each wildcard never changes: by sending it again a server shows that it ignored what it was told,
+    /// and nothing else does (AGG-10).
+    private static func keep(_ server: ReferenceServer) {
+        for type in Self.types where type.isFullSet {
+            server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000, inWildcard: true)])
+        }
+    }
 
     // MARK: What happens
 
@@ -215,6 +226,7 @@ final class RelaySimulation {
             server.copyContent(of: self.harness.server)
         } else {
             self.version += 1
+            Self.keep(server)
             for type in Self.types {
                 server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named]))
             }
@@ -385,7 +397,7 @@ struct ShardInspection {
         }
         if detached != view.detached { result.append("\(label): \(detached) detached, counted \(view.detached)") }
         for entry in view.entries where entry.isInUse {
-            if entry.owed != 0 { result.append("\(label): \(entry.name) is still owed") }
+            if entry.pins != 0 { result.append("\(label): \(entry.name) is still owed") }
             if case .unknown = entry.named, entry.wild == nil, entry.subscribers.isEmpty, entry.wildChanged == 0 {
                 result.append("\(label): \(entry.name) is remembered for nothing")
             }
