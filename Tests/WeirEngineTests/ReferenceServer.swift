@@ -13,6 +13,8 @@ final class ReferenceServer {
 
     let variant: ProtocolVariant
     let name: String
+    /// What tells this server's `version_info` from another's.
+    var versionPrefix = "r"
     /// What real servers do wrong.
     var ignoresInitialVersions = false
     var splitsAnswers = false
@@ -51,6 +53,17 @@ final class ReferenceServer {
     func close(_ stream: Int) {
         self.streams[stream] = nil
         self.outbox.removeAll { $0.stream == stream }
+    }
+
+    /// The union of all streams' names of a type.
+    func names(_ type: XDSType) -> Set<String> {
+        self.streams.values.reduce(into: []) { $0.formUnion($1[type.typeURL]?.names ?? []) }
+    }
+
+    /// Takes over the content of another server, not its versions of whole types.
+    func copyContent(of other: ReferenceServer) {
+        self.resources = other.resources
+        self.revision = 1
     }
 
     func subscription(_ type: XDSType, lane: Lane) -> Subscription? {
@@ -92,7 +105,8 @@ final class ReferenceServer {
         if !names.isEmpty { subscription.hasNamed = true }
         let added = names.subtracting(subscription.names)
         let hadWildcard = subscription.wildcard
-        subscription.wildcard = names.contains("*") || names.isEmpty && !subscription.hasNamed
+        subscription.wildcard =
+            names.contains("*") || names.isEmpty && !subscription.hasNamed && type.acceptsLegacyWildcard
         subscription.names = names.subtracting(["*"])
         for name in subscription.sent.keys where !self.covers(subscription, type, name) {
             subscription.sent[name] = nil
@@ -111,7 +125,7 @@ final class ReferenceServer {
                 + "\(request.errorDetail == nil ? "" : " NACK")")
         let isFirst = subscription.isFirst
         subscription.isFirst = false
-        if isFirst, add.isEmpty { subscription.wildcard = true }
+        if isFirst, add.isEmpty, type.acceptsLegacyWildcard { subscription.wildcard = true }
         if add.contains("*") { subscription.wildcard = true }
         subscription.names.formUnion(Set(add).subtracting(["*"]))
         subscription.names.subtract(remove)
@@ -124,16 +138,13 @@ final class ReferenceServer {
             }
         }
         for name in remove { subscription.sent[name] = nil }
-        let initial = Set(request.initialVersions.map { span.string($0.name) })
-        var force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
-        for name in subscription.sent.keys where !isFirst && !self.covers(subscription, type, name) {
+        for name in subscription.sent.keys where remove.contains("*") && !self.covers(subscription, type, name) {
             subscription.sent[name] = nil
         }
-        let isWildcardAgain = add.contains("*") && !isFirst
-        if isWildcardAgain { force.formUnion(self.resources[type.typeURL]?.keys.map { $0 } ?? []) }
-        if isFirst || !add.isEmpty {
-            self.push(stream, type, subscription, force: force, isNew: isFirst || isWildcardAgain)
-        }
+        if !isFirst, add.contains("*") { subscription.sent = [:] }
+        let initial = Set(request.initialVersions.map { span.string($0.name) })
+        let force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
+        if isFirst || !add.isEmpty { self.push(stream, type, subscription, force: force, isNew: isFirst) }
     }
 
     // MARK: Responses
@@ -188,9 +199,6 @@ final class ReferenceServer {
         self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce)))
     }
 
-    /// A server does not give one version to two contents, nor do two servers that take each other's place.
-    private var versionText: String { (self.name == "server" ? "r" : self.name + "-") + String(self.revision) }
-
     static func payload(_ type: XDSType, _ name: String, _ version: Int) -> [UInt8] {
         var value = WireWriter()
         value.string(1, name)
@@ -203,7 +211,7 @@ final class ReferenceServer {
 
     private func sotw(_ type: XDSType, _ resources: [String: Entry], _ nonce: Int) -> [UInt8] {
         var writer = WireWriter()
-        writer.string(1, self.versionText)
+        writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             writer.message(2, Self.payload(type, name, entry.version))
         }
@@ -214,7 +222,7 @@ final class ReferenceServer {
 
     private func delta(_ type: XDSType, _ resources: [String: Entry], _ removed: [String], _ nonce: Int) -> [UInt8] {
         var writer = WireWriter()
-        writer.string(1, self.versionText)
+        writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             var envelope = WireWriter()
             envelope.string(1, String(entry.version))

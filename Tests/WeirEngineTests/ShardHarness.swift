@@ -201,10 +201,16 @@ final class ShardHarness {
         self.shard.update(
             group: key,
             TypeUpdate(
-                typeURL: type.typeURL, generation: generation, isFull: generation == 1, changes: list,
+                typeURL: type.typeURL, generation: generation, isFull: self.isNew(type, key), changes: list,
                 wildcardKnown: wildcardKnown ?? (lane == .wildcard), version: version, passesVersionToSotW: passes,
                 receivedAt: self.now, receivedAtWall: WallTime(rawValue: 0)))
         self.settle()
+    }
+
+    /// Whether the worker has nothing of a type, so that a home would tell it everything.
+    private func isNew(_ type: XDSType, _ key: String) -> Bool {
+        guard let group = self.shard.groupIndex[key] else { return true }
+        return self.shard.views.first { $0?.group == group && $0?.type == type }??.generation ?? 0 == 0
     }
 
     /// The interest told to the home since the last call, as text: `+*`, `-*`, `+a`, `-a`.

@@ -91,7 +91,7 @@ import WeirXDS
         h.shard.update(
             group: "n",
             TypeUpdate(
-                typeURL: XDSType.cds.typeURL, generation: 10, isFull: false,
+                typeURL: XDSType.cds.typeURL, generation: 2, isFull: false,
                 changes: [
                     ResourceChange(
                         lane: .wildcard, name: "a", presence: .present(ShardHarness.resource(.cds, "a", "2", "2")))

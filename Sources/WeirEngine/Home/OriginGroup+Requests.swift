@@ -10,7 +10,7 @@ extension OriginGroup {
         feed.isRequested = true
         feed.isDirty = false
         let url = feed.type.typeURL
-        let explicit = self.streams[feed.stream].namedTypes.contains(url)
+        let explicit = self.needsExplicitWildcard(feed)
         let isSameServer = feed.acceptedFrom == self.streams[feed.stream].server
         if !isSameServer { feed.acceptedVersion = "" }
         switch self.variant {
@@ -32,15 +32,21 @@ extension OriginGroup {
     func sendChange(_ feed: Feed, _ now: Instant) {
         feed.isDirty = false
         guard feed.lane == .named, let type = self.types[feed.type.typeURL] else { return }
+        let returned = feed.forgotten.intersection(feed.names.keys)
         switch self.variant {
         case .sotw:
-            let returned = feed.forgotten.intersection(feed.names.keys)
             guard Set(feed.names.keys) != feed.toldNames || !returned.isEmpty else { return }
             // A SotW server sends a name again only if it was not in the list before.
             if !returned.isEmpty { self.send(feed.sotwRequest(explicitWildcard: false, without: returned), feed) }
             self.send(feed.sotwRequest(explicitWildcard: false), feed)
         case .delta:
             guard let request = feed.deltaChange() else { return }
+            if !returned.isEmpty {
+                // Servers should send what is subscribed again (DELTA-05), but some do not: it is given up first.
+                var end = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
+                end.unsubscribe = returned.sorted()
+                self.send(end, feed)
+            }
             self.send(request, feed)
         case nil: return
         }
@@ -91,8 +97,7 @@ extension OriginGroup {
         let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
         switch self.variant {
         case .sotw:
-            var request = feed.sotwRequest(
-                explicitWildcard: self.streams[feed.stream].namedTypes.contains(feed.type.typeURL))
+            var request = feed.sotwRequest(explicitWildcard: self.needsExplicitWildcard(feed))
             request.errorDetail = detail
             self.send(request, feed)
             // An ACK carries the present names too; one that was forgotten and is wanted again stays to be told.
@@ -104,6 +109,12 @@ extension OriginGroup {
             self.send(request, feed)
         case nil: return
         }
+    }
+
+    /// Whether an empty list of names would not mean the wildcard: after names were sent, and in the types for which
+    /// empty means nothing (UP-14, NAME-15).
+    private func needsExplicitWildcard(_ feed: Feed) -> Bool {
+        !feed.type.acceptsLegacyWildcard || self.streams[feed.stream].namedTypes.contains(feed.type.typeURL)
     }
 
     /// A response that crossed the last unsubscribe: it is answered, so that a server that waits for ACKs goes on.

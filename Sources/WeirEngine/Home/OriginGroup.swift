@@ -93,9 +93,11 @@ package final class OriginGroup {
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
         type.wishes[worker] = wishes > 0 ? wishes : nil
+        if wishes <= 0 { type.synced &= ~bit }
         if isNewFollower, wishes > 0, type.generation > 0 {
             let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
             self.actions.append(.publish(update, workers: bit))
+            type.synced |= bit
         }
         if type.feeds.isEmpty { self.types[change.typeURL] = nil }
         self.scheduleFlush(now)
@@ -343,10 +345,23 @@ package final class OriginGroup {
         let equal = effective.isEmpty && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
         type.advance(upstreamVersion: version, lane: lane, contentChanged: !effective.isEmpty, wall: wall)
-        guard type.workers != 0 else { return effective.count }
-        let update = type.update(effective, passesVersion: self.passesVersion, now: now, wall: wall)
-        self.actions.append(.publish(update, workers: type.workers))
+        self.tell(type, effective, now, wall)
         return effective.count
+    }
+
+    /// Tells the followers of a type what is new, and those that know nothing yet everything.
+    private func tell(_ type: OriginType, _ changes: [ResourceChange], _ now: Instant, _ wall: WallTime) {
+        let followers = type.workers
+        let new = followers & ~type.synced
+        if new != 0 {
+            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
+            self.actions.append(.publish(whole, workers: new))
+        }
+        if followers != new {
+            let update = type.update(changes, passesVersion: self.passesVersion, now: now, wall: wall)
+            self.actions.append(.publish(update, workers: followers & ~new))
+        }
+        type.synced = followers
     }
 }
 

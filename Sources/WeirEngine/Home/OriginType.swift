@@ -23,6 +23,8 @@ final class OriginType {
 
     /// How many wishes each worker has: its first makes it a follower of the type, its last ends that.
     var wishes: [Int: Int] = [:]
+    /// The followers that were told the whole state, so that what is new is enough for them.
+    var synced: UInt64 = 0
 
     private static let equalVersionsMax = 8
 

@@ -59,6 +59,7 @@ extension Shard {
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)
         var held: [String: String]?
+        var saysNothingIsLeft = false
         switch owed.resume {
         case .resources(let versions)?: held = versions
         case .version(let version)?:
@@ -67,11 +68,19 @@ extension Shard {
                 self.versions[Int(index)] = TypeVersions(acked: version, sent: version)
                 return self.settleInto(index, record.subscription, isDelta: isDelta, version: version, view)
             }
+            if !self.seesAnything(subscription.content, in: view) {
+                // It holds something, and must hear that all of it is gone once that is known (SOTW-06).
+                guard isAnswered else { return self.wait(index, owed, in: view) }
+                saysNothingIsLeft = true
+            }
             owed.resume = nil
         case nil: break
         }
-        let encoded = self.encodeAnswer(
-            record.subscription, subscription, isDelta: isDelta, base: base, owed: owed.names, held: held, in: view)
+        let encoded =
+            saysNothingIsLeft
+            ? self.encode(subscription.content, isDelta: false, names: [], base: 0, in: view, mustSend: true)
+            : self.encodeAnswer(
+                record.subscription, subscription, isDelta: isDelta, base: base, owed: owed.names, held: held, in: view)
         self.deliver(index, encoded, in: view)
         if held != nil, !isAnswered {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
@@ -85,6 +94,10 @@ extension Shard {
         if !encoded.endpointNames.isEmpty, !encoded.bodies.isEmpty {
             self.repushEndpoints(after: index, record.stream, EndpointRepush(names: encoded.endpointNames))
         }
+    }
+
+    private func seesAnything(_ content: Subscription.Content, in view: TypeView) -> Bool {
+        content.wildcard || content.names.contains { view.visible($0, to: content) != nil }
     }
 
     /// Keeps a reconnected client's list of what it holds until the origin has spoken.

@@ -10,6 +10,10 @@ extension Shard {
         guard let index = views.first(where: { self.views[Int($0)]?.type.typeURL == update.typeURL }),
             let view = self.views[Int(index)]
         else { return }
+        // What is new since a state that this worker does not have was on its way when it forgot the type: to take it for
+        // everything would show clients a part. A home tells each worker the whole first.
+        guard update.isFull || view.generation > 0 else { return }
+        if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
@@ -66,7 +70,8 @@ extension Shard {
         view.cohorts[Int(target)]?.awaiting = joined
         self.countResponses(of: view, (cohort.idle.count - stuck.count) * encoded.bodies.count)
         self.keepStuck(stuck, in: source, view)
-        if view.cohorts[Int(source)]?.isEmpty == true { view.removeCohort(source) }
+        // Either may be left without members: all were stuck, or none was.
+        for cohort in [source, target] where view.cohorts[Int(cohort)]?.isEmpty == true { view.removeCohort(cohort) }
     }
 
     /// Lets earlier types that are behind go first. Returns true if that made the member itself due for an answer (its
@@ -154,7 +159,7 @@ extension Shard {
 
     func encode(
         _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
-        resume: [String: String]? = nil
+        resume: [String: String]? = nil, mustSend: Bool = false
     ) -> Encoded {
         let encoder = ResponseEncoder(
             view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes)
@@ -165,7 +170,7 @@ extension Shard {
             return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
         }
         return encoder.sotw(
-            content, names: self.sotwNames(names, content, base, in: view), mustSend: wildcardAnswered)
+            content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news

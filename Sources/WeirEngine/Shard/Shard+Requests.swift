@@ -133,6 +133,8 @@ extension Shard {
                 wildcard = false
                 everything = false
             } else if let id = view.existingID(of: name), names.remove(id) != nil {
+                view.forgetUnlessUsed(id)
+                self.touchedViews.insert(self.typeStreams[Int(index)].view)
                 // With a wildcard the client must be told what becomes of the name (DELTA-06); without, nothing.
                 owed.insert(id)
             }
@@ -145,7 +147,24 @@ extension Shard {
                 $0.everything = $0.everything || everything
             }
         }
+        if !wildcard, self.typeStreams[Int(index)].owed != TypeStream.none {
+            // An answer that was held back says nothing about names that were given up meanwhile (DELTA-07).
+            self.owe(index) { $0.names.formIntersection(names) }
+        }
+        if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
+    }
+
+    /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it
+    /// is answered like any other wish (DELTA-05, DELTA-06).
+    private func forgetHeld(_ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
+        let place = self.typeStreams[Int(index)].owed
+        guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
+        for range in request.subscribe + request.unsubscribe {
+            let name = bytes.string(range)
+            if name == "*" { held.removeAll() } else { held[name] = nil }
+        }
+        self.owed[place]?.resume = .resources(held)
     }
 
     /// What a reconnecting client holds counts in the first request of a type only (DELTA-12).
@@ -235,7 +254,10 @@ extension Shard {
             self.caughtUp(index)
             self.settle(index)
         } else if had != TypeStream.none {
-            let added = content.names.filter { !old.contains($0) }
+            let endsWildcard = old.wildcard && !content.wildcard
+            let added = content.names.filter {
+                !old.contains($0) || endsWildcard && view.isDifferentByName($0)
+            }
             let everything = content.wildcard && !old.wildcard
             if everything || !added.isEmpty {
                 self.owe(index) {
@@ -257,6 +279,7 @@ extension Shard {
         change(&answer)
         for id in answer.names.subtracting(before) { view.pin(id) }
         self.owed[place] = answer
+        view.unpin(before.subtracting(answer.names))
     }
 
     /// Takes what a type stream is owed; the names stay pinned until `unpin`.

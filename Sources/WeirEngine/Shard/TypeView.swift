@@ -74,6 +74,8 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
+    /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
+    private var unwanted: [NameID] = []
 
     init(type: XDSType, group: Int32) {
         self.type = type
@@ -120,6 +122,17 @@ final class TypeView {
         }
     }
 
+    /// Whether a client that saw the name through its wildcard sees something else when that ends: the origin's two
+    /// streams need not be equally far.
+    func isDifferentByName(_ id: NameID) -> Bool {
+        guard let wild = self[id].wild else { return false }
+        switch self[id].named {
+        case .present(let named): return named.hash != wild.hash || named.version != wild.version
+        case .absent: return true
+        case .unknown: return false
+        }
+    }
+
     private func isUnknown(_ id: NameID) -> Bool {
         if case .unknown = self[id].named { true } else { false }
     }
@@ -129,7 +142,8 @@ final class TypeView {
     func releaseIfUnused(_ id: NameID) {
         let entry = self[id]
         guard entry.isInUse, entry.wild == nil, entry.subscribers.isEmpty, entry.pins == 0 else { return }
-        guard case .unknown = entry.named else { return }
+        // The home must be told its name first.
+        guard case .unknown = entry.named, self.interestNames[id] == nil else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
         self.free(id)
     }
@@ -370,7 +384,11 @@ final class TypeView {
         }
     }
 
+    /// A name that a request mentioned may be subscribed to by nobody after all.
+    func forgetUnlessUsed(_ id: NameID) { self.unwanted.append(id) }
+
     private func noteInterest(in name: NameID, _ wanted: Bool) {
+        if !wanted { self.unwanted.append(name) }
         // Wanted and unwanted again within one turn, or the other way round: the home need not know.
         if let noted = self.interestNames[name], noted != wanted {
             self.interestNames[name] = nil
@@ -383,6 +401,10 @@ final class TypeView {
 
     /// What the home must be told since the last call; nil if nothing. Names nobody wants any more may be forgotten.
     func takeInterest() -> InterestChange? {
+        defer {
+            for name in self.unwanted { self.releaseIfUnused(name) }
+            self.unwanted.removeAll(keepingCapacity: true)
+        }
         guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
@@ -392,10 +414,8 @@ final class TypeView {
         for (name, wanted) in self.interestNames {
             if wanted { change.added.append(self[name].name) } else { change.removed.append(self[name].name) }
         }
-        let unwanted = self.interestNames.filter { !$0.value }.map(\.key)
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
-        for name in unwanted { self.releaseIfUnused(name) }
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -407,6 +427,7 @@ final class TypeView {
     /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
     /// grow stale unseen (AGG-07).
     func forgetContent() {
+        self.unwanted.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()

@@ -1,0 +1,86 @@
+import Testing
+import WeirBase
+import WeirXDS
+
+@testable import WeirEngine
+
+@Suite struct HomeFilesTests {
+    private func load(_ h: HomeHarness, _ version: String, _ resources: [(XDSType, String)]) {
+        let files = resources.map { type, text in
+            FileResource(
+                typeURL: type.typeURL, name: String(text.prefix { $0 != "@" }), any: HomeHarness.any(type, text))
+        }
+        h.group.replaceAll(files, version: version, now: h.now, wall: WallTime(rawValue: 0))
+        h.collect()
+    }
+
+    @Test("a wish before the first load is answered by it; a wish after it at once, and nothing goes upstream")
+    func wishes() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        #expect(h.takeUpdates() == [])
+        self.load(h, "v1", [(.cds, "a@1"), (.eds, "a@1"), (.eds, "b@1")])
+        #expect(h.takeUpdates() == ["a@1"])
+        h.want(.eds, ["b", "zz"])
+        #expect(h.takeUpdates() == ["'b@1 '-zz"])
+        h.want(.eds, ["a"])
+        #expect(h.takeUpdates() == ["'a@1"])
+        #expect(h.opened == [])
+        #expect(h.takeRequests() == [])
+        #expect(h.states.last == OriginState(isConnected: true, server: "files", lastError: ""))
+    }
+
+    @Test("AGG-21 a load replaces a type in one update: new, changed and gone together")
+    func atomic() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.want(.eds, ["a", "b"])
+        self.load(h, "v1", [(.cds, "a@1"), (.cds, "b@1"), (.eds, "a@1"), (.eds, "b@1")])
+        _ = h.takeUpdates()
+        self.load(h, "v2", [(.cds, "b@2"), (.cds, "c@1"), (.eds, "b@1")])
+        #expect(h.takeUpdates() == ["b@2 c@1 -a", "'-a"])
+    }
+
+    @Test("AGG-09 unchanged content publishes nothing, whatever the load is called")
+    func unchanged() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        self.load(h, "v1", [(.cds, "a@1")])
+        let first = h.takeVersions()
+        self.load(h, "v1", [(.cds, "a@1")])
+        #expect(h.takeUpdates() == [])
+        self.load(h, "v2", [(.cds, "a@1")])
+        #expect(h.takeUpdates().filter { $0 != "" } == [])
+        self.load(h, "v3", [(.cds, "a@2")])
+        self.load(h, "v4", [(.cds, "a@1")])
+        #expect(h.takeVersions() == first)
+    }
+
+    @Test("an empty load is knowledge: the wildcard is empty, names do not exist")
+    func empty() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.want(.eds, ["a"])
+        self.load(h, "v1", [])
+        #expect(h.takeUpdates() == ["", "'-a"])
+    }
+
+    @Test("AGG-07 what nobody wants is dropped after the linger and answered from memory when it is wanted again")
+    func linger() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.eds, ["a"])
+        self.load(h, "v1", [(.eds, "a@1")])
+        h.leave()
+        h.advance(.seconds(3))
+        #expect(h.isIdle)
+        _ = h.takeUpdates()
+        h.join()
+        h.want(.eds, ["a"])
+        #expect(h.takeUpdates() == ["'a@1"])
+    }
+}

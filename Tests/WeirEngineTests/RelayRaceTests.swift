@@ -1,0 +1,175 @@
+import Testing
+import WeirBase
+import WeirXDS
+
+@testable import WeirEngine
+
+/// Messages between workers and homes cross each other; servers answer what is not wanted any more.
+@Suite struct RelayRaceTests {
+    private static func update(
+        _ generation: Generation, full: Bool, _ names: [String], wildcardKnown: Bool = true
+    ) -> TypeUpdate {
+        TypeUpdate(
+            typeURL: XDSType.cds.typeURL, generation: generation, isFull: full,
+            changes: names.map {
+                let resource = ShardHarness.resource(.cds, $0, "\(generation)", "content")
+                return ResourceChange(lane: .wildcard, name: $0, presence: .present(resource))
+            },
+            wildcardKnown: wildcardKnown, version: "v\(generation)", passesVersionToSotW: false,
+            receivedAt: Instant(rawValue: 0), receivedAtWall: WallTime(rawValue: 0))
+    }
+
+    @Test("AGG-21 an update that was on its way to a worker that forgot the type shows clients no half state")
+    func lateUpdate() {
+        let h = ShardHarness()
+        let first = h.open(.sotw)
+        first.request(.cds)
+        h.settle()
+        h.shard.update(group: "n", Self.update(4, full: true, ["a", "b"]))
+        #expect(first.takeAndAck().map(\.resources) == [["a", "b"]])
+        h.shard.close(first.id)
+        h.settle()
+        let second = h.open(.sotw)
+        second.request(.cds)
+        h.settle()
+        h.shard.update(group: "n", Self.update(5, full: false, ["b"]))
+        #expect(second.take().isEmpty)
+        h.shard.update(group: "n", Self.update(5, full: true, ["a", "b"]))
+        #expect(second.take().map(\.resources) == [["a", "b"]])
+    }
+
+    @Test("DELTA-06 a name given up under a wildcard is answered by its name, though nobody wants it any more")
+    func removedName() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["*", "x"])
+        h.settle()
+        h.shard.update(group: "n", Self.update(1, full: true, ["a"]))
+        client.takeAndAck()
+        client.delta(.cds, remove: ["x"])
+        #expect(client.take().map(\.removed) == [["x"]])
+    }
+
+    @Test("DELTA-05 DELTA-12 a name asked for again before the first answer is sent, whatever the client said it held")
+    func askedAgain() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["a"], held: ["a": "1"])
+        client.delta(.cds, remove: ["a"])
+        client.delta(.cds, add: ["a"])
+        h.settle()
+        h.publish("n", .cds, lane: .named, ["a@1"])
+        #expect(client.take().flatMap(\.resources) == ["a@1"])
+    }
+
+    @Test("DELTA-19 WIRE-08 names that come and go within one turn leave no memory behind")
+    func namesWithinATurn() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.eds, add: ["stays"])
+        h.settle()
+        for i in 0..<100 {
+            client.delta(.eds, add: ["x\(i)"], remove: ["x\(i)"])
+            client.delta(.eds, add: ["y\(i)"])
+            client.delta(.eds, remove: ["y\(i)"])
+            h.settle()
+        }
+        let entries = h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse).map(\.name) }
+        #expect(entries == ["stays"])
+    }
+
+    @Test("SOTW-06 a SotW client that names a member of its wildcard hears when the wildcard loses it")
+    func namedAndWild() {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.cds, ["*", "a"])
+        h.settle()
+        h.publish("n", .cds, ["a@1", "b@1"])
+        #expect(client.takeAndAck(["*", "a"]).last?.resources.sorted() == ["a", "b"])
+        h.publish("n", .cds, ["-a"])
+        #expect(client.take().map(\.resources) == [["b"]])
+    }
+
+    @Test("AGG-17 when the wildcard ends, a name that is newer by name is sent", arguments: ProtocolVariant.allCases)
+    func endOfWildcard(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["*", "a"]) } else { client.delta(.cds, add: ["*", "a"]) }
+        h.settle()
+        h.publish("n", .cds, ["a@1"])
+        client.takeAndAck(["*", "a"])
+        h.publish("n", .cds, lane: .named, ["a@2"], wildcardKnown: true)
+        #expect(client.takeAndAck(["*", "a"]) == [])
+        if variant == .sotw {
+            client.request(.cds, ["a"], nonce: "w0000001")
+            #expect(client.take().map(\.resources) == [["a"]])
+        } else {
+            client.delta(.cds, remove: ["*"])
+            #expect(client.take().map(\.resources) == [["a@2"]])
+        }
+    }
+
+    @Test("SOTW-06 SOTW-18 a SotW client that comes back by name hears that nothing is left, when that is known")
+    func nothingIsLeft() {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.cds, ["x"], version: "an earlier one")
+        #expect(client.take() == [])
+        h.publish("n", .cds, lane: .named, ["-x"])
+        #expect(client.takeAndAck(["x"]).map(\.resources) == [[]])
+        let new = h.open(.sotw)
+        new.request(.cds, ["x"])
+        #expect(new.take() == [])
+    }
+
+    @Test("AGG-21 AGG-07 a home tells each worker the whole before what is new, however often it comes and goes")
+    func wholeFirst() {
+        let group = OriginGroup(key: "k", node: [], variant: nil, policy: OriginPolicy())
+        let now = Instant(rawValue: 1)
+        let wall = WallTime(rawValue: 0)
+        var told: [String] = []
+        func collect() {
+            for case .publish(let update, let workers) in group.takeActions() {
+                told.append("\(update.isFull ? "whole" : "new") to \(workers)")
+            }
+        }
+        func load(_ content: Int) {
+            let any = HomeHarness.any(.cds, "a@\(content)")
+            let file = FileResource(typeURL: XDSType.cds.typeURL, name: "a", any: any)
+            group.replaceAll([file], version: "\(content)", now: now, wall: wall)
+            collect()
+        }
+        func want(_ wanted: Bool, _ worker: Int) {
+            let change = InterestChange(typeURL: XDSType.cds.typeURL, wildcard: wanted)
+            group.apply(change, from: worker, now: now, wall: wall)
+            collect()
+        }
+        for worker in 0...1 { group.workerJoined(worker) }
+        want(true, 0)
+        load(1)
+        want(true, 1)
+        load(2)
+        want(false, 0)
+        load(3)
+        want(true, 0)
+        load(4)
+        #expect(told == ["whole to 1", "whole to 2", "new to 3", "new to 2", "whole to 1", "new to 3"])
+    }
+
+    @Test("a push that is stuck everywhere leaves no empty cohort")
+    func stuckPush() {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.cds)
+        h.settle()
+        h.publish("n", .cds, ["a@1"])
+        client.takeAndAck()
+        // Handed over in one round and not drained by the next: stuck.
+        for version in 2...3 {
+            h.shard.update(group: "n", Self.update(Generation(version), full: false, ["a"]))
+            h.settle(blocking: [client.handle])
+            client.request(.cds, version: "v", nonce: "w000000\(version)")
+        }
+        #expect(ShardInspection(h.shard).faults.filter { $0.contains("cohort") } == [])
+    }
+}
