@@ -127,6 +127,7 @@ def test_UP_07_UP_08_what_is_said_again_after_a_reset(world, watchers, upstream_
     world.update(CDS, [xds.cluster("a", 2)])
     for client in watchers:
         client.converge(CDS, world.expected(CDS))
+        client.settle()
     before = world.stream()
     eventually(lambda: before.subscriptions[CDS].acked_nonce == before.subscriptions[CDS].nonce, "the last ACK")
     world.close_streams()
@@ -303,6 +304,8 @@ def test_ORD_02_types_arrive_in_the_order_in_which_they_were_sent(world, relay, 
     if fault == "reset":
         world.close_streams()
         eventually(lambda: world.interest(LDS) and world.interest(EDS), "the relay to come back")
+        # An ACK that is still on its way would draw out its own type's change before its turn.
+        eventually(lambda: all(s.acked_nonce == s.nonce for s in world.stream().subscriptions.values()), "its ACKs")
     else:
         world.pause()
     with world.atomic():
