@@ -343,8 +343,8 @@ def test_SOTW_18_SOTW_19_a_version_from_an_earlier_stream_still_gets_endpoints(w
     version = client.expect(EDS).version
     client.close()
     again = connect(relay, "sotw")
-    again.request(EDS, resource_names=["a", "b"], version_info=version, response_nonce=nonce)
     again.names[EDS] = {"a", "b"}
+    again.request(EDS, resource_names=["a", "b"], version_info=version, response_nonce=nonce)
     again.converge(EDS, world.expected(EDS, names="ab"))
     again.quiet()
 
