@@ -319,8 +319,8 @@ def test_SOTW_13_an_empty_nonce_in_mid_stream_is_a_subscription(world, relay, co
     client.expect(EDS)
     client.unsubscribe(EDS, "a")
     client.quiet()
-    client.request(EDS, resource_names=["a"], response_nonce="", version_info="")
     client.names[EDS] = {"a"}
+    client.request(EDS, resource_names=["a"], response_nonce="", version_info="")
     assert client.expect(EDS).names == ["a"]
     client.quiet()
 
