@@ -17,10 +17,11 @@ struct RetiredResources {
     }
 
     /// In the order in which they left. Beyond this, the oldest is forgotten: its removal is not held back any more.
-    private static let max = 1024
+    static let max = 1024
     private var list: [Retired] = []
     private var appearances: [Key: Generation] = [:]
 
+    var count: Int { self.list.count }
     var isEmpty: Bool { self.list.isEmpty && self.appearances.isEmpty }
 
     mutating func appeared(_ name: String, _ lane: Lane, at generation: Generation) {

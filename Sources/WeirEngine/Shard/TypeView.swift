@@ -288,7 +288,7 @@ final class TypeView {
         guard self.type == .cds else { return }
         if let old = old, new == nil {
             self.retired.left(old, lane, at: self.generation)
-        } else if old == nil, let new = new, self.unsettled > 0 {
+        } else if old == nil, let new = new {
             self.retired.appeared(new.name, lane, at: self.generation)
         }
     }
