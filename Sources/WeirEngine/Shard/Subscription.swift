@@ -58,6 +58,8 @@ struct Cohort {
     var awaiting: [Int32] = []
     /// The encoded way from here to the newest generation, while members take it.
     var step: (to: Generation, encoded: Encoded)?
+    /// The same in two parts, for members that get the removals later.
+    var split: (to: Generation, encoded: SplitEncoded)?
 
     var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
 }
@@ -70,4 +72,17 @@ struct Encoded {
     var version: String
     /// For clusters: the EDS names of those that are new or changed in it (ORD-05).
     var endpointNames: [String]
+
+    static let nothing = Encoded(bodies: [], version: "", endpointNames: [])
+}
+
+/// A response whose removals go out after other types, because those may have named what is removed (ORD-03).
+struct SplitEncoded {
+    var first: Encoded
+    /// Without bodies: nothing is removed, or it went out with the first.
+    var late = Encoded.nothing
+
+    /// What the client has in the end.
+    var version: String { self.late.bodies.isEmpty ? self.first.version : self.late.version }
+    var isEmpty: Bool { self.first.bodies.isEmpty && self.late.bodies.isEmpty }
 }

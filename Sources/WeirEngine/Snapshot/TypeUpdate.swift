@@ -1,4 +1,5 @@
 package import WeirBase
+import WeirXDS
 
 /// Counts the states of one (group, type) at its home worker: orders them, never leaves the process.
 package typealias Generation = UInt64
@@ -17,6 +18,13 @@ package enum Presence: Sendable {
     case absent
     /// Nothing is known: never answered, or no longer subscribed upstream.
     case unknown
+
+    var resource: Resource? { if case .present(let resource) = self { resource } else { nil } }
+}
+
+extension XDSType {
+    /// Whether resources of later types name those of this one: then what is removed goes after these (ORD-01, ORD-03).
+    var removalsGoLast: Bool { self.pushOrder <= XDSType.leds.pushOrder }
 }
 
 /// One name whose state changed.
