@@ -60,9 +60,11 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
         _ now: Instant, _ wall: WallTime
     ) {
-        var changes = self.changes(received, feed, type, in: message)
+        var changes = self.changes(received, feed, type, in: message, now)
         // Absence means deletion in the types that are always sent whole, and only of what was there (XLT-01, XLT-04).
-        if type.type.isFullSet, !received.isPartial {
+        // A response of heartbeats alone is no set (TTL-06).
+        let isHeartbeat = !received.resources.isEmpty && received.resources.allSatisfy { $0.any == nil }
+        if type.type.isFullSet, !received.isPartial, !isHeartbeat {
             var mentioned = Set(received.resources.map(\.name))
             mentioned.formUnion(received.badNames)
             for name in type.presentNames(in: feed.lane).sorted() where !mentioned.contains(name) {
@@ -90,7 +92,7 @@ extension OriginGroup {
         }
         feed.confirmed.formUnion(received.resources.map(\.name))
         feed.confirmed.subtract(received.removed)
-        var changes = self.changes(received, feed, type, in: message)
+        var changes = self.changes(received, feed, type, in: message, now)
         for name in received.removed where !received.badNames.contains(name) {
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
@@ -163,7 +165,8 @@ extension OriginGroup {
 
     /// The resources of a response that differ from what is held.
     private func changes(
-        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>
+        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
+        _ now: Instant
     ) -> [ResourceChange] {
         var changes: [ResourceChange] = []
         for resource in received.resources {
@@ -173,20 +176,33 @@ extension OriginGroup {
             let held = type.resource(resource.name, in: feed.lane)
             // A heartbeat keeps a resource alive and is no update, nor is it a resource by itself (TTL-02); that an alias
             // cannot be resolved says nothing of the resource that is held (NAME-09).
-            if resource.any == nil, held?.hasBody ?? resource.aliases.isEmpty { continue }
+            if resource.any == nil, held?.hasBody ?? resource.aliases.isEmpty {
+                if let held = held, let refreshed = self.heartbeat(resource, held, feed, type, now) {
+                    changes.append(self.refresh(feed.lane, resource.name, refreshed))
+                }
+                continue
+            }
             if let held = held, held.hasSameContent(any: resource.any, extras: resource.extras, in: message) {
                 if let version = resource.version {
                     feed.newerVersions[resource.name] = version == held.version ? nil : version
+                }
+                if let refreshed = self.refreshed(held, resource, now) {
+                    changes.append(self.refresh(feed.lane, resource.name, refreshed))
                 }
                 continue
             }
             feed.newerVersions[resource.name] = nil
             let new = Resource(
                 name: resource.name, version: resource.version, type: type.type, any: resource.any,
-                extras: resource.extras, aliases: resource.aliases, hasTTL: resource.hasTTL, in: message)
+                extras: resource.extras, aliases: resource.aliases,
+                timeToLive: resource.ttl.map { TimeToLive(span: $0, from: now) }, in: message)
             changes.append(ResourceChange(lane: feed.lane, name: resource.name, presence: .present(new)))
         }
         return changes
+    }
+
+    private func refresh(_ lane: Lane, _ name: String, _ resource: Resource) -> ResourceChange {
+        ResourceChange(lane: lane, name: name, presence: .present(resource), isRefresh: true)
     }
 
     private func finish(

@@ -234,6 +234,7 @@ package final class OriginGroup {
                 self.expireLinger(feed, type, now, wall)
                 self.expireUnanswered(feed, type, now, wall)
                 if let sweepAt = feed.sweepAt, sweepAt <= now { self.sweep(feed, type, now, wall) }
+                self.expireTimesToLive(feed, type, now, wall)
             }
         }
         if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
@@ -243,6 +244,7 @@ package final class OriginGroup {
 
     private func findNextDeadline() {
         self.nextDeadline = self.flushAt
+        for type in self.types.values { self.scheduleExpiries(type) }
         for feed in self.types.values.flatMap(\.feeds) {
             for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
                 if let instant = instant { self.schedule(instant) }
@@ -342,11 +344,13 @@ package final class OriginGroup {
         _ now: Instant, _ wall: WallTime
     ) -> Int {
         let effective = changes.filter { type.apply($0) }
-        let equal = effective.isEmpty && version.map { type.noteEqual($0) } ?? false
+        let equal = effective.allSatisfy(\.isRefresh) && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
-        type.advance(upstreamVersion: version, lane: lane, contentChanged: !effective.isEmpty, wall: wall)
+        let changed = effective.count { !$0.isRefresh }
+        type.advance(upstreamVersion: version, lane: lane, contentChanged: changed > 0, wall: wall)
         self.tell(type, effective, now, wall)
-        return effective.count
+        self.scheduleExpiries(type)
+        return changed
     }
 
     /// Tells the followers of a type what is new, and those that know nothing yet everything.

@@ -11,6 +11,8 @@ final class OriginType {
     private(set) var wild: [String: Resource] = [:]
     /// The named lane: what is known of the names that are wanted; the others are unknown.
     private(set) var byName: [String: Presence] = [:]
+    /// When resources with a time to live are gone unless the origin says otherwise, by name.
+    private(set) var expiries: [Lane: [String: Instant]] = [:]
     /// Whether the wildcard lane has been answered.
     var wildcardKnown = false
     private(set) var generation: Generation = 0
@@ -76,9 +78,14 @@ final class OriginType {
             self.digest.subtract(Self.digest(of: old))
             self.bytes -= old.encoded.count
         }
+        var expires: Instant?
         if case .present(let new) = change.presence {
             self.digest.add(Self.digest(of: new))
             self.bytes += new.encoded.count
+            expires = new.timeToLive?.expires
+        }
+        if expires != nil || self.expiries[change.lane]?[change.name] != nil {
+            self.expiries[change.lane, default: [:]][change.name] = expires
         }
         switch (change.lane, change.presence) {
         case (.wildcard, .present(let resource)):

@@ -9,7 +9,7 @@ struct ReceivedResource {
     var any: ByteRange?
     var extras: [ByteRange] = []
     var aliases: [String] = []
-    var hasTTL = false
+    var ttl: Nanoseconds?
 }
 
 /// What an upstream response says, after the checks at transport level. Payloads are not looked at (UP-04).
@@ -150,7 +150,7 @@ enum ResponseReader {
         }
         return ReceivedResource(
             name: name, version: bytes.string(envelope.version), any: envelope.resource, extras: envelope.extras,
-            aliases: envelope.aliases.map { bytes.string($0) }, hasTTL: envelope.hasTTL)
+            aliases: envelope.aliases.map { bytes.string($0) }, ttl: envelope.ttl)
     }
 
     private static func admit(

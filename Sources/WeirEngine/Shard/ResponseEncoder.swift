@@ -8,6 +8,8 @@ struct ResponseEncoder {
     let identifier: String
     /// Delta responses are split above this size.
     let maxBytes: Int
+    /// Now, for what is left of times to live.
+    let now: Instant
 
     private static let prefixCount = 5
 
@@ -34,23 +36,33 @@ struct ResponseEncoder {
         writer.string(1, version)
         writer.string(4, self.view.type.typeURL)
         self.appendControlPlane(field: 6, to: &writer)
-        for resource in resources { writer.append(resource.sotwElement, of: resource) }
-        return Encoded(bodies: [self.finish(writer)], version: version, endpointNames: endpoints)
+        var usableUntil: Instant?
+        for resource in resources {
+            if content.wrapsTimeToLive, let timeToLive = resource.timeToLive {
+                writer.appendWrapped(resource, timeToLive.left(at: self.now))
+                usableUntil = self.now + TimeToLive.tolerance
+            } else {
+                writer.append(resource.sotwElement, of: resource)
+            }
+        }
+        return Encoded(
+            bodies: [self.finish(writer)], version: version, endpointNames: endpoints, usableUntil: usableUntil)
     }
 
     /// The delta responses to a client that must hear of `names`: those visible are sent, the others reported gone.
     ///
-    /// `skipping` says which versions the client holds already.
+    /// `skipping` says which versions the client holds already. Of `refreshed` it holds all but the new time to live.
     func delta(
         _ content: Subscription.Content, names: [NameID], gone: [String] = [], mustSend: Bool,
-        skipping held: [String: String] = [:]
+        skipping held: [String: String] = [:], refreshed: Set<NameID> = []
     ) -> Encoded {
         var builder = DeltaBuilder(encoder: self)
         for id in names {
             let name = self.view[id].name
             if let resource = self.view.visible(id, to: content) {
-                if let version = held[name], version == resource.version { continue }
-                builder.add(resource)
+                let isHeld = held[name].map { $0 == resource.version } ?? false
+                if isHeld, resource.timeToLive == nil { continue }
+                builder.add(resource, isHeld: isHeld || refreshed.contains(id))
             } else if self.isKnownGone(id, content) {
                 builder.remove(name)
             }
@@ -58,7 +70,8 @@ struct ResponseEncoder {
         for name in gone { builder.remove(name) }
         let bodies = builder.finish(mustSend: mustSend)
         return Encoded(
-            bodies: bodies, version: self.view.version, endpointNames: self.endpointNames(of: names, content))
+            bodies: bodies, version: self.view.version, endpointNames: self.endpointNames(of: names, content),
+            usableUntil: builder.hasTimeToLive ? self.now + TimeToLive.tolerance : nil)
     }
 
     /// A name that is not visible: whether that is knowledge, or the origin was not heard yet.
@@ -115,12 +128,25 @@ private struct DeltaBuilder {
     let encoder: ResponseEncoder
     private var writer: WireWriter?
     private var bodies: [SharedBody] = []
+    private(set) var hasTimeToLive = false
 
     init(encoder: ResponseEncoder) { self.encoder = encoder }
 
-    mutating func add(_ resource: Resource) {
-        self.makeRoom(for: resource.encoded.count)
-        self.writer?.append(resource.deltaElement, of: resource)
+    /// `isHeld`: the client has it, so a heartbeat is enough, except in the type that has none (TTL-08).
+    mutating func add(_ resource: Resource, isHeld: Bool) {
+        guard let timeToLive = resource.timeToLive else {
+            self.makeRoom(for: resource.encoded.count)
+            self.writer?.append(resource.deltaElement, of: resource)
+            return
+        }
+        self.hasTimeToLive = true
+        let left = timeToLive.left(at: self.encoder.now)
+        self.makeRoom(for: resource.encoded.count + WireWriter.timeToLiveMax)
+        if isHeld, self.encoder.view.type != .vhds {
+            self.writer?.appendHeartbeat(resource, left)
+        } else {
+            self.writer?.append(resource, left)
+        }
     }
 
     mutating func remove(_ name: String) {
@@ -148,5 +174,39 @@ extension WireWriter {
     /// Appends a piece of a resource's encoding.
     fileprivate mutating func append(_ range: ByteRange, of resource: Resource) {
         self.bytes.append(contentsOf: resource.encoded[range.offset..<range.end])
+    }
+
+    private static let timeToLiveField = 6
+    /// The most that a time to live adds to an element.
+    fileprivate static let timeToLiveMax = 32
+
+    /// Appends a resource as a delta element, with what is left of its time to live.
+    fileprivate mutating func append(_ resource: Resource, _ left: Nanoseconds) {
+        self.message(2, Self.content(resource, left))
+    }
+
+    /// Appends a resource as a SotW element in the wrapper that carries a time to live.
+    fileprivate mutating func appendWrapped(_ resource: Resource, _ left: Nanoseconds) {
+        var any = WireWriter()
+        any.string(1, XDSType.wrapperURL)
+        any.message(2, Self.content(resource, left))
+        self.message(2, any.bytes)
+    }
+
+    /// Appends a delta element without payload: the resource lives on.
+    fileprivate mutating func appendHeartbeat(_ resource: Resource, _ left: Nanoseconds) {
+        var content = WireWriter()
+        content.string(1, resource.version)
+        content.element(3, resource.name)
+        content.message(Self.timeToLiveField, ProtobufDuration.encoded(left))
+        self.message(2, content.bytes)
+    }
+
+    private static func content(_ resource: Resource, _ left: Nanoseconds) -> [UInt8] {
+        let range = resource.contentRange
+        var content = WireWriter(reserving: range.count + Self.timeToLiveMax)
+        content.message(Self.timeToLiveField, ProtobufDuration.encoded(left))
+        content.append(range, of: resource)
+        return content.bytes
     }
 }

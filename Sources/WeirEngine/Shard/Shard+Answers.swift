@@ -122,17 +122,23 @@ extension Shard {
     ) -> Encoded {
         // A new client is owed everything, so names it asked for add nothing.
         let isPlain = base == 0 && held == nil && owed.allSatisfy { subscription.content.contains($0) }
-        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw { return full }
+        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw,
+            full.isUsable(at: self.now)
+        {
+            return full
+        }
         let key = AnswerKey(
             view: ObjectIdentifier(view), idEpoch: view.idEpoch, subscription: index, isDelta: isDelta, base: base,
             owed: owed)
-        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation {
+        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation,
+            memo.encoded.isUsable(at: self.now)
+        {
             return memo.encoded
         }
         var names = view.changes(for: index, since: base)
         names += owed.subtracting(names).sorted()
         let encoded = self.encode(
-            subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held)
+            subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held, asked: owed)
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(index)]?.full.delta = encoded
@@ -153,6 +159,8 @@ extension Shard {
     /// types that are always sent whole, and for names only where the version is made from the content.
     private func isCurrent(_ version: String, _ content: Subscription.Content, _ view: TypeView) -> Bool {
         guard view.type.isFullSet else { return false }
+        // What is left of a time to live must be said again.
+        if content.wrapsTimeToLive, view.hasTimeToLive(content) { return false }
         if view.passesVersionToSotW {
             guard content.wildcard, content.names.isEmpty else { return false }
             return version == view.version || view.equalVersions.contains(version)

@@ -149,7 +149,9 @@ extension Shard {
             let subscription = view.subscriptions[Int(cohort.subscription)],
             cohort.generation < subscription.changed
         else { return nil }
-        if let step = cohort.step, step.to >= subscription.changed { return step.encoded }
+        if let step = cohort.step, step.to >= subscription.changed, step.encoded.isUsable(at: self.now) {
+            return step.encoded
+        }
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encode(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
@@ -159,18 +161,25 @@ extension Shard {
 
     func encode(
         _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
-        resume: [String: String]? = nil, mustSend: Bool = false
+        resume: [String: String]? = nil, mustSend: Bool = false, asked: Set<NameID> = []
     ) -> Encoded {
         let encoder = ResponseEncoder(
-            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes)
+            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes,
+            now: self.now)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
+        let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
         if isDelta {
-            guard let held = resume else { return encoder.delta(content, names: names, mustSend: wildcardAnswered) }
+            guard let held = resume else {
+                return encoder.delta(content, names: names, mustSend: wildcardAnswered, refreshed: refreshed)
+            }
             let gone = self.gone(held, content, base, in: view)
             return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
         }
+        // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole (TTL-05,
+        // TTL-06); to the others it is no news.
+        let news = content.wrapsTimeToLive || refreshed.isEmpty ? names : names.filter { !refreshed.contains($0) }
         return encoder.sotw(
-            content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
+            content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news

@@ -74,7 +74,10 @@ extension Shard {
             if text == "*" { wildcard = true } else { ids.insert(view.id(of: text)) }
         }
         if !names.isEmpty { self.typeStreams[Int(index)].hasNamed = true }
-        return self.subscribe(index, to: Subscription.Content(wildcard: wildcard, names: ids.sorted()), view)
+        var content = Subscription.Content(wildcard: wildcard, names: ids.sorted())
+        content.wrapsTimeToLive =
+            !content.isNothing && self.streams[self.id(ofStream: index)]?.takesTimeToLive == true
+        return self.subscribe(index, to: content, view)
     }
 
     /// A digest of the piece of the message in which the names stand, tags included: equal lists have equal pieces, and

@@ -331,6 +331,8 @@ struct DownstreamStream {
     var group = TypeStream.none
     var keyScope = KeyScope.stream
     var wasAnswered = false
+    /// SotW: whether it takes resources with a time to live, in a wrapper.
+    var takesTimeToLive = false
 
     init(handle: UInt64, service: DiscoveryService, peer: PeerIdentity, openedAt: Instant, openedAtWall: WallTime) {
         self.handle = handle

@@ -13,6 +13,8 @@ struct Subscription {
         var wildcard: Bool
         /// Sorted, each once.
         var names: [NameID]
+        /// SotW clients that take resources with a time to live, in a wrapper (TTL-01).
+        var wrapsTimeToLive = false
 
         var isNothing: Bool { !self.wildcard && self.names.isEmpty }
 
@@ -70,4 +72,8 @@ struct Encoded {
     var version: String
     /// For clusters: the EDS names of those that are new or changed in it (ORD-05).
     var endpointNames: [String]
+    /// Until when it may be sent to further clients: what is left of a time to live shrinks. Nil: ever.
+    var usableUntil: Instant?
+
+    func isUsable(at now: Instant) -> Bool { self.usableUntil.map { now < $0 } ?? true }
 }

@@ -21,6 +21,8 @@ final class TypeView {
         /// Whether its absence is a removal: there was something to remove (UP-12: SotW clients are not told of names
         /// that never existed).
         var namedWasRemoved = false
+        /// When it was last heard of without having changed: its time to live began anew.
+        var refreshed: Generation = 0
         /// The subscriptions that name it.
         var subscribers: [Int32] = []
         /// Answers due that mention it: it must not be forgotten before they are given.
@@ -52,6 +54,8 @@ final class TypeView {
     /// The wildcard set, in no particular order.
     private(set) var wildcardMembers: [NameID] = []
     private var wildcardHash = ContentHash.zero
+    /// When anything was last heard of without having changed.
+    var newestRefresh: Generation = 0
     /// What the newest update changed.
     private(set) var recent: [Recent] = []
 
@@ -133,7 +137,7 @@ final class TypeView {
         }
     }
 
-    private func isUnknown(_ id: NameID) -> Bool {
+    func isUnknown(_ id: NameID) -> Bool {
         if case .unknown = self[id].named { true } else { false }
     }
 
@@ -194,6 +198,10 @@ final class TypeView {
 
     private func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
         let id = self.id(of: change.name)
+        if change.isRefresh, self.refresh(id, change, &dirty) {
+            self.recent.append(Recent(name: id, lane: change.lane))
+            return
+        }
         switch change.lane {
         case .wildcard:
             if case .present(let resource) = change.presence {
@@ -436,6 +444,7 @@ final class TypeView {
         self.recent.removeAll()
         self.departed.removeAll()
         self.generation = 0
+        self.newestRefresh = 0
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
@@ -496,7 +505,10 @@ final class TypeView {
         }
         var result: [NameID] = []
         if content.wildcard {
-            for id in self.wildcardMembers where self[id].wildChanged > base || base == 0 { result.append(id) }
+            for id in self.wildcardMembers
+            where self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
+                result.append(id)
+            }
             if base > 0 {
                 for id in Set(self.departed) where self[id].wild == nil && self[id].wildChanged > base {
                     result.append(id)
@@ -507,8 +519,10 @@ final class TypeView {
             // Seen through the wildcard, or just left it: listed above.
             if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
             if self.isUnknown(id) {
-                if self[id].wild != nil, self[id].wildChanged > base || base == 0 { result.append(id) }
-            } else if self[id].namedChanged > base || base == 0 {
+                if self[id].wild != nil, self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
+                    result.append(id)
+                }
+            } else if self[id].namedChanged > base || self[id].refreshed > base || base == 0 {
                 result.append(id)
             }
         }
@@ -525,7 +539,7 @@ final class TypeView {
 }
 
 /// Collects the subscriptions that one update concerns, each once.
-private struct DirtySubscriptions {
+struct DirtySubscriptions {
     let generation: Generation
     var wildcard = false
     var marked: [Int32] = []

@@ -24,11 +24,14 @@ package struct ResourceChange: Sendable {
     package var lane: Lane
     package var name: String
     package var presence: Presence
+    /// Whether it is what was there before, heard of again: its time to live begins anew, or ends (TTL-02, TTL-07).
+    package var isRefresh: Bool
 
-    package init(lane: Lane, name: String, presence: Presence) {
+    package init(lane: Lane, name: String, presence: Presence, isRefresh: Bool = false) {
         self.lane = lane
         self.name = name
         self.presence = presence
+        self.isRefresh = isRefresh
     }
 }
 
