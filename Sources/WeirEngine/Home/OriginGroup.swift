@@ -92,6 +92,7 @@ package final class OriginGroup {
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
+        self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
         if wishes <= 0 { type.synced &= ~bit }
         if isNewFollower, wishes > 0, type.generation > 0 {
@@ -126,7 +127,10 @@ package final class OriginGroup {
         guard (workers ?? 0) & bit == 0 else { return false }
         feed.names[name] = (workers ?? 0) | bit
         feed.lingering[name] = nil
-        if workers == nil { feed.isDirty = true }
+        if workers == nil {
+            feed.isDirty = true
+            if ResourceName.isGlob(name, type: feed.type) { feed.globs.insert(name) }
+        }
         return true
     }
 
@@ -280,12 +284,15 @@ package final class OriginGroup {
         }
         for name in due {
             feed.names[name] = nil
+            feed.globs.remove(name)
+            feed.aliases.forget(key: name)
             if feed.toldNames.contains(name) { feed.forgotten.insert(name) }
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
         }
+        let given = due.filter { !self.keepsAsMember($0, feed, type) } + self.membersGivenUp(feed)
         self.publish(
-            due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
+            given.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
             wall)
         feed.isDirty = true
         if feed.isEmpty {

@@ -54,7 +54,10 @@ final class OriginType {
         let named = self.byName.values.compactMap { presence -> Resource? in
             if case .present(let resource) = presence { resource } else { nil }
         }
-        return (Array(self.wild.values) + named).sorted { $0.name < $1.name }
+        // One that is subscribed to by an alias stands under several names.
+        var seen: Set<ObjectIdentifier> = []
+        return (Array(self.wild.values) + named).filter { seen.insert(ObjectIdentifier($0)).inserted }
+            .sorted { $0.name < $1.name }
     }
 
     func resource(_ name: String, in lane: Lane) -> Resource? {
@@ -93,6 +96,13 @@ final class OriginType {
             return true
         case (.wildcard, _):
             return self.wild.removeValue(forKey: change.name) != nil
+        case (.named, .populated):
+            if case .populated? = self.byName[change.name] { return false }
+            self.byName[change.name] = .populated
+            return true
+        case (.named, .absent) where change.collection != nil:
+            // Nobody asked for it by name, so nobody need be told of its absence later.
+            return self.byName.removeValue(forKey: change.name) != nil
         case (.named, .unknown):
             return self.byName.removeValue(forKey: change.name) != nil
         case (.named, .absent):
@@ -137,7 +147,8 @@ final class OriginType {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
         changes += self.byName.sorted { $0.key < $1.key }.map {
-            ResourceChange(lane: .named, name: $0.key, presence: $0.value)
+            ResourceChange(
+                lane: .named, name: $0.key, presence: $0.value, collection: self.named?.members[$0.key])
         }
         var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
         update.isFull = true

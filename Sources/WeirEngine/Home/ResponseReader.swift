@@ -91,7 +91,7 @@ enum ResponseReader {
         var name = ""
         do throws(WireError) {
             while let field = try reader.next(in: bytes) {
-                if field.number == wanted { name = bytes.string(try field.bytes()) }
+                if field.number == wanted { name = ResourceName.canonical(bytes.string(try field.bytes())) }
             }
         } catch {
             throw ReadFault("undecodable \(type.label) payload: \(error)")
@@ -123,7 +123,7 @@ enum ResponseReader {
             }
         }
         for range in response.removedResources {
-            let name = bytes.string(range)
+            let name = ResourceName.canonical(bytes.string(range))
             if seen.contains(name) {
                 result.faults.append("\"\(name)\" is both in resources and in removed_resources")
                 result.badNames.insert(name)
@@ -138,7 +138,7 @@ enum ResponseReader {
     private static func resource(
         _ envelope: ResourceEnvelope, _ type: XDSType, in bytes: borrowing Span<UInt8>
     ) throws(ReadFault) -> ReceivedResource {
-        let name = bytes.string(envelope.name)
+        let name = ResourceName.canonical(bytes.string(envelope.name))
         if let payload = envelope.resource {
             guard let any = try? AnyEnvelope(decoding: payload, in: bytes) else {
                 throw ReadFault("undecodable Any in \"\(name)\"", name: name)
@@ -150,7 +150,7 @@ enum ResponseReader {
         }
         return ReceivedResource(
             name: name, version: bytes.string(envelope.version), any: envelope.resource, extras: envelope.extras,
-            aliases: envelope.aliases.map { bytes.string($0) }, ttl: envelope.ttl)
+            aliases: envelope.aliases.map { ResourceName.canonical(bytes.string($0)) }, ttl: envelope.ttl)
     }
 
     private static func admit(

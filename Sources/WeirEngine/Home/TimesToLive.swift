@@ -10,9 +10,12 @@ extension OriginGroup {
     func expireTimesToLive(_ feed: Feed, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
         let due = (type.expiries[feed.lane] ?? [:]).filter { $0.value <= now }.map(\.key).sorted()
         guard !due.isEmpty else { return }
-        for name in due { feed.newerVersions[name] = nil }
+        for name in due.compactMap({ type.resource($0, in: feed.lane)?.name }) {
+            feed.newerVersions[name] = nil
+            feed.aliases.forget(resource: name)
+        }
         self.publish(
-            due.map { ResourceChange(lane: feed.lane, name: $0, presence: .absent) }, type, feed.lane, version: nil,
+            due.map { self.absence(of: $0, feed) }, type, feed.lane, version: nil,
             now,
             wall)
     }

@@ -57,16 +57,24 @@ struct ResponseEncoder {
         skipping held: [String: String] = [:], refreshed: Set<NameID> = []
     ) -> Encoded {
         var builder = DeltaBuilder(encoder: self)
+        var absent: [NameID] = []
+        var unresolved: [Resource] = []
         for id in names {
-            let name = self.view[id].name
             if let resource = self.view.visible(id, to: content) {
-                let isHeld = held[name].map { $0 == resource.version } ?? false
+                let isHeld = held[resource.name].map { $0 == resource.version } ?? false
                 if isHeld, resource.timeToLive == nil { continue }
+                if !resource.hasBody {
+                    unresolved.append(resource)
+                    continue
+                }
                 builder.add(resource, isHeld: isHeld || refreshed.contains(id))
             } else if self.isKnownGone(id, content) {
-                builder.remove(name)
+                absent.append(id)
             }
         }
+        // After those with a payload, which may have the same name.
+        for resource in unresolved { builder.add(resource, isHeld: false) }
+        for id in absent { self.remove(id, content, from: &builder) }
         for name in gone { builder.remove(name) }
         let bodies = builder.finish(mustSend: mustSend)
         return Encoded(
@@ -76,9 +84,20 @@ struct ResponseEncoder {
 
     /// A name that is not visible: whether that is knowledge, or the origin was not heard yet.
     private func isKnownGone(_ id: NameID, _ content: Subscription.Content) -> Bool {
-        guard content.contains(id) else { return true }
+        guard self.view.isNamed(id, by: content) else { return true }
         if case .absent = self.view[id].named { return true }
-        return false
+        return self.view.isEmptyCollection(id)
+    }
+
+    /// Says that a name is gone; what was known by it has another of its own, and may be seen by that still.
+    private func remove(_ id: NameID, _ content: Subscription.Content, from builder: inout DeltaBuilder) {
+        builder.remove(self.view[id].name)
+        guard let name = self.view.otherNames[id] else { return }
+        if let other = self.view.existingID(of: name), let resource = self.view.visible(other, to: content) {
+            builder.add(resource, isHeld: false)
+        } else {
+            builder.remove(name)
+        }
     }
 
     private func everything(_ content: Subscription.Content) -> [NameID] {
@@ -129,11 +148,14 @@ private struct DeltaBuilder {
     private var writer: WireWriter?
     private var bodies: [SharedBody] = []
     private(set) var hasTimeToLive = false
+    /// Names in use so far, once some resource has more than one: none may appear twice (DELTA-14).
+    private var names: Set<String> = []
 
     init(encoder: ResponseEncoder) { self.encoder = encoder }
 
     /// `isHeld`: the client has it, so a heartbeat is enough, except in the type that has none (TTL-08).
     mutating func add(_ resource: Resource, isHeld: Bool) {
+        if !resource.aliases.isEmpty, !self.names.insert(resource.name).inserted { return }
         guard let timeToLive = resource.timeToLive else {
             self.makeRoom(for: resource.encoded.count)
             self.writer?.append(resource.deltaElement, of: resource)
@@ -150,6 +172,7 @@ private struct DeltaBuilder {
     }
 
     mutating func remove(_ name: String) {
+        if !self.names.isEmpty || self.encoder.view.type == .vhds, !self.names.insert(name).inserted { return }
         self.makeRoom(for: WireWriter.size(ofField: name.utf8.count))
         self.writer?.element(6, name)
     }

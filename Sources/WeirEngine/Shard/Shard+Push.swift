@@ -199,8 +199,18 @@ extension Shard {
     private func gone(
         _ held: [String: String], _ content: Subscription.Content, _ base: Generation, in view: TypeView
     ) -> [String] {
-        guard content.wildcard, view.wildcardKnownAt > base else { return [] }
+        let answered = Set(content.globs.filter { view[$0].namedChanged > base && !view.isUnknown($0) })
+        let isWildcardAnswered = content.wildcard && view.wildcardKnownAt > base
+        guard isWildcardAnswered || !answered.isEmpty else { return [] }
         return held.keys.filter { name in
+            let glob =
+                content.globs.isEmpty
+                ? nil : ResourceName.collection(of: name, type: view.type).flatMap { view.existingID(of: $0) }
+            if let glob = glob, content.globs.contains(glob) {
+                guard answered.contains(glob) else { return false }
+            } else if !isWildcardAnswered {
+                return false
+            }
             guard let id = view.existingID(of: name) else { return true }
             return view.visible(id, to: content) == nil && !content.contains(id)
         }.sorted()

@@ -13,6 +13,9 @@ struct Subscription {
         var wildcard: Bool
         /// Sorted, each once.
         var names: [NameID]
+        /// Those of the names that are glob collections, sorted. SotW clients have none: to them such a name is one like any
+        /// other (XLT-10).
+        var globs: [NameID] = []
         /// SotW clients that take resources with a time to live, in a wrapper (TTL-01).
         var wrapsTimeToLive = false
 

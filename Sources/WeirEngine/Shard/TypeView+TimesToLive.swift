@@ -14,7 +14,7 @@ extension TypeView {
         case .named:
             guard case .present = self[id].named else { return false }
             self[id].named = change.presence
-            for subscription in self[id].subscribers { dirty.mark(subscription, in: self) }
+            for subscription in self.subscribers(of: id) { dirty.mark(subscription, in: self) }
         }
         self[id].refreshed = self.generation
         self.newestRefresh = self.generation

@@ -104,6 +104,7 @@ final class TypeView {
             self.entries.append(Entry(name: name))
         }
         self.ids[name] = id
+        if let glob = ResourceName.collection(of: name, type: self.type) { self.collections.add(id, to: glob) }
         return id
     }
 
@@ -117,12 +118,13 @@ final class TypeView {
     /// What a client with this subscription sees under the name; nil if nothing.
     func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
         if subscription.wildcard, let resource = self[id].wild { return resource }
-        guard subscription.contains(id) else { return nil }
+        let isNamed = subscription.contains(id)
+        guard isNamed || self.isMember(id, of: subscription) else { return nil }
         switch self[id].named {
         case .present(let resource): return resource
-        case .absent: return nil
+        case .absent, .populated: return nil
         // Until the origin has answered the name, what the wildcard knows of it serves.
-        case .unknown: return self[id].wild
+        case .unknown: return isNamed ? self[id].wild : nil
         }
     }
 
@@ -133,7 +135,7 @@ final class TypeView {
         switch self[id].named {
         case .present(let named): return named.hash != wild.hash || named.version != wild.version
         case .absent: return true
-        case .unknown: return false
+        case .unknown, .populated: return false
         }
     }
 
@@ -154,6 +156,8 @@ final class TypeView {
 
     private func free(_ id: NameID) {
         self.ids[self[id].name] = nil
+        self.collections.remove(id)
+        self.otherNames[id] = nil
         self[id] = Entry(name: "", isInUse: false)
         self.freeEntries.append(id)
         self.idEpoch += 1
@@ -192,6 +196,7 @@ final class TypeView {
         }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
         self.pruneDeparted()
+        self.pruneMembers()
         for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
         return dirty.marked
     }
@@ -223,12 +228,13 @@ final class TypeView {
             switch (self[id].named, change.presence) {
             case (.present, .absent): self[id].namedWasRemoved = true
             case (.unknown, .absent): if self[id].wild != nil { self[id].namedWasRemoved = true }
-            case (.absent, .absent): break
-            case (_, .present), (_, .unknown): self[id].namedWasRemoved = false
+            case (.absent, .absent), (.populated, .absent): break
+            case (_, .present), (_, .unknown), (_, .populated): self[id].namedWasRemoved = false
             }
             self[id].named = change.presence
             self[id].namedChanged = self.generation
-            for subscription in self[id].subscribers where !self.isShadowed(id, for: subscription) {
+            self.noteNames(id, change)
+            for subscription in self.subscribers(of: id) where !self.isShadowed(id, for: subscription) {
                 dirty.mark(subscription, in: self)
             }
         }
@@ -260,6 +266,13 @@ final class TypeView {
         self[id].wildChanged = self.generation
         if resource == nil { self.departed.append(id) }
     }
+
+    /// Which names stand in which glob collections.
+    var collections = Collections()
+    /// Names under which a resource with another one was asked for: the resource's own.
+    var otherNames: [NameID: String] = [:]
+    /// Members of glob collections that are gone, of which some client may have to be told.
+    var goneMembers: [NameID] = []
 
     /// Names that left the wildcard set and that some cohort may have to be told of.
     private var departed: [NameID] = []
@@ -439,6 +452,9 @@ final class TypeView {
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
+        self.collections = Collections()
+        self.otherNames = [:]
+        self.goneMembers = []
         self.wildcardMembers.removeAll()
         self.wildcardHash = .zero
         self.recent.removeAll()
@@ -495,7 +511,7 @@ final class TypeView {
             var seen: Set<NameID> = []
             return self.recent.compactMap { change in
                 let isShadowed = content.wildcard && self[change.name].wild != nil
-                let isNamed = content.contains(change.name) && !isShadowed
+                let isNamed = self.isNamed(change.name, by: content) && !isShadowed
                 let concerns =
                     change.lane == .wildcard
                     ? content.wildcard || isNamed && self.isUnknown(change.name)
@@ -515,7 +531,7 @@ final class TypeView {
                 }
             }
         }
-        for id in content.names {
+        for id in self.expand(content, gone: base > 0) {
             // Seen through the wildcard, or just left it: listed above.
             if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
             if self.isUnknown(id) {

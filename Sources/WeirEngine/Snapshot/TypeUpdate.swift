@@ -15,6 +15,8 @@ package enum Presence: Sendable {
     case present(Resource)
     /// The origin said, by protocol, that it does not exist (negative answers are cached, AGG-18).
     case absent
+    /// A glob collection that has members, each under its own name; it is nothing by itself.
+    case populated
     /// Nothing is known: never answered, or no longer subscribed upstream.
     case unknown
 }
@@ -26,12 +28,17 @@ package struct ResourceChange: Sendable {
     package var presence: Presence
     /// Whether it is what was there before, heard of again: its time to live begins anew, or ends (TTL-02, TTL-07).
     package var isRefresh: Bool
+    /// The glob collection that brings it, for a resource that is subscribed to through one.
+    package var collection: String?
 
-    package init(lane: Lane, name: String, presence: Presence, isRefresh: Bool = false) {
+    package init(
+        lane: Lane, name: String, presence: Presence, isRefresh: Bool = false, collection: String? = nil
+    ) {
         self.lane = lane
         self.name = name
         self.presence = presence
         self.isRefresh = isRefresh
+        self.collection = collection
     }
 }
 
