@@ -67,11 +67,13 @@ extension OriginGroup {
         if type.type.isFullSet, !received.isPartial, !isHeartbeat {
             var mentioned = Set(received.resources.map(\.name))
             mentioned.formUnion(received.badNames)
+            mentioned.formUnion(received.errors.map(\.name))
             for name in type.presentNames(in: feed.lane).sorted()
             where !mentioned.contains(type.resource(name, in: feed.lane)?.name ?? name) {
                 changes.append(self.absence(of: name, feed))
             }
         }
+        changes += self.errorChanges(received, feed, type)
         if received.faults.isEmpty {
             feed.acceptedVersion = received.version
             feed.acceptedFrom = self.streams[feed.stream].server
@@ -98,6 +100,7 @@ extension OriginGroup {
             feed.newerVersions[name] = nil
             changes += self.removals(of: name, feed, type)
         }
+        changes += self.errorChanges(received, feed, type)
         self.confirm(received, feed, now)
         self.finish(received, changes, feed, type, now, wall)
     }
@@ -145,6 +148,7 @@ extension OriginGroup {
         var left = before.subtracting(received.resources.map(\.name))
         left.subtract(received.removed)
         left.subtract(received.badNames)
+        left.subtract(received.errors.map(\.name))
         feed.unconfirmed = left
         if feed.sweepAt == nil || left.count < before.count {
             feed.sweepAt = now + self.policy.sweepDelay

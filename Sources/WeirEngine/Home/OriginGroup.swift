@@ -308,7 +308,8 @@ package final class OriginGroup {
         if feed.isRequested { self.sendEndOfWildcard(feed) }
         type.wildcard = nil
         type.wildcardKnown = false
-        let gone = type.presentNames(in: .wildcard).sorted()
+        let known = Set(type.presentNames(in: .wildcard)).union(type.errors[.wildcard].map { Set($0.keys) } ?? [])
+        let gone = known.sorted()
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
             now, wall)

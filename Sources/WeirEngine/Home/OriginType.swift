@@ -13,6 +13,8 @@ final class OriginType {
     private(set) var byName: [String: Presence] = [:]
     /// When resources with a time to live are gone unless the origin says otherwise, by name.
     private(set) var expiries: [Lane: [String: Instant]] = [:]
+    /// Why resources are not sent, by name; until they are.
+    private(set) var errors: [Lane: [String: ResourceError]] = [:]
     /// Whether the wildcard lane has been answered.
     var wildcardKnown = false
     private(set) var generation: Generation = 0
@@ -76,6 +78,8 @@ final class OriginType {
 
     /// Puts one change into the lane. Returns whether it makes a difference.
     func apply(_ change: ResourceChange) -> Bool {
+        let isNewError = self.noteError(change)
+        if change.error != nil, change.isRefresh { return isNewError }
         let old = self.resource(change.name, in: change.lane)
         if let old = old {
             self.digest.subtract(Self.digest(of: old))
@@ -95,7 +99,7 @@ final class OriginType {
             self.wild[change.name] = resource
             return true
         case (.wildcard, _):
-            return self.wild.removeValue(forKey: change.name) != nil
+            return self.wild.removeValue(forKey: change.name) != nil || isNewError
         case (.named, .populated):
             if case .populated? = self.byName[change.name] { return false }
             self.byName[change.name] = .populated
@@ -104,15 +108,23 @@ final class OriginType {
             // Nobody asked for it by name, so nobody need be told of its absence later.
             return self.byName.removeValue(forKey: change.name) != nil
         case (.named, .unknown):
-            return self.byName.removeValue(forKey: change.name) != nil
+            return self.byName.removeValue(forKey: change.name) != nil || isNewError
         case (.named, .absent):
-            if case .absent? = self.byName[change.name] { return false }
+            if case .absent? = self.byName[change.name] { return isNewError }
             self.byName[change.name] = .absent
             return true
         case (.named, .present):
             self.byName[change.name] = change.presence
             return true
         }
+    }
+
+    /// Remembers the error of a change, or that there is none any more. Returns whether it is news.
+    private func noteError(_ change: ResourceChange) -> Bool {
+        let known = self.errors[change.lane]?[change.name]
+        guard change.error != known, change.error != nil || !change.isRefresh else { return false }
+        self.errors[change.lane, default: [:]][change.name] = change.error
+        return true
     }
 
     private static func digest(of resource: Resource) -> ContentHash {
@@ -149,6 +161,12 @@ final class OriginType {
         changes += self.byName.sorted { $0.key < $1.key }.map {
             ResourceChange(
                 lane: .named, name: $0.key, presence: $0.value, collection: self.named?.members[$0.key])
+        }
+        for (lane, errors) in self.errors.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            for (name, error) in errors.sorted(by: { $0.key < $1.key }) {
+                changes.append(
+                    ResourceChange(lane: lane, name: name, presence: .unknown, isRefresh: true, error: error))
+            }
         }
         var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
         update.isFull = true

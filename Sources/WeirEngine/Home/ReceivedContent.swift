@@ -54,7 +54,11 @@ extension OriginGroup {
                 // resource by whose name it comes (NAME-09).
                 if resource.aliases.isEmpty || held?.hasBody == true && !resource.aliases.contains(key) { continue }
             }
-            if let held = held, held.hasSameContent(any: resource.any, extras: resource.extras, in: message) {
+            // What was said not to be there is news again.
+            let hadError = type.errors[feed.lane]?[key] != nil
+            if !hadError, let held = held,
+                held.hasSameContent(any: resource.any, extras: resource.extras, in: message)
+            {
                 if let version = resource.version {
                     feed.newerVersions[resource.name] = version == held.version ? nil : version
                 }

@@ -18,6 +18,8 @@ struct ReceivedResponse {
     var nonce = ""
     var resources: [ReceivedResource] = []
     var removed: [String] = []
+    /// Why resources are not sent, by name.
+    var errors: [(name: String, error: ResourceError)] = []
     /// Names whose entries are unusable: what is cached of them stays (UP-05).
     var badNames: Set<String> = []
     /// Whether entries were lost whose names are unknown: then absence proves nothing.
@@ -52,6 +54,7 @@ enum ResponseReader {
             }
         }
         result.resources.removeAll { result.badNames.contains($0.name) }
+        result.errors = self.errors(response.resourceErrors, seen, in: bytes)
         return result
     }
 
@@ -103,6 +106,20 @@ enum ResponseReader {
         return name
     }
 
+    /// The errors of names that are not in the same response as resources. What cannot be read says nothing.
+    private static func errors(
+        _ ranges: [ByteRange], _ seen: Set<String>, in bytes: borrowing Span<UInt8>
+    ) -> [(name: String, error: ResourceError)] {
+        var errors: [(name: String, error: ResourceError)] = []
+        var named = seen
+        for range in ranges {
+            guard let entry = try? ResourceError.read(range, in: bytes) else { continue }
+            let name = ResourceName.canonical(entry.name)
+            if !name.isEmpty, named.insert(name).inserted { errors.append((name, entry.error)) }
+        }
+        return errors
+    }
+
     // MARK: Delta
 
     static func read(
@@ -132,6 +149,7 @@ enum ResponseReader {
             }
         }
         result.resources.removeAll { result.badNames.contains($0.name) }
+        result.errors = self.errors(response.resourceErrors, seen, in: bytes)
         return result
     }
 

@@ -85,9 +85,18 @@ extension Shard {
         if held != nil, !isAnswered {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
             for id in view.changes(for: record.subscription, since: base) { held?[view[id].name] = nil }
-            owed = OwedAnswer(resume: held.map { .resources($0) })
+            owed = OwedAnswer(names: encoded.left, resume: held.map { .resources($0) })
             self.typeStreams[Int(index)].base = view.generation
-            return self.wait(index, owed, in: view)
+            self.wait(index, owed, in: view)
+            if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
+            return
+        }
+        if !encoded.left.isEmpty {
+            // The rest follows when this was answered.
+            view.waiting.remove(index)
+            self.typeStreams[Int(index)].base = view.generation
+            self.owe(index) { $0.names.formUnion(encoded.left) }
+            return self.fallBehind(index, in: view)
         }
         if held != nil, encoded.bodies.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)

@@ -31,6 +31,12 @@ extension Shard {
                 view.cohorts[Int(cohort)]?.generation = view.generation
                 continue
             }
+            if !encoded.left.isEmpty {
+                // Too much to hand over at once: each is answered by itself, piece by piece.
+                for member in view.cohorts[Int(cohort)]?.awaiting ?? [] { self.fallBehind(member, in: view) }
+                for member in view.cohorts[Int(cohort)]?.idle ?? [] { self.makeDue(member) }
+                continue
+            }
             self.pushIdle(cohort, subscription, encoded, in: view)
         }
     }
@@ -125,6 +131,7 @@ extension Shard {
         self.typeStreams[Int(member)].wasAnswered = true
         self.links[Int(stream)].sentRound = self.round
         self.links[Int(stream)].hasUnsent = true
+        self.links[Int(stream)].queued += Int32(truncatingIfNeeded: count)
     }
 
     private func countResponses(of view: TypeView, _ count: Int) {
@@ -168,16 +175,19 @@ extension Shard {
             now: self.now)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
         let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
+        let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
         if isDelta {
             guard let held = resume else {
-                return encoder.delta(content, names: names, mustSend: wildcardAnswered, refreshed: refreshed)
+                return encoder.delta(
+                    content, names: names, mustSend: wildcardAnswered, refreshed: refreshed, failed: failed)
             }
             let gone = self.gone(held, content, base, in: view)
             return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
         }
         // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole (TTL-05,
-        // TTL-06); to the others it is no news.
-        let news = content.wrapsTimeToLive || refreshed.isEmpty ? names : names.filter { !refreshed.contains($0) }
+        // TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
+        let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
+        let news = old.isEmpty ? names : names.filter { !old.contains($0) }
         return encoder.sotw(
             content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
     }
@@ -189,6 +199,7 @@ extension Shard {
     ) -> [NameID] {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
+            if let known = view.errors[id], known.since > base { return true }
             guard base > 0 else { return false }
             if content.wildcard, view[id].wildChanged > base { return true }
             return content.contains(id) && view[id].namedWasRemoved
@@ -243,6 +254,7 @@ extension Shard {
             if !record.isAwaiting { self.settle(index) }
             return
         }
+        if !encoded.left.isEmpty { return self.makeDue(index) }
         let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
         self.detach(index)
         self.deliver(index, encoded, in: view)
@@ -286,7 +298,7 @@ extension Shard {
             let record = self.typeStreams[Int(index)]
             if let view = self.views[Int(record.view)], view.type == .eds {
                 if record.subscription != TypeStream.none, record.wasAnswered {
-                    self.repush(index, record, repush, in: view)
+                    self.repush(index, record, stream, repush, in: view)
                 }
                 return
             }
@@ -294,7 +306,9 @@ extension Shard {
         }
     }
 
-    private func repush(_ index: Int32, _ record: TypeStream, _ repush: EndpointRepush, in view: TypeView) {
+    private func repush(
+        _ index: Int32, _ record: TypeStream, _ stream: Int32, _ repush: EndpointRepush, in view: TypeView
+    ) {
         guard record.cohort != TypeStream.none else {
             self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
             self.makeDue(index)
@@ -311,10 +325,14 @@ extension Shard {
                 view.visible($0, to: content) != nil
             }
             let encoded = self.encode(content, isDelta: isDelta, names: ids, base: view.generation, in: view)
-            first = (self.register(encoded.bodies), encoded.bodies.count)
+            first = encoded.left.isEmpty ? (self.register(encoded.bodies), encoded.bodies.count) : (0, -1)
             repush.encoded[key] = first
         }
-        guard first.1 > 0 else { return }
+        guard first.1 != 0 else { return }
+        if first.1 < 0 || self.isFull(stream) {
+            self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
+            return self.makeDue(index)
+        }
         if !record.isInAwaitingList {
             // It has something outstanding again.
             self.moveToAwaiting(index, in: view)

@@ -112,6 +112,7 @@ package final class Shard {
         guard self.streams.contains(id) else { return }
         let index = Int(id.index)
         self.links[index].hasUnsent = false
+        self.links[index].queued = 0
         guard self.links[index].isHolding else { return }
         self.links[index].isHolding = false
         self.flushBehind(stream: Int32(id.index), before: .max)
@@ -294,8 +295,14 @@ package final class Shard {
     /// newest state goes out when they have left.
     func isStuck(_ stream: Int32) -> Bool {
         let link = self.links[Int(stream)]
-        return link.hasUnsent && link.sentRound != self.round
+        return link.hasUnsent && (link.sentRound != self.round || link.queued >= Self.queuedMax)
     }
+
+    /// Whether a stream was handed so many messages that the transport has no room for many more.
+    func isFull(_ stream: Int32) -> Bool { self.links[Int(stream)].queued >= Self.queuedMax }
+
+    /// Messages of one stream in the transport; one answer more fits into its queue of 64 on top of these.
+    private static let queuedMax: Int32 = 24
 
     // MARK: Convergence
 
@@ -354,6 +361,8 @@ struct StreamLink {
     var sentRound: UInt32 = 0
     /// Whether the transport holds bytes of it that have not left.
     var hasUnsent = false
+    /// Messages handed over since it last had none.
+    var queued: Int32 = 0
     /// Whether something waits for `drained`.
     var isHolding = false
 }

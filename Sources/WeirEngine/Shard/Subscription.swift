@@ -77,6 +77,8 @@ struct Encoded {
     var endpointNames: [String]
     /// Until when it may be sent to further clients: what is left of a time to live shrinks. Nil: ever.
     var usableUntil: Instant?
+    /// Names that did not fit: they are owed to who gets it.
+    var left: Set<NameID> = []
 
     func isUsable(at now: Instant) -> Bool { self.usableUntil.map { now < $0 } ?? true }
 }

@@ -27,9 +27,14 @@ extension TypeView {
         return Set(
             names.filter { id in
                 guard self[id].refreshed > base, self.visible(id, to: content) != nil else { return false }
-                let isWild = content.wildcard && self[id].wild != nil || self.isUnknown(id)
-                return (isWild ? self[id].wildChanged : self[id].namedChanged) <= base
+                return !self.isNewer(id, content, than: base)
             })
+    }
+
+    /// Whether what is seen under a name changed since `base`.
+    func isNewer(_ id: NameID, _ content: Subscription.Content, than base: Generation) -> Bool {
+        let isWild = content.wildcard && self[id].wild != nil || self.isUnknown(id)
+        return (isWild ? self[id].wildChanged : self[id].namedChanged) > base
     }
 
     /// Whether a client with this subscription sees anything with a time to live.

@@ -151,6 +151,7 @@ final class TypeView {
         // The home must be told its name first.
         guard case .unknown = entry.named, self.interestNames[id] == nil else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
+        guard self.errors[id]?.lane != .wildcard else { return }
         self.free(id)
     }
 
@@ -158,6 +159,7 @@ final class TypeView {
         self.ids[self[id].name] = nil
         self.collections.remove(id)
         self.otherNames[id] = nil
+        self.errors[id] = nil
         self[id] = Entry(name: "", isInUse: false)
         self.freeEntries.append(id)
         self.idEpoch += 1
@@ -203,6 +205,10 @@ final class TypeView {
 
     private func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
         let id = self.id(of: change.name)
+        if self.noteError(id, change, &dirty) {
+            self.recent.append(Recent(name: id, lane: change.lane))
+            return
+        }
         if change.isRefresh, self.refresh(id, change, &dirty) {
             self.recent.append(Recent(name: id, lane: change.lane))
             return
@@ -269,6 +275,8 @@ final class TypeView {
 
     /// Which names stand in which glob collections.
     var collections = Collections()
+    /// Why resources are not sent.
+    var errors: [NameID: KnownError] = [:]
     /// Names under which a resource with another one was asked for: the resource's own.
     var otherNames: [NameID: String] = [:]
     /// Members of glob collections that are gone, of which some client may have to be told.
@@ -454,6 +462,7 @@ final class TypeView {
         self.ids.removeAll()
         self.collections = Collections()
         self.otherNames = [:]
+        self.errors = [:]
         self.goneMembers = []
         self.wildcardMembers.removeAll()
         self.wildcardHash = .zero
@@ -542,6 +551,7 @@ final class TypeView {
                 result.append(id)
             }
         }
+        if !self.errors.isEmpty { result += self.newErrors(content, since: base, except: result) }
         return result
     }
 
@@ -549,7 +559,7 @@ final class TypeView {
     func isAnswered(_ content: Subscription.Content) -> Bool {
         if content.wildcard, self.wildcardKnownAt == 0 { return false }
         return content.names.allSatisfy { id in
-            !self.isUnknown(id) || self[id].wild != nil
+            !self.isUnknown(id) || self[id].wild != nil || self.errors[id] != nil
         }
     }
 }

@@ -1,4 +1,5 @@
 package import WeirBase
+package import WeirXDS
 
 /// Counts the states of one (group, type) at its home worker: orders them, never leaves the process.
 package typealias Generation = UInt64
@@ -30,15 +31,19 @@ package struct ResourceChange: Sendable {
     package var isRefresh: Bool
     /// The glob collection that brings it, for a resource that is subscribed to through one.
     package var collection: String?
+    /// Why the origin does not send the resource; with `isRefresh` that is all there is to it, and what was there stays.
+    package var error: ResourceError?
 
     package init(
-        lane: Lane, name: String, presence: Presence, isRefresh: Bool = false, collection: String? = nil
+        lane: Lane, name: String, presence: Presence, isRefresh: Bool = false, collection: String? = nil,
+        error: ResourceError? = nil
     ) {
         self.lane = lane
         self.name = name
         self.presence = presence
         self.isRefresh = isRefresh
         self.collection = collection
+        self.error = error
     }
 }
 
