@@ -172,9 +172,18 @@ extension Shard {
         if held != nil && !isAnswered || !undecided.isEmpty {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
             for id in view.changes(for: record.subscription, since: base) { held?[view[id].name] = nil }
-            owed = OwedAnswer(names: undecided, resume: held.map { .resources($0) })
+            owed = OwedAnswer(names: undecided.union(encoded.left), resume: held.map { .resources($0) })
             self.typeStreams[Int(index)].base = view.generation
-            return self.wait(index, owed, in: view)
+            self.wait(index, owed, in: view)
+            if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
+            return
+        }
+        if !encoded.left.isEmpty {
+            // The rest follows when this was answered.
+            view.waiting.remove(index)
+            self.typeStreams[Int(index)].base = view.generation
+            self.owe(index) { $0.names.formUnion(encoded.left) }
+            return self.fallBehind(index, in: view)
         }
         if held != nil, encoded.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)
@@ -216,11 +225,15 @@ extension Shard {
         let isPlain =
             base == 0 && held == nil && request.left == nil
             && request.owed.allSatisfy { subscription.content.contains($0) }
-        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw {
+        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw,
+            full.isUsable(at: self.now)
+        {
             return SplitEncoded(first: full)
         }
         let key = AnswerKey(view: ObjectIdentifier(view), idEpoch: view.idEpoch, request: request)
-        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation {
+        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation,
+            memo.encoded.isUsable(at: self.now)
+        {
             return memo.encoded
         }
         var names = view.changes(for: request.subscription, since: base)
@@ -229,10 +242,13 @@ extension Shard {
         let splits = request.splitting && !isPlain
         let encoded =
             splits
-            ? self.encodeSplit(subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held)
+            ? self.encodeSplit(
+                subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
+                asked: request.owed)
             : SplitEncoded(
                 first: self.encode(
-                    subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held))
+                    subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
+                    asked: request.owed))
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(request.subscription)]?.full.delta = encoded.first
@@ -253,6 +269,8 @@ extension Shard {
     /// types that are always sent whole, and for names only where the version is made from the content.
     private func isCurrent(_ version: String, _ content: Subscription.Content, _ view: TypeView) -> Bool {
         guard view.type.isFullSet else { return false }
+        // What is left of a time to live must be said again.
+        if content.wrapsTimeToLive, view.hasTimeToLive(content) { return false }
         if view.passesVersionToSotW {
             guard content.wildcard, content.names.isEmpty else { return false }
             return version == view.version || view.equalVersions.contains(version)
