@@ -85,7 +85,8 @@ extension OriginGroup {
     /// The versions of what is cached, as this server calls them.
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
-        for name in type.presentNames(in: feed.lane) where feed.confirmed.contains(name) {
+        for name in type.presentNames(in: feed.lane)
+        where feed.confirmed.contains(name) && !feed.renewing.contains(name) {
             held[name] = feed.newerVersions[name] ?? type.resource(name, in: feed.lane)?.version
         }
         return held

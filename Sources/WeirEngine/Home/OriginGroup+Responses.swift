@@ -94,6 +94,7 @@ extension OriginGroup {
         for name in received.removed where !received.badNames.contains(name) {
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
+            feed.renewing.remove(name)
             if feed.lane == .wildcard || feed.names[name] != nil {
                 changes.append(ResourceChange(lane: feed.lane, name: name, presence: .absent))
             }
@@ -174,7 +175,10 @@ extension OriginGroup {
             // A heartbeat keeps a resource alive and is no update, nor is it a resource by itself (TTL-02); that an alias
             // cannot be resolved says nothing of the resource that is held (NAME-09).
             if resource.any == nil, held?.hasBody ?? resource.aliases.isEmpty { continue }
-            if let held = held, held.hasSameContent(any: resource.any, extras: resource.extras, in: message) {
+            let isRenewal = feed.renewing.remove(resource.name) != nil
+            if let held = held, !isRenewal,
+                held.hasSameContent(any: resource.any, extras: resource.extras, in: message)
+            {
                 if let version = resource.version {
                     feed.newerVersions[resource.name] = version == held.version ? nil : version
                 }

@@ -99,6 +99,7 @@ package final class OriginGroup {
             self.actions.append(.publish(update, workers: bit))
             type.synced |= bit
         }
+        self.renew(change, type, now, wall)
         if type.feeds.isEmpty { self.types[change.typeURL] = nil }
         self.scheduleFlush(now)
     }
@@ -128,6 +129,27 @@ package final class OriginGroup {
         feed.lingering[name] = nil
         if workers == nil { feed.isDirty = true }
         return true
+    }
+
+    /// Has the origin asked once more for what it does not want to be answered from a cache (AGG-23). Those who hold it
+    /// hear nothing of that, unless it has changed.
+    private func renew(_ change: InterestChange, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        guard let feed = type.named else { return }
+        let names = (change.added + change.renewed).filter { feed.names[$0] != nil && type.mustBeFetched($0) }
+        guard !names.isEmpty else { return }
+        guard self.variant != nil else {
+            // Files are always at hand.
+            let held = names.compactMap { name in
+                type.resource(name, in: .named).map {
+                    ResourceChange(lane: .named, name: name, presence: .present($0))
+                }
+            }
+            self.publish(held, type, .named, version: nil, now, wall)
+            return
+        }
+        feed.renewing.formUnion(names)
+        feed.forgotten.formUnion(feed.toldNames.intersection(names))
+        feed.isDirty = true
     }
 
     private func remove(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
@@ -281,6 +303,7 @@ package final class OriginGroup {
             if feed.toldNames.contains(name) { feed.forgotten.insert(name) }
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
+            feed.renewing.remove(name)
         }
         self.publish(
             due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
@@ -354,7 +377,7 @@ package final class OriginGroup {
         let followers = type.workers
         let new = followers & ~type.synced
         if new != 0 {
-            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
+            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall, fresh: changes)
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {

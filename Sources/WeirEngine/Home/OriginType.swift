@@ -61,6 +61,11 @@ final class OriginType {
         return nil
     }
 
+    /// Whether a name is held by name and each new subscriber must be answered by the origin (AGG-23).
+    func mustBeFetched(_ name: String) -> Bool {
+        if case .present(let resource)? = self.byName[name] { resource.mustBeFetched } else { false }
+    }
+
     /// The names present in a lane.
     func presentNames(in lane: Lane) -> [String] {
         guard lane == .named else { return Array(self.wild.keys) }
@@ -124,13 +129,18 @@ final class OriginType {
         return true
     }
 
-    /// The whole state, for a worker that just began to follow the type.
-    func fullUpdate(passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
+    /// The whole state, for a worker that just began to follow the type; without what must be fetched for it, except
+    /// for the `fresh` ones.
+    func fullUpdate(
+        passesVersion: Bool, now: Instant, wall: WallTime, fresh: [ResourceChange] = []
+    ) -> TypeUpdate {
+        let fresh = Set(fresh.filter { $0.lane == .named }.map(\.name))
         var changes = self.wild.sorted { $0.key < $1.key }.map {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
-        changes += self.byName.sorted { $0.key < $1.key }.map {
-            ResourceChange(lane: .named, name: $0.key, presence: $0.value)
+        for (name, presence) in self.byName.sorted(by: { $0.key < $1.key }) {
+            if self.mustBeFetched(name), !fresh.contains(name) { continue }
+            changes.append(ResourceChange(lane: .named, name: name, presence: presence))
         }
         var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
         update.isFull = true

@@ -15,6 +15,7 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
+        if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
         for subscription in dirty { self.push(subscription, in: view) }
@@ -164,13 +165,31 @@ extension Shard {
         let encoder = ResponseEncoder(
             view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
-        if isDelta {
-            guard let held = resume else { return encoder.delta(content, names: names, mustSend: wildcardAnswered) }
+        let encoded: Encoded
+        if isDelta, let held = resume {
             let gone = self.gone(held, content, base, in: view)
-            return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+            encoded = encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+        } else if isDelta {
+            encoded = encoder.delta(content, names: names, mustSend: wildcardAnswered)
+        } else {
+            encoded = encoder.sotw(
+                content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
         }
-        return encoder.sotw(
-            content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
+        self.noteSize(of: encoded, in: view)
+        return encoded
+    }
+
+    /// A whole SotW set, or one large resource, cannot be split. Clients of gRPC refuse what is above 4 MiB for ever,
+    /// unless they are told otherwise, so that it must be heard of (WIRE-06).
+    private func noteSize(of encoded: Encoded, in view: TypeView) {
+        for body in encoded.bodies where body.bytes.count > self.policy.maxResponseBytes {
+            self.counters[view.type, default: TypeCounters()].oversized += 1
+            guard !view.saidOversized else { continue }
+            view.saidOversized = true
+            self.events.append(
+                .oversized(
+                    key: self.groups[Int(view.group)]?.key ?? "", type: view.type, bytes: body.bytes.count))
+        }
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news
