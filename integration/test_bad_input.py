@@ -91,7 +91,10 @@ def test_SOTW_22_a_per_type_service_implies_its_type(world, relay, bystander, co
         client.request("", resource_names_subscribe=["a"])
     else:
         client.request("", resource_names=["a"])
-    assert client.expect(EDS).names == ["a"]
+    response = client.expect(EDS)
+    assert response.names == ["a"]
+    bodies = [r.resource if client.delta else r for r in response.message.resources]
+    assert [body.type_url for body in bodies] == [EDS]
 
 
 @pytest.mark.parametrize("node", [None, xds.node("lost", "")], ids=["no-node", "no-cluster"])

@@ -249,9 +249,7 @@ def test_ORD_06_ORD_07_dependent_types_are_answered_first_and_in_part(world, rel
     assert client.expect(LDS).names == ["l"]
 
 
-@pytest.mark.parametrize("combination", ["delta-delta", "delta-sotw", "sotw-sotw"])
-def test_UP_04_AGG_22_unknown_types_and_fields_pass_untouched(plane, relay_to, connect, combination):
-    upstream, downstream = combination.split("-")
+def test_UP_04_AGG_22_unknown_types_and_fields_pass_untouched(plane, relay, connect, protocol):
     # A field that nobody declares (number 1000), and a varint in more bytes than it needs.
     odd = xds.thing("t", "text")
     odd.value += bytes([0xc0, 0x3e, 0x81, 0x80, 0x00])
@@ -259,7 +257,7 @@ def test_UP_04_AGG_22_unknown_types_and_fields_pass_untouched(plane, relay_to, c
     cluster = xds.pack(xds.cluster("a"))
     cluster.value += bytes([0xc0, 0x3e, 0x81, 0x80, 0x00])
     plane.set(CDS, [cluster])
-    client = connect(relay_to(plane, upstream), downstream)
+    client = connect(relay, protocol)
     client.subscribe(CUSTOM)
     client.subscribe(CDS)
     client.converge(CUSTOM, {"t": odd.value})
@@ -414,6 +412,37 @@ def test_SOTW_18_SOTW_19_a_version_from_an_earlier_stream_still_gets_endpoints(w
 # --- Delta only.
 
 
+def test_DELTA_01_an_empty_set_is_answered_once_it_is_known(world, relay, connect):
+    client = connect(relay, "delta")
+    client.subscribe(LDS)
+    # The control plane has not spoken of listeners: that says nothing of them.
+    client.quiet()
+    world.set(LDS, [])
+    response = client.expect(LDS)
+    assert response.nonce and (response.names, response.removed) == ([], [])
+    client.quiet()
+    late = connect(relay, "delta", node=xds.node("late"))
+    late.subscribe(LDS)
+    assert late.expect(LDS).names == []
+    world.set(LDS, [xds.listener("l")])
+    for each in (client, late):
+        assert each.expect(LDS).names == ["l"]
+    quiet(client, late)
+
+
+def test_DELTA_03_the_legacy_wildcard_ends_by_that_word_alone(world, relay, connect):
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, world.expected(CDS))
+    client.unsubscribe(CDS, "*")
+    client.quiet()
+    world.update(CDS, [xds.cluster(name, 2) for name in "abc"])
+    client.quiet()
+    client.subscribe(CDS, "*")
+    assert client.expect(CDS).names == ["a", "b", "c"]
+
+
+
 def test_DELTA_02_names_beside_the_legacy_wildcard_keep_it(world, relay, connect):
     client = connect(relay, "delta")
     client.subscribe(CDS)
@@ -447,6 +476,10 @@ def test_DELTA_05_a_repeated_subscription_is_answered_again(world, relay, connec
     first = client.expect(EDS)
     client.subscribe(EDS, "a")
     assert client.expect(EDS).versions == first.versions
+    client.quiet()
+    for _ in range(2):
+        client.subscribe(CDS, "*")
+        assert client.expect(CDS).names == ["a", "b", "c"]
     client.quiet()
 
 
