@@ -236,6 +236,7 @@ def test_WIRE_15_headers_come_before_the_first_message(relay, bystander, raw):
     assert client.streams[number].messages() == []
 
 
+@pytest.mark.release_build
 def test_WIRE_05_a_request_of_twelve_megabytes(relay, bystander, connect):
     client = connect(relay, "delta")
     names = [f"cluster-{i:05d}-" + "n" * 80 for i in range(60000)]
@@ -243,6 +244,7 @@ def test_WIRE_05_a_request_of_twelve_megabytes(relay, bystander, connect):
     eventually(lambda: set(client.held(EDS)) == {"a"}, "the one name that exists", 20)
 
 
+@pytest.mark.release_build
 def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world, relay_to, connect, raw,
                                                                          upstream_protocol):
     relay = relay_to(world, upstream_protocol, {"downstream": {"limits": {"ack_timeout": "60s"}}})
