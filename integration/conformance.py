@@ -151,11 +151,12 @@ class Result:
 
 
 def read_swift_results(path):
-    """Display name → Result, from the event stream of Swift Testing."""
-    names, results, faulty = {}, defaultdict(Result), set()
+    """Display name → Result, from the event stream of Swift Testing; nothing from a run that broke off."""
+    names, results, faulty, has_ended = {}, defaultdict(Result), set(), False
     for line in path.read_text().splitlines():
         record = json.loads(line)
         payload = record["payload"]
+        has_ended = has_ended or record["kind"] == "event" and payload["kind"] == "runEnded"
         if record["kind"] == "test" and payload["kind"] == "function":
             names[payload["id"]] = payload.get("displayName") or payload["name"]
         if record["kind"] != "event" or payload.get("testID") not in names:
@@ -170,7 +171,7 @@ def read_swift_results(path):
                 result.failed += 1
             else:
                 result.passed += 1
-    return results
+    return results if has_ended else {}
 
 
 def read_pytest_results(path):
@@ -187,6 +188,12 @@ def read_pytest_results(path):
             result.passed += 1
             result.kinds |= {kind for kind in KINDS if kind in parameters}
     return results
+
+
+def newest_source():
+    """The file of the product or its tests that was changed last."""
+    files = [path for folder in ("Sources", "Tests") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return max(files + list((ROOT / "integration").rglob("*.py")), key=lambda path: path.stat().st_mtime)
 
 
 # --- What must hold.
@@ -272,6 +279,8 @@ def main(arguments=None):
                 print(f"{path} does not exist: `make test` writes it", file=sys.stderr)
                 return 2
         faults += check_results(items, read_swift_results(options.swift), read_pytest_results(options.pytest))
+        if (newer := newest_source()).stat().st_mtime > min(options.swift.stat().st_mtime, options.pytest.stat().st_mtime):
+            print(f"The results are older than {newer.relative_to(ROOT)}; `make test` renews them.")
     print("\n".join(summary(items)))
     for fault in faults:
         print(f"conformance: {fault}", file=sys.stderr)

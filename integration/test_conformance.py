@@ -26,7 +26,9 @@ def swift_file(tmp_path, *events):
     test = {"kind": "test", "payload": {
         "kind": "function", "id": "t", "name": "f()", "displayName": "SOTW-01 a name with a | in it"}}
     path = tmp_path / "swift.jsonl"
-    path.write_text("\n".join(conformance.json.dumps(record) for record in (test, *events)))
+    ends = () if "broken off" in events else ({"kind": "event", "payload": {"kind": "runEnded"}}, )
+    records = (test, *(record for record in events if record != "broken off"), *ends)
+    path.write_text("\n".join(conformance.json.dumps(record) for record in records))
     return path
 
 
@@ -105,6 +107,12 @@ def test_a_known_issue_is_no_failure_and_an_issue_is(tmp_path):
     issue = event("issueRecorded", "t", issue={"isKnown": False})
     faults = faults_of(tmp_path, [issue, event("testEnded", "t")], *BOTH)
     assert faults == ["failed: SOTW-01 a name with a | in it"]
+
+
+def test_a_run_that_broke_off_proves_nothing(tmp_path):
+    (tmp_path / "x").mkdir()
+    file = swift_file(tmp_path / "x", event("testEnded", "t"), "broken off")
+    assert conformance.read_swift_results(file) == {}
 
 
 def test_what_was_skipped_or_failed_proves_nothing(tmp_path):

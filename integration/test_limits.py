@@ -45,6 +45,7 @@ def large_cluster(name, size):
 # --- Many streams.
 
 
+@pytest.mark.release_build
 def test_WIRE_11_two_thousand_streams_of_one_type_on_one_connection(world, relay, raw, upstream_protocol):
     names = [f"e{i}" for i in range(2000)]
     world.set(EDS, [xds.endpoints(name, 1) for name in names])
@@ -95,6 +96,7 @@ def test_WIRE_11_a_control_plane_that_allows_a_hundred_streams_serves_250_groups
 # --- Large messages.
 
 
+@pytest.mark.release_build
 def test_WIRE_06_DELTA_21_thirty_mebibytes_in_and_out(world, relay, connect, upstream_protocol):
     world.set(CDS, [large_cluster(f"cluster-{i:03d}-", 100_000) for i in range(300)])
     delta, sotw = connect(relay, "delta"), connect(relay, "sotw")
@@ -116,6 +118,7 @@ def test_WIRE_06_DELTA_21_thirty_mebibytes_in_and_out(world, relay, connect, ups
     assert delta.history[-1].names == ["cluster-000-"]
 
 
+@pytest.mark.release_build
 def test_WIRE_05_UP_08_DELTA_12_reconnects_with_more_than_four_mebibytes_of_versions(world, relay_to, connect):
     clusters = [xds.cluster(f"{i:05d}" + "n" * 200) for i in range(20_000)]
     world.set(CDS, clusters)
