@@ -67,6 +67,16 @@ final class TypeView {
     var cohorts: ContiguousArray<Cohort?> = []
     private var freeCohorts: [Int32] = []
 
+    /// Whether it was said that responses are larger than clients take by default.
+    var saidOversized = false
+
+    /// Names held by name of which each new subscriber must be answered by the origin (AGG-23): few, and usually none.
+    var uncached: Set<NameID> = []
+    /// Those of them that came in this round: they answer whoever waited.
+    var fresh: Set<NameID> = []
+    /// Those of them that the home has been asked to fetch.
+    var renewing: Set<NameID> = []
+
     /// Type streams of this view, whatever they are doing.
     var streams = 0
     /// Type streams that are not settled on the newest state; zero means converged.
@@ -82,6 +92,7 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
+    var interestRenewals: [NameID] = []
     /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
     private var unwanted: [NameID] = []
 
@@ -233,6 +244,14 @@ final class TypeView {
             if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
+            self.noteFreshness(id, change.presence)
+            // Fetched for one more stream, and still the same: those who have it need not hear of it.
+            if case .present(let new) = change.presence, new.mustBeFetched, case .present(let old) = self[id].named,
+                old.hash == new.hash, old.version == new.version
+            {
+                self[id].named = change.presence
+                return
+            }
             if self.isSeenAlready(id, change.presence) {
                 self[id].named = change.presence
                 self[id].namedChanged = self[id].wildChanged
@@ -308,7 +327,10 @@ final class TypeView {
                 self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
             }
             if case .unknown = self[id].named { continue }
-            if !named.contains(id) { self[id].named = .unknown }
+            if !named.contains(id) {
+                self[id].named = .unknown
+                self.noteFreshness(id, .unknown)
+            }
         }
     }
 
@@ -466,7 +488,9 @@ final class TypeView {
             for name in self.unwanted { self.releaseIfUnused(name) }
             self.unwanted.removeAll(keepingCapacity: true)
         }
-        guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
+        guard self.interestWildcard != nil || !self.interestNames.isEmpty || !self.interestRenewals.isEmpty else {
+            return nil
+        }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
             change.wildcard = wildcard
@@ -477,6 +501,8 @@ final class TypeView {
         }
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
+        change.renewed = self.interestRenewals.map { self[$0].name }.sorted()
+        self.interestRenewals.removeAll()
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -489,6 +515,10 @@ final class TypeView {
     /// grow stale unseen (AGG-07).
     func forgetContent() {
         self.unwanted.removeAll()
+        self.uncached.removeAll()
+        self.fresh.removeAll()
+        self.renewing.removeAll()
+        self.interestRenewals.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
