@@ -92,7 +92,7 @@ final class RelayClient {
         var state = self.held[type] ?? Held()
         state.mayRepeat += 2
         if let old = old {
-            Self.bringAlong(old, into: &state, wildcard, names, self.variant)
+            Self.bringAlong(old, into: &state, wildcard, names, self.variant, isFullSet: type.isFullSet)
             state.mayRepeat += state.resources.count
         }
         switch self.variant {
@@ -116,13 +116,16 @@ final class RelayClient {
     func cameToRest() { for type in self.held.keys { self.held[type]?.mayRepeat = 0 } }
 
     private static func bringAlong(
-        _ old: Held, into state: inout Held, _ wildcard: Bool, _ names: Set<String>, _ variant: ProtocolVariant
+        _ old: Held, into state: inout Held, _ wildcard: Bool, _ names: Set<String>, _ variant: ProtocolVariant,
+        isFullSet: Bool
     ) {
         state.resources = old.resources.filter { wildcard || names.contains($0.key) }
         state.versions = old.versions.filter { state.resources[$0.key] != nil }
         // A SotW version says nothing about which names it was for, so it is worth something to the same wish only.
         let isSame = old.wildcard == wildcard && old.names == names && old.subscriptions == 1
         if variant == .sotw, isSame { state.version = old.version }
+        // One that presents no version counts as holding nothing; where absence means deletion, it does.
+        if variant == .sotw, !isSame, isFullSet { state.resources = [:] }
     }
 
     private func subscribeSotW(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {

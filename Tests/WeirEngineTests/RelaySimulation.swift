@@ -203,7 +203,12 @@ final class RelaySimulation {
         case .slowWorker(let number, let on):
             if on { h.slowWorkers.insert(number) } else { h.slowWorkers.remove(number) }
         case .restart(let resumes): self.restart(resumes)
-        case .advance(let milliseconds): h.advance(.milliseconds(milliseconds))
+        case .advance(let milliseconds):
+            h.advance(.milliseconds(milliseconds))
+            // Long enough for the relay to have told the control plane everything.
+            if milliseconds >= 600, self.isUndisturbed {
+                for client in h.clients where client.reads && client.acknowledges { client.cameToRest() }
+            }
         case .hop: h.step()
         case .settle: self.settle()
         }
@@ -288,13 +293,16 @@ final class RelaySimulation {
     private func settle() {
         let h = self.harness
         h.settle()
-        guard h.isServerUp, h.stalledStreams.isEmpty, h.slowWorkers.isEmpty else { return }
+        guard self.isUndisturbed else { return }
         self.unordered = []
         for (key, group) in h.groups where !self.isOnOneStream(group) { self.unordered.insert(key) }
         for client in h.clients where client.reads && client.acknowledges && !client.hasUnread {
-            client.cameToRest()
             if !self.unordered.contains(client.group) { self.excused.remove(client.handle) }
         }
+    }
+
+    private var isUndisturbed: Bool {
+        self.harness.isServerUp && self.harness.stalledStreams.isEmpty && self.harness.slowWorkers.isEmpty
     }
 
     // MARK: Clients
