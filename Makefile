@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration simulate format lint bench sanitize clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -50,6 +50,12 @@ test-unit: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests.
 test-integration: build ## Run the integration suite against the release binary.
 	@$(call say,'Integration tests (pytest): scripted control planes and clients$(comma) real Envoy$(comma) gRPC')
 	@$(VENV)/bin/pytest integration
+
+simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories from FIRST=0; SEED=n replays one.
+	@$(call say,'Simulation')
+	@swift build --build-tests
+	@SWIFT_DETERMINISTIC_HASHING=1 $(if $(SEED),WEIR_SEED=$(SEED),WEIR_SEEDS=$(or $(SEEDS),5000) WEIR_FIRST_SEED=$(or $(FIRST),0)) \
+	    swift test --skip-build --filter RelaySimulationTests
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)

@@ -29,7 +29,7 @@ final class RelayClient {
         var everNamed: Set<String> = []
         /// The highest version of each resource that was received.
         var newest: [String: Int] = [:]
-        /// Of routes received on this stream: the clusters they name.
+        /// Of routes received on this stream after clusters: those they name.
         var references: [String: [String]] = [:]
         /// How many responses may say nothing new, because something was asked for that may be answered so.
         var mayRepeat = 0
@@ -267,7 +267,9 @@ final class RelayClient {
         }
         self.held[type]?.warming.remove(name)
         guard !self.rejects, self.isWanted(name, type) else { return }
-        self.held[type]?.references[name] = references
+        // What was there before the first clusters may have been asked for before them, too.
+        let hasClusters = self.held[.cds]?.responses ?? 0 > 0
+        self.held[type]?.references[name] = hasClusters ? references : []
     }
 
     private func fault(_ text: String) { self.faults.append("client \(self.handle): \(text)") }
