@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -61,6 +61,12 @@ test-integration: build ## Run the integration suite against the release binary.
 conformance: $(VENV_DONE) ## Hold docs/conformance.md against the tests and what became of them in the last `make test`.
 	@$(call say,'Conformance: items met by group')
 	@$(VENV)/bin/python integration/conformance.py
+
+simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories from FIRST=0; SEED=n replays one.
+	@$(call say,'Simulation')
+	@swift build --build-tests
+	@SWIFT_DETERMINISTIC_HASHING=1 $(if $(SEED),WEIR_SEED=$(SEED),WEIR_SEEDS=$(or $(SEEDS),5000) WEIR_FIRST_SEED=$(or $(FIRST),0)) \
+	    swift test --skip-build --filter RelaySimulationTests
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)

@@ -9,6 +9,10 @@ final class ReferenceServer {
     struct Entry {
         var version: Int
         var inWildcard: Bool
+        /// Routes: the clusters they name.
+        var references: [String] = []
+        /// Since which version the resource has been there.
+        var born = 0
     }
 
     let variant: ProtocolVariant
@@ -42,7 +46,12 @@ final class ReferenceServer {
 
     func set(_ type: XDSType, _ changes: [String: Entry?]) {
         self.revision += 1
-        for (name, entry) in changes { self.resources[type.typeURL, default: [:]][name] = entry }
+        for (name, entry) in changes {
+            var entry = entry
+            let born = self.resources[type.typeURL]?[name]?.born ?? entry?.version ?? 0
+            entry?.born = born
+            self.resources[type.typeURL, default: [:]][name] = entry
+        }
         for (stream, subscriptions) in self.streams.sorted(by: { $0.key < $1.key }) {
             if let subscription = subscriptions[type.typeURL] { self.push(stream, type, subscription, force: []) }
         }
@@ -199,10 +208,15 @@ final class ReferenceServer {
         self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce)))
     }
 
-    static func payload(_ type: XDSType, _ name: String, _ version: Int) -> [UInt8] {
+    /// Clusters get their endpoints by EDS.
+    static func payload(
+        _ type: XDSType, _ name: String, _ version: Int, references: [String] = []
+    ) -> [UInt8] {
         var value = WireWriter()
         value.string(1, name)
+        if type == .cds { value.uint(2, 3) }
         value.uint(14, UInt64(version))
+        for cluster in references { value.element(15, cluster) }
         var any = WireWriter()
         any.string(1, type.typeURL)
         any.message(2, value.bytes)
@@ -213,7 +227,7 @@ final class ReferenceServer {
         var writer = WireWriter()
         writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
-            writer.message(2, Self.payload(type, name, entry.version))
+            writer.message(2, Self.payload(type, name, entry.version, references: entry.references))
         }
         writer.string(4, type.typeURL)
         writer.string(5, String(nonce))
@@ -226,7 +240,7 @@ final class ReferenceServer {
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             var envelope = WireWriter()
             envelope.string(1, String(entry.version))
-            envelope.message(2, Self.payload(type, name, entry.version))
+            envelope.message(2, Self.payload(type, name, entry.version, references: entry.references))
             envelope.string(3, name)
             writer.message(2, envelope.bytes)
         }

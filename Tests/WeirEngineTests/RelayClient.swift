@@ -27,6 +27,14 @@ final class RelayClient {
         var isTainted = false
         /// Every name ever subscribed to on this stream.
         var everNamed: Set<String> = []
+        /// The highest version of each resource that was received.
+        var newest: [String: Int] = [:]
+        /// Of routes received on this stream after clusters: those they name.
+        var references: [String: [String]] = [:]
+        /// How many responses may say nothing new, because something was asked for that may be answered so.
+        var mayRepeat = 0
+        /// Clusters received since whose endpoints did not come again yet (ORD-05).
+        var warming: Set<String> = []
     }
 
     let shard: Shard
@@ -46,6 +54,15 @@ final class RelayClient {
     private(set) var faults: [String] = []
     /// Names that never belong to a wildcard, whatever the server does.
     var neverInWildcard: Set<String> = []
+    var group = "k"
+    /// Whether a version belongs to the client's group.
+    var isOwnVersion: (Int) -> Bool = { _ in true }
+    /// Whether the group has a type on two upstream streams at the moment, which are not equally fast.
+    var hasTwoStreams: (XDSType) -> Bool = { _ in false }
+    /// A route that is held and no cluster for it, or nil: asked after each response.
+    var danglingReference: (RelayClient) -> String? = { _ in nil }
+    /// What was sent and received, if somebody wants to know.
+    var log: ((String) -> Void)?
 
     init(_ shard: Shard, _ shardIndex: Int, _ id: SlotID, _ handle: UInt64, _ variant: ProtocolVariant) {
         self.shard = shard
@@ -62,34 +79,68 @@ final class RelayClient {
     /// Whether responses wait to be read.
     var hasUnread: Bool { !self.inbox.isEmpty }
 
+    /// What was wrong since the last call.
+    func takeFaults() -> [String] {
+        defer { self.faults = [] }
+        return self.faults
+    }
+
     // MARK: Requests
 
     /// Sets the whole wish for a type. With `old`: what the client brings along from an earlier stream.
     func subscribe(_ type: XDSType, wildcard: Bool = false, _ names: Set<String> = [], resuming old: Held? = nil) {
         var state = self.held[type] ?? Held()
-        if let old = old { Self.bringAlong(old, into: &state, wildcard, names, self.variant) }
+        state.mayRepeat += 2
+        if let old = old {
+            Self.bringAlong(old, into: &state, wildcard, names, self.variant, isFullSet: type.isFullSet)
+            state.mayRepeat += state.resources.count
+        }
         switch self.variant {
         case .sotw: self.subscribeSotW(type, wildcard, names, &state)
         case .delta: self.subscribeDelta(type, wildcard, names, &state, isResuming: old != nil)
         }
     }
 
+    /// Delta: asks again for what is subscribed to, so that it is sent again (DELTA-05).
+    func subscribeAgain(_ type: XDSType) {
+        guard self.variant == .delta, let state = self.held[type] else { return }
+        self.held[type]?.mayRepeat += 2
+        var request = OutgoingDeltaRequest(typeURL: type.typeURL)
+        request.subscribe = (state.wildcard ? ["*"] : []) + state.names.sorted()
+        guard !request.subscribe.isEmpty else { return }
+        self.held[type]?.missing.subtract(state.names)
+        self.transmit { _ in request.encoded }
+    }
+
+    /// Rest was reached: nothing that was asked for is unanswered.
+    func cameToRest() { for type in self.held.keys { self.held[type]?.mayRepeat = 0 } }
+
     private static func bringAlong(
-        _ old: Held, into state: inout Held, _ wildcard: Bool, _ names: Set<String>, _ variant: ProtocolVariant
+        _ old: Held, into state: inout Held, _ wildcard: Bool, _ names: Set<String>, _ variant: ProtocolVariant,
+        isFullSet: Bool
     ) {
         state.resources = old.resources.filter { wildcard || names.contains($0.key) }
         state.versions = old.versions.filter { state.resources[$0.key] != nil }
         // A SotW version says nothing about which names it was for, so it is worth something to the same wish only.
         let isSame = old.wildcard == wildcard && old.names == names && old.subscriptions == 1
         if variant == .sotw, isSame { state.version = old.version }
+        // One that presents no version counts as holding nothing; where absence means deletion, it does.
+        if variant == .sotw, !isSame, isFullSet { state.resources = [:] }
     }
 
     private func subscribeSotW(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {
         if wildcard { state.undecided.formUnion(state.names.subtracting(names)) }
-        if !wildcard { state.resources = state.resources.filter { names.contains($0.key) } }
+        if !wildcard { Self.keep(names, in: &state) }
         let list = self.list(type, wildcard, names, &state)
         self.note(type, wildcard, names, &state)
         self.send(type, names: list, state)
+    }
+
+    private static func keep(_ names: Set<String>, in state: inout Held) {
+        state.resources = state.resources.filter { names.contains($0.key) }
+        state.versions = state.versions.filter { names.contains($0.key) }
+        state.references = state.references.filter { names.contains($0.key) }
+        state.warming.formIntersection(names)
     }
 
     /// The names of a SotW request for this wish, in the legacy form where that is possible.
@@ -126,10 +177,7 @@ final class RelayClient {
         }
         state.missing.subtract(added)
         state.missing.subtract(removed)
-        if !wildcard {
-            state.resources = state.resources.filter { names.contains($0.key) }
-            state.versions = state.versions.filter { names.contains($0.key) }
-        }
+        if !wildcard { Self.keep(names, in: &state) }
         self.note(type, wildcard, names, &state)
         self.transmit { node in
             if let node = node { request.node = node }
@@ -153,7 +201,7 @@ final class RelayClient {
         var node: [UInt8]?
         if !self.sentNode {
             var writer = WireWriter()
-            writer.string(1, "n")
+            writer.string(1, self.group == "k" ? "n" : self.group)
             node = writer.bytes
             self.sentNode = true
         }
@@ -169,14 +217,59 @@ final class RelayClient {
         let field = nonce.field
         let message = Array(body[5...]) + (0..<10).map { field[$0] }
         let span = message.span
+        let before = self.held
         switch self.variant {
         case .sotw:
             guard let response = try? DiscoveryResponse(decoding: span) else { return self.fault("undecodable") }
             self.receive(response, span)
+            self.checkCause(XDSType.of(typeURL: span.string(response.typeURL)), before)
         case .delta:
             guard let response = try? DeltaDiscoveryResponse(decoding: span) else { return self.fault("undecodable") }
             self.receive(response, span)
+            self.checkCause(XDSType.of(typeURL: span.string(response.typeURL)), before)
         }
+        if let text = self.danglingReference(self) { self.fault(text) }
+    }
+
+    /// A response says something new, or something was asked for.
+    private func checkCause(_ type: XDSType, _ before: [XDSType: Held]) {
+        guard let old = before[type], let new = self.held[type], !new.isTainted else { return }
+        let isNews = old.resources != new.resources || old.missing != new.missing || old.responses == 0
+        if type == .cds { self.noteWarming(old, new) }
+        // Two upstream streams may bring the same twice.
+        if isNews || self.hasTwoStreams(type) { return }
+        if new.mayRepeat > 0 {
+            self.held[type]?.mayRepeat -= 1
+        } else {
+            self.fault("\(type.label): a response without cause")
+        }
+    }
+
+    /// The endpoints of clusters that came or changed are sent again, be they the same (ORD-05).
+    private func noteWarming(_ old: Held, _ new: Held) {
+        guard self.held[.eds] != nil else { return }
+        self.held[.eds]?.mayRepeat += 1
+        for (name, version) in new.resources where old.resources[name] != version {
+            self.held[.eds]?.warming.insert(name)
+        }
+    }
+
+    private func accept(_ name: String, _ version: Int, _ references: [String], _ type: XDSType) {
+        guard let state = self.held[type] else { return }
+        if !self.isOwnVersion(version) { self.fault("\(type.label): \(name)@\(version) is another group's") }
+        if self.hasTwoStreams(type) {
+            self.held[type]?.newest[name] = version
+        } else {
+            if let newest = state.newest[name], version < newest {
+                self.fault("\(type.label): \(name)@\(version) after @\(newest)")
+            }
+            self.held[type]?.newest[name] = max(version, state.newest[name] ?? 0)
+        }
+        self.held[type]?.warming.remove(name)
+        guard !self.rejects, self.isWanted(name, type) else { return }
+        // What was there before the first clusters may have been asked for before them, too.
+        let hasClusters = self.held[.cds]?.responses ?? 0 > 0
+        self.held[type]?.references[name] = hasClusters ? references : []
     }
 
     private func fault(_ text: String) { self.faults.append("client \(self.handle): \(text)") }
@@ -185,6 +278,7 @@ final class RelayClient {
         if !self.nonces.insert(type.label + nonce).inserted { self.fault("\(type.label): nonce \(nonce) twice") }
         if self.held[type] == nil { self.fault("\(type.label): a response that nobody asked for") }
         self.held[type]?.responses += 1
+        self.log?("client \(self.handle) \(self.rejects ? "rejects" : "reads") \(type.label) \(version) \(nonce)")
         self.unanswered.append((type, version, nonce, self.rejects))
         if self.rejects { self.held[type]?.isTainted = true }
     }
@@ -204,12 +298,16 @@ final class RelayClient {
     private func receive(_ response: DiscoveryResponse, _ span: borrowing Span<UInt8>) {
         let type = XDSType.of(typeURL: span.string(response.typeURL))
         var received: [String: Int] = [:]
+        var accepted: [(String, Int, [String])] = []
         for range in response.resources {
-            let (name, version) = Self.payload(range, span)
+            let (name, version, references) = Self.payload(range, span)
+            accepted.append((name, version, references))
             if received.updateValue(version, forKey: name) != nil { self.fault("\(type.label): \(name) twice") }
             self.checkLeak(name, type)
         }
         self.note(type, span.string(response.versionInfo), span.string(response.nonce))
+        self.log?("    \(received.sorted { $0.key < $1.key }.map { "\($0.key)@\($0.value)" })")
+        for (name, version, references) in accepted { self.accept(name, version, references, type) }
         if self.rejects { return }
         let wanted = received.filter { self.isWanted($0.key, type) }
         if type.isFullSet {
@@ -233,31 +331,39 @@ final class RelayClient {
             if !seen.insert(name).inserted { self.fault("\(type.label): \(name) twice") }
             if envelope.version.isEmpty { self.fault("\(type.label): \(name) without version") }
             self.checkLeak(name, type)
+            let (_, version, references) = Self.payload(any, span)
+            self.log?("    \(name)@\(version)")
+            self.accept(name, version, references, type)
             guard self.isWanted(name, type), !self.rejects else { continue }
-            self.held[type]?.resources[name] = Self.payload(any, span).1
+            self.held[type]?.resources[name] = version
             self.held[type]?.versions[name] = span.string(envelope.version)
             self.held[type]?.missing.remove(name)
         }
         for range in response.removedResources {
             let name = span.string(range)
             if !seen.insert(name).inserted { self.fault("\(type.label): \(name) sent and removed") }
+            self.log?("    -\(name)")
+            self.held[type]?.warming.remove(name)
             guard !self.rejects else { continue }
+            self.held[type]?.references[name] = nil
             self.held[type]?.resources[name] = nil
             self.held[type]?.versions[name] = nil
             self.held[type]?.missing.insert(name)
         }
     }
 
-    private static func payload(_ range: ByteRange, _ span: borrowing Span<UInt8>) -> (String, Int) {
-        guard let any = try? AnyEnvelope(decoding: range, in: span) else { return ("?", -1) }
+    private static func payload(_ range: ByteRange, _ span: borrowing Span<UInt8>) -> (String, Int, [String]) {
+        guard let any = try? AnyEnvelope(decoding: range, in: span) else { return ("?", -1, []) }
         var reader = WireReader(any.value)
         var name = "?"
         var version = -1
+        var references: [String] = []
         while let field = try? reader.next(in: span) {
             if field.number == 1, let range = try? field.bytes() { name = span.string(range) }
             if field.number == 14, let value = try? field.varint() { version = Int(value) }
+            if field.number == 15, let range = try? field.bytes() { references.append(span.string(range)) }
         }
-        return (name, version)
+        return (name, version, references)
     }
 
     /// Reads what came and acknowledges it. Returns whether anything happened.

@@ -4,11 +4,24 @@ import WeirXDS
 
 @testable import WeirEngine
 
-/// A whole relay in one thread: shards, homes, a reference server and clients, joined by queues. The pure core as it is,
+/// A whole relay in one thread: shards, homes, reference servers and clients, joined by queues. The pure core as it is,
 /// without sockets.
+///
+/// Nodes named `n` belong to the group `k`, which most tests use; others to a group of their name. Each group has a
+/// control plane of its own.
 final class RelayHarness {
-    var server: ReferenceServer
-    let shards: [Shard]
+    struct StreamID: Hashable {
+        var key: String
+        var number: Int
+    }
+
+    /// The control plane of the group `k`.
+    var server: ReferenceServer {
+        get { self.servers["k"] ?? ReferenceServer(.sotw) }
+        set { self.servers["k"] = newValue }
+    }
+    private(set) var servers: [String: ReferenceServer]
+    private(set) var shards: [Shard] = []
     private(set) var groups: [String: OriginGroup] = [:]
     private(set) var clients: [RelayClient] = []
     /// Clients whose streams the relay ended.
@@ -16,34 +29,62 @@ final class RelayHarness {
     private var handles: UInt64 = 0
     private(set) var now = Instant(rawValue: 1_000_000_000)
     private(set) var events: [OriginEvent] = []
-    private var openStreams: Set<Int> = []
+    private var openStreams: Set<StreamID> = []
+    /// Whether the control plane of the group `k` can be reached.
     var isServerUp = true
     let policy: OriginPolicy
     private(set) var pushed = 0
+    /// What is broken on purpose, to see that it is noticed.
+    var sabotage: Sabotage?
+    /// Called when an upstream stream of the group is lost: what the control plane does meanwhile comes in no order.
+    var onLoss: (_ key: String) -> Void = { _ in }
 
-    init(_ server: ReferenceServer, shards count: Int = 2, linger: Nanoseconds = .seconds(2)) {
-        self.server = server
+    init(
+        _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
+        linger: Nanoseconds = .seconds(2)
+    ) {
+        self.servers = others
+        self.servers["k"] = server
         var policy = OriginPolicy()
         policy.linger = linger
         self.policy = policy
+        self.start(count)
+    }
+
+    private func start(_ count: Int) {
         self.shards = (0..<count).map { _ in
             Shard(policy: ShardPolicy()) { request in
-                .group(
-                    key: "k", upstream: "u", coldTimeout: .seconds(5),
-                    identity: NodeIdentity(id: "n", cluster: "", encoded: []), upstreamNode: request.node,
+                let id = (try? ShardHarness.nodeID(request.node)) ?? ""
+                return .group(
+                    key: id == "n" ? "k" : id, upstream: "u", coldTimeout: .seconds(5),
+                    identity: NodeIdentity(id: id, cluster: "", encoded: []), upstreamNode: request.node,
                     scope: .stream)
             }
         }
         for shard in self.shards { shard.setTime(self.now, wall: WallTime(rawValue: 0)) }
     }
 
-    func connect(_ variant: ProtocolVariant, shard: Int = 0) -> RelayClient {
+    /// The relay's process ends and begins anew: everything it knew is gone, and every stream.
+    func restart() {
+        for stream in self.openStreams { self.servers[stream.key]?.close(stream.number) }
+        self.openStreams = []
+        self.lost = []
+        self.stalled = []
+        self.toHome = []
+        self.toShards = []
+        self.groups = [:]
+        self.clients = []
+        self.start(self.shards.count)
+    }
+
+    func connect(_ variant: ProtocolVariant, shard: Int = 0, group: String = "k") -> RelayClient {
         self.handles += 1
         let service = DiscoveryService.all.first { $0.variant == variant && $0.type == nil }
         let id = self.shards[shard].open(
             handle: self.handles, service: service ?? DiscoveryService.all[0],
             peer: PeerIdentity(address: "", names: []))
         let client = RelayClient(self.shards[shard], shard, id, self.handles, variant)
+        client.group = group
         self.clients.append(client)
         return client
     }
@@ -55,33 +96,37 @@ final class RelayHarness {
 
     /// The stream of a client ends; nothing is carried anywhere yet.
     func drop(_ client: RelayClient) {
-        client.shard.close(client.id)
+        if self.sabotage?.forgets(client) != true { client.shard.close(client.id) }
         self.clients.removeAll { $0 === client }
     }
 
-    /// The upstream streams end; they reopen in `settle` while the server is up.
+    /// The upstream streams of the group `k` end; they reopen in `settle` while the server is up.
     func loseUpstream(replacement: ReferenceServer? = nil) {
-        for number in self.openStreams.sorted() { self.loseStream(number) }
+        for number in self.openStreams.filter({ $0.key == "k" }).map(\.number).sorted() { self.loseStream(number) }
         guard let replacement = replacement else { return }
         self.server = replacement
-        for group in self.groups.values { group.setVariant(replacement.variant) }
+        self.groups["k"]?.setVariant(replacement.variant)
     }
 
-    /// One upstream stream ends; it reopens in `settle` while the server is up.
+    /// One upstream stream of the group `k` ends; it reopens in `settle` while the server is up.
     func loseStream(_ number: Int) {
-        guard self.openStreams.remove(number) != nil else { return }
+        let id = StreamID(key: "k", number: number)
+        guard self.openStreams.remove(id) != nil else { return }
         self.server.close(number)
-        self.stalled.removeAll { $0.stream == number }
-        for group in self.groups.values { group.streamClosed(number, reason: "lost", now: self.now) }
-        self.lost.insert(number)
+        self.stalled.removeAll { $0.stream == id }
+        self.groups["k"]?.streamClosed(number, reason: "lost", now: self.now)
+        self.lost.insert(id)
+        self.onLoss("k")
     }
 
-    /// Upstream streams whose responses do not arrive for now.
+    /// Upstream streams of the group `k` whose responses do not arrive for now.
     var stalledStreams: Set<Int> = []
     /// Responses on those.
-    private var stalled: [(stream: Int, message: [UInt8])] = []
+    private var stalled: [(stream: StreamID, message: [UInt8])] = []
 
-    private var lost: Set<Int> = []
+    private var lost: Set<StreamID> = []
+
+    private func isUp(_ key: String) -> Bool { key != "k" || self.isServerUp }
 
     func advance(_ span: Nanoseconds) {
         self.now = self.now + span
@@ -89,12 +134,14 @@ final class RelayHarness {
             shard.setTime(self.now, wall: WallTime(rawValue: 0))
             shard.tick()
         }
-        for group in self.groups.values {
+        for group in self.sortedGroups {
             group.advance(to: self.now, wall: WallTime(rawValue: 0))
             _ = self.carryOut(group)
         }
         self.settle()
     }
+
+    private var sortedGroups: [OriginGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
 
     /// Carries everything to where it goes until nothing moves. Returns whether that came to an end.
     @discardableResult
@@ -108,44 +155,54 @@ final class RelayHarness {
     @discardableResult
     func step() -> Bool {
         var moved = self.deliverMail()
-        for (index, shard) in self.shards.enumerated() {
-            shard.flush()
-            for entry in shard.commands {
-                self.toHome.append((entry.command, entry.group, index))
-                moved = true
-            }
-            let refused = Set(shard.refusals.map(\.handle))
-            self.refused += self.clients.filter { refused.contains($0.handle) }
-            self.clients.removeAll { refused.contains($0.handle) }
-            let sends = shard.sends.map { ($0.handle, shard.bodies[Int($0.body)], $0.nonce) }
-            shard.endRound()
-            for (handle, body, nonce) in sends {
-                moved = true
-                self.pushed += 1
-                self.clients.first { $0.handle == handle }?.receive(body.bytes, nonce)
-            }
-        }
+        for (index, shard) in self.shards.enumerated() { if self.flush(shard, index) { moved = true } }
         for client in self.clients where client.answer() { moved = true }
-        if self.isServerUp, !self.lost.isEmpty {
-            for number in self.lost.sorted() { self.open(number) }
-            self.lost = []
+        let reopening = self.lost.filter { self.isUp($0.key) }
+        for stream in reopening.sorted(by: { ($0.key, $0.number) < ($1.key, $1.number) }) {
+            self.lost.remove(stream)
+            self.open(stream)
             moved = true
         }
-        for group in self.groups.values { if self.carryOut(group) { moved = true } }
-        let outbox = self.stalled + self.server.outbox
-        self.server.outbox = []
+        for group in self.sortedGroups { if self.carryOut(group) { moved = true } }
+        if self.deliverResponses() { moved = true }
+        return moved
+    }
+
+    private func flush(_ shard: Shard, _ index: Int) -> Bool {
+        shard.flush()
+        var moved = !shard.commands.isEmpty
+        for entry in shard.commands { self.toHome.append((entry.command, entry.group, index)) }
+        let refused = Set(shard.refusals.map(\.handle))
+        self.refused += self.clients.filter { refused.contains($0.handle) }
+        self.clients.removeAll { refused.contains($0.handle) }
+        var sends = shard.sends.map { ($0.handle, shard.bodies[Int($0.body)].bytes, $0.nonce) }
+        shard.endRound()
+        self.sabotage?.change(&sends, self.clients)
+        for (handle, body, nonce) in sends {
+            moved = true
+            self.pushed += 1
+            self.clients.first { $0.handle == handle }?.receive(body, nonce)
+        }
+        return moved
+    }
+
+    private func deliverResponses() -> Bool {
+        var outbox = self.stalled
         self.stalled = []
+        for (key, server) in self.servers.sorted(by: { $0.key < $1.key }) {
+            outbox += server.outbox.map { (StreamID(key: key, number: $0.stream), $0.message) }
+            server.outbox = []
+        }
+        var moved = false
         for (stream, message) in outbox {
-            if self.stalledStreams.contains(stream) {
+            if stream.key == "k", self.stalledStreams.contains(stream.number) {
                 self.stalled.append((stream, message))
                 continue
             }
-            guard self.openStreams.contains(stream) else { continue }
+            guard self.openStreams.contains(stream), let group = self.groups[stream.key] else { continue }
             moved = true
-            for group in self.groups.values {
-                group.streamReceived(stream, message: message.span, now: self.now, wall: WallTime(rawValue: 0))
-                _ = self.carryOut(group)
-            }
+            group.streamReceived(stream.number, message: message.span, now: self.now, wall: WallTime(rawValue: 0))
+            _ = self.carryOut(group)
         }
         return moved
     }
@@ -154,12 +211,15 @@ final class RelayHarness {
     /// by the time it arrives.
     private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
     private var toShards: [(shard: Int, key: String, update: TypeUpdate)] = []
+    /// Workers whose mail, to them and from them, waits: those of one relay are not equally fast.
+    var slowWorkers: Set<Int> = []
 
     private func deliverMail() -> Bool {
-        let updates = self.toShards
-        let commands = self.toHome
-        self.toShards = []
-        self.toHome = []
+        var updates = self.toShards.filter { !self.slowWorkers.contains($0.shard) }
+        let commands = self.toHome.filter { !self.slowWorkers.contains($0.worker) }
+        self.toShards.removeAll { !self.slowWorkers.contains($0.shard) }
+        self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
+        self.sabotage?.lose(&updates)
         for entry in updates { self.shards[entry.shard].update(group: entry.key, entry.update) }
         for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
         return !updates.isEmpty || !commands.isEmpty
@@ -170,7 +230,8 @@ final class RelayHarness {
         case .join(_, let node):
             let group =
                 self.groups[key]
-                ?? OriginGroup(key: key, node: node, variant: self.server.variant, policy: self.policy)
+                ?? OriginGroup(
+                    key: key, node: node, variant: self.servers[key]?.variant ?? .sotw, policy: self.policy)
             self.groups[key] = group
             group.workerJoined(worker)
         case .interest(let change):
@@ -184,12 +245,16 @@ final class RelayHarness {
         let actions = group.takeActions()
         for action in actions {
             switch action {
-            case .openStream(let number): if self.isServerUp { self.open(number) } else { self.lost.insert(number) }
+            case .openStream(let number):
+                let stream = StreamID(key: group.key, number: number)
+                if self.isUp(group.key) { self.open(stream) } else { self.lost.insert(stream) }
             case .closeStream(let number):
-                self.lost.remove(number)
-                if self.openStreams.remove(number) != nil { self.server.close(number) }
-                self.stalled.removeAll { $0.stream == number }
-            case .send(let number, let message): self.server.receive(number, message)
+                let stream = StreamID(key: group.key, number: number)
+                self.lost.remove(stream)
+                if self.openStreams.remove(stream) != nil { self.servers[group.key]?.close(number) }
+                self.stalled.removeAll { $0.stream == stream }
+                self.onLoss(group.key)
+            case .send(let number, let message): self.servers[group.key]?.receive(number, message)
             case .publish(let update, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
                     self.toShards.append((index, group.key, update))
@@ -205,10 +270,10 @@ final class RelayHarness {
         return !actions.isEmpty
     }
 
-    private func open(_ number: Int) {
-        guard let group = self.groups["k"] else { return }
-        self.openStreams.insert(number)
-        self.server.open(number)
-        group.streamOpened(number, server: self.server.name, now: self.now)
+    private func open(_ stream: StreamID) {
+        guard let group = self.groups[stream.key], let server = self.servers[stream.key] else { return }
+        self.openStreams.insert(stream)
+        server.open(stream.number)
+        group.streamOpened(stream.number, server: server.name, now: self.now)
     }
 }

@@ -172,4 +172,119 @@ import WeirXDS
         }
         #expect(ShardInspection(h.shard).faults.filter { $0.contains("cohort") } == [])
     }
+
+    @Test("UP-13 a name given up and asked for again while an answer was on its way is asked for with its nonce")
+    func crossingAnswer() {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.rds, ["a", "y"])
+        h.open()
+        h.sotw(.rds, "1", "n1", ["a@1"])
+        h.want(.rds, removing: ["a"])
+        h.advance(.seconds(3))
+        h.want(.rds, ["a"])
+        _ = h.takeRequests()
+        // On its way since before a was given up: the server dropped both requests, whose nonce was the one before.
+        h.sotw(.rds, "2", "n2", ["y@2"])
+        #expect(h.takeRequests() == ["0 rds v=2 n=n2 [a,y]", "0 rds v=2 n=n2 [y]", "0 rds v=2 n=n2 [a,y]"])
+        // A server that has no such name is not asked for ever.
+        for i in 3..<10 { h.sotw(.rds, "\(i)", "n\(i)", ["y@\(i)"]) }
+        let more = h.takeRequests().count
+        #expect(more == 7 + 2 * (UpstreamStream.renewalsMax - 1))
+    }
+
+    @Test("UP-13 a name that came needs no more asking")
+    func answeredAgain() {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.rds, ["a", "y"])
+        h.open()
+        h.sotw(.rds, "1", "n1", ["a@1"])
+        h.want(.rds, removing: ["a"])
+        h.advance(.seconds(3))
+        h.want(.rds, ["a"])
+        _ = h.takeRequests()
+        h.sotw(.rds, "2", "n2", ["a@1"])
+        #expect(h.takeRequests().count == 1)
+    }
+
+    @Test("DELTA-06 what becomes of a name given up beside a wildcard, the wildcard's first answer says")
+    func givenUpBeforeTheWildcard() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["*", "a", "x"])
+        h.settle()
+        client.delta(.cds, remove: ["a", "x"])
+        #expect(client.take() == [])
+        h.publish("n", .cds, ["a@1"])
+        let answers = client.takeAndAck()
+        #expect(answers.map(\.resources) == [["a@1"]])
+        #expect(answers.map(\.removed) == [["x"]])
+        #expect(ShardInspection(h.shard).faults == [])
+    }
+
+    @Test("DELTA-05 a client that asks for the wildcard again hears of what left it meanwhile")
+    func wildcardAgain() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds)
+        h.settle()
+        h.publish("n", .cds, ["a@1", "b@1"])
+        #expect(client.take().count == 1)
+        h.publish("n", .cds, ["-a"])
+        client.delta(.cds, add: ["*"])
+        #expect(client.take().map { $0.resources + $0.removed } == [["b@1", "a"]])
+    }
+
+    @Test("DELTA-05 DELTA-12 so does one that came back and asks for the wildcard before the first answer")
+    func wildcardAgainBeforeTheAnswer() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, held: ["a": "1", "b": "1"])
+        client.delta(.cds, add: ["*"])
+        h.settle()
+        h.publish("n", .cds, ["b@1"])
+        #expect(client.take().map { $0.resources + $0.removed } == [["b@1", "a"]])
+    }
+
+    @Test("DELTA-12 a name that a client holds, asks for and gives up at once is called removed once")
+    func removedOnce() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["*", "x"], remove: ["x"], held: ["x": "1"])
+        h.settle()
+        h.publish("n", .cds, ["a@1"])
+        #expect(client.take().map(\.removed) == [["x"]])
+    }
+
+    @Test("ORD-05 a client that came back with the endpoints gets them again after a cluster that changed meanwhile")
+    func endpointsOfAnEarlierStream() {
+        let h = ShardHarness()
+        let warm = h.open(.delta)
+        warm.delta(.eds, add: ["c"])
+        h.settle()
+        h.publish("n", .eds, lane: .named, ["c@1"])
+        let client = h.open(.delta)
+        client.delta(.cds)
+        client.delta(.eds, add: ["c"], held: ["c": "1"])
+        #expect(client.take() == [])
+        h.publish("n", .cds, ["c@2"], eds: true)
+        #expect(client.take().flatMap { [$0.label] + $0.resources } == ["cds", "c@2", "eds", "c@1"])
+    }
+
+    @Test("ORD-01 a control plane is asked for clusters first, whatever was first wanted")
+    func interestInOrder() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.rds, add: ["r"])
+        client.delta(.lds)
+        client.delta(.eds, add: ["e"])
+        client.delta(.cds)
+        h.settle()
+        let wishes = h.commands.compactMap { entry -> String? in
+            guard case .interest(let change) = entry.command else { return nil }
+            return XDSType.of(typeURL: change.typeURL).label
+        }
+        #expect(wishes == ["cds", "eds", "lds", "rds"])
+    }
 }

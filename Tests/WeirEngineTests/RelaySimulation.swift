@@ -3,78 +3,52 @@ import WeirXDS
 
 @testable import WeirEngine
 
-/// One thing that happens in a simulated run. Numbers pick among what there is at that moment, so that any part of a
-/// run is a run too: a failing one can be shortened.
-enum SimulationStep: CustomStringConvertible {
-    enum Change { case wild, named, gone }
-
-    case set(type: Int, changes: [String: Change])
-    case connect(ProtocolVariant, shard: Int)
-    case disconnect(client: Int)
-    case reconnect(client: Int, otherShard: Bool, resumes: Bool)
-    case subscribe(client: Int, type: Int, wildcard: Bool, names: Set<String>)
-    case rejects(client: Int, Bool)
-    case acknowledges(client: Int, Bool)
-    case reads(client: Int, Bool)
-    case serverUp(Bool)
-    case loseStream(Int)
-    case replaceServer(same: Bool, variant: ProtocolVariant, ignores: Bool, splits: Bool)
-    case stall(Int, Bool)
-    case advance(milliseconds: Int64)
-    case hop
-    case settle
-
-    var description: String {
-        switch self {
-        case .set(let type, let changes):
-            let text = changes.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
-            return "set \(RelaySimulation.types[type].label) \(text)"
-        case .connect(let variant, let shard): return "connect \(variant) on shard \(shard)"
-        case .disconnect(let client): return "disconnect #\(client)"
-        case .reconnect(let client, let other, let resumes):
-            return "reconnect #\(client)\(other ? " on the other shard" : "")\(resumes ? " resuming" : "")"
-        case .subscribe(let client, let type, let wildcard, let names):
-            return "subscribe #\(client) \(RelaySimulation.types[type].label) "
-                + "\((wildcard ? ["*"] : []) + names.sorted())"
-        case .rejects(let client, let on): return "rejects #\(client) \(on)"
-        case .acknowledges(let client, let on): return "acknowledges #\(client) \(on)"
-        case .reads(let client, let on): return "reads #\(client) \(on)"
-        case .serverUp(let on): return "server up \(on)"
-        case .loseStream(let number): return "lose upstream stream \(number)"
-        case .replaceServer(let same, let variant, let ignores, let splits):
-            return "replace the server: same content \(same), \(variant), ignores irv \(ignores), splits \(splits)"
-        case .stall(let number, let on): return "stall upstream stream \(number) \(on)"
-        case .advance(let milliseconds): return "advance \(milliseconds) ms"
-        case .hop: return "hop"
-        case .settle: return "settle"
-        }
-    }
-}
-
 /// A relay to which random things happen, and what must be true of it afterwards.
 final class RelaySimulation {
     static let types: [XDSType] = [.cds, .eds, .lds, .rds]
     static let names = ["a", "b", "c", "d"]
     /// Names that exist by name only.
     static let onDemand = ["x", "y"]
+    /// By number: a version tells its group by its parity.
+    static let groups = ["k", "other"]
 
     let harness: RelayHarness
     private var version = 0
     private(set) var faults: [String] = []
     private var servers = 1
+    /// What happens, line by line, if somebody wants to know.
+    private let log: ((String) -> Void)?
 
-    init(_ variant: ProtocolVariant) {
-        self.harness = RelayHarness(ReferenceServer(variant), shards: 2)
-        Self.keep(self.harness.server)
+    // MARK: Where no order can be expected
+    /// Groups whose control plane went on while a stream to it was lost, or that have clusters and routes on two streams:
+    /// until rest.
+    private var unordered: Set<String> = []
+    /// Clients that may still see what came of that.
+    private var excused: Set<UInt64> = []
+    /// Types of a group that were on two upstream streams at once.
+    private var mixed: Set<String> = []
+
+    init(_ variant: ProtocolVariant, sabotage: Sabotage? = nil, log: ((String) -> Void)? = nil) {
+        self.log = log
+        self.harness = RelayHarness(ReferenceServer(variant), others: ["other": ReferenceServer(variant)], shards: 2)
+        self.harness.sabotage = sabotage
+        for group in Self.groups.indices { self.keep(self.server(group), group) }
+        self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
     }
 
     /// One resource of each wildcard never changes: by sending it again a server shows that it ignored what it was told,
     /// and nothing else does (AGG-10).
-    private static func keep(_ server: ReferenceServer) {
+    private func keep(_ server: ReferenceServer, _ group: Int) {
         for type in Self.types where type.isFullSet {
-            server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000, inWildcard: true)])
+            server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: true)])
         }
     }
+
+    private func server(_ group: Int) -> ReferenceServer {
+        self.harness.servers[Self.groups[group]] ?? self.harness.server
+    }
+
+    private func group(of client: RelayClient) -> Int { client.group == "k" ? 0 : 1 }
 
     // MARK: What happens
 
@@ -82,9 +56,10 @@ final class RelaySimulation {
     static func steps(_ generator: inout SeededGenerator) -> [SimulationStep] {
         let count = Int.random(in: 5...60, using: &generator)
         var steps: [SimulationStep] = [
-            .set(type: 0, changes: ["a": .wild, "b": .wild, "x": .named]),
-            .connect(Self.pick(ProtocolVariant.allCases, &generator), shard: 0),
-            .connect(Self.pick(ProtocolVariant.allCases, &generator), shard: 1),
+            .set(type: 0, changes: ["a": .wild, "b": .wild, "x": .named], group: 0),
+            .set(type: 3, changes: ["a": .wild, "c": .named], group: 0),
+            .connect(Self.pick(ProtocolVariant.allCases, &generator), shard: 0, group: 0),
+            .typicalClient(Self.pick(ProtocolVariant.allCases, &generator), shard: 1, group: 0),
         ]
         for _ in 0..<count {
             steps.append(Self.step(&generator))
@@ -100,9 +75,12 @@ final class RelaySimulation {
     private static func step(_ g: inout SeededGenerator) -> SimulationStep {
         let client = Int.random(in: 0..<64, using: &g)
         let type = min(Int.random(in: 0..<6, using: &g), 3)
-        switch Int.random(in: 0..<100, using: &g) {
-        case 0..<22: return .set(type: type, changes: Self.changes(&g))
-        case 22..<28: return .connect(Self.pick(ProtocolVariant.allCases, &g), shard: Int.random(in: 0..<2, using: &g))
+        let group = Int.random(in: 0..<4, using: &g) == 0 ? 1 : 0
+        switch Int.random(in: 0..<108, using: &g) {
+        case 0..<22: return .set(type: type, changes: Self.changes(&g), group: group)
+        case 22..<28:
+            return .connect(
+                Self.pick(ProtocolVariant.allCases, &g), shard: Int.random(in: 0..<2, using: &g), group: group)
         case 28..<31: return .disconnect(client: client)
         case 31..<37: return .reconnect(client: client, otherShard: .random(using: &g), resumes: .random(using: &g))
         case 37..<60:
@@ -119,6 +97,10 @@ final class RelaySimulation {
                 same: .random(using: &g), variant: Self.pick(ProtocolVariant.allCases, &g),
                 ignores: .random(using: &g), splits: .random(using: &g))
         case 78..<84: return .stall(Int.random(in: 0..<2, using: &g), .random(using: &g))
+        case 100..<102: return .subscribeAgain(client: client, type: type)
+        case 102..<106: return .slowWorker(Int.random(in: 0..<2, using: &g), .random(using: &g))
+        case 106: return .restart(resumes: .random(using: &g))
+        case 107: return .typicalClient(Self.pick(ProtocolVariant.allCases, &g), shard: client % 2, group: group)
         case 84..<93: return .advance(milliseconds: Self.pick([1, 5, 20, 600, 1500, 2500, 6000, 16_000], &g))
         default: return .hop
         }
@@ -137,16 +119,51 @@ final class RelaySimulation {
 
     /// What the changes make of a type. In types where absence means nothing, SotW could not say that a resource left
     /// the wildcard: there, each name belongs to it for good or never.
-    private func entries(_ type: XDSType, _ changes: [String: SimulationStep.Change]) -> [String: ReferenceServer
-        .Entry?]
-    {
+    private func entries(
+        _ type: XDSType, _ changes: [String: SimulationStep.Change], _ server: ReferenceServer, _ group: Int
+    ) -> [String: ReferenceServer.Entry?] {
         var entries: [String: ReferenceServer.Entry?] = [:]
         for (name, change) in changes {
             let isWild = type.isFullSet ? change == .wild : ["a", "b"].contains(name)
-            let entry = ReferenceServer.Entry(version: self.version, inWildcard: isWild)
+            var entry = ReferenceServer.Entry(version: self.version * 2 + group, inWildcard: isWild)
+            if type == .rds { entry.references = self.clusters(server, self.version + name.utf8.count) }
             entries.updateValue(change == .gone ? nil : entry, forKey: name)
         }
         return entries
+    }
+
+    /// Two clusters of the wildcard, for a route.
+    private func clusters(_ server: ReferenceServer, _ number: Int) -> [String] {
+        let all = (server.resources[XDSType.cds.typeURL] ?? [:]).filter(\.value.inWildcard).keys.sorted()
+        return all.isEmpty ? [] : [all[number % all.count], all[(number / 3) % all.count]]
+    }
+
+    /// Changes a type on a control plane that makes before it breaks: before a cluster goes, the routes that name it are
+    /// made to name others.
+    private func set(_ type: XDSType, _ changes: [String: SimulationStep.Change], _ group: Int) {
+        let server = self.server(group)
+        self.version += 1
+        let entries = self.entries(type, changes, server, group)
+        let leaving = Set(
+            entries.filter { entry in
+                type == .cds && server.resources[type.typeURL]?[entry.key]?.inWildcard == true
+                    && entry.value?.inWildcard != true
+            }.keys)
+        let routes = (server.resources[XDSType.rds.typeURL] ?? [:]).filter {
+            !leaving.isDisjoint(with: $0.value.references)
+        }
+        guard !routes.isEmpty else { return server.set(type, entries) }
+        let arriving = entries.filter { !leaving.contains($0.key) }
+        if !arriving.isEmpty { server.set(type, arriving) }
+        self.version += 1
+        let others = ["keep"] + arriving.filter { $0.value?.inWildcard == true }.keys.sorted()
+        server.set(
+            .rds,
+            routes.mapValues { route in
+                ReferenceServer.Entry(
+                    version: self.version * 2 + group, inWildcard: route.inWildcard, references: others)
+            })
+        server.set(type, entries.filter { leaving.contains($0.key) })
     }
 
     private func client(_ number: Int) -> RelayClient? {
@@ -155,17 +172,23 @@ final class RelaySimulation {
     }
 
     func run(_ step: SimulationStep) {
+        self.log?(step.description)
+        self.carryOut(step)
+        self.look()
+    }
+
+    private func carryOut(_ step: SimulationStep) {
         let h = self.harness
         switch step {
-        case .set(let type, let changes):
-            self.version += 1
-            h.server.set(Self.types[type], self.entries(Self.types[type], changes))
-        case .connect(let variant, let shard): _ = self.connect(variant, shard)
+        case .set(let type, let changes, let group): self.set(Self.types[type], changes, group)
+        case .connect(let variant, let shard, let group): _ = self.connect(variant, shard, group)
+        case .typicalClient(let variant, let shard, let group): self.connectTypical(variant, shard, group)
         case .disconnect(let number): if let client = self.client(number) { self.drop(client) }
         case .reconnect(let number, let other, let resumes):
             if let client = self.client(number) { self.reconnect(client, other, resumes) }
         case .subscribe(let number, let type, let wildcard, let names):
             if let client = self.client(number) { self.subscribe(client, Self.types[type], wildcard, names) }
+        case .subscribeAgain(let number, let type): self.client(number)?.subscribeAgain(Self.types[type])
         case .rejects(let number, let on): self.client(number)?.rejects = on
         case .acknowledges(let number, let on): self.client(number)?.acknowledges = on
         case .reads(let number, let on): self.client(number)?.reads = on
@@ -177,26 +200,125 @@ final class RelaySimulation {
             self.replaceServer(same, variant, ignores, splits)
         case .stall(let number, let on):
             if on { h.stalledStreams.insert(number) } else { h.stalledStreams.remove(number) }
-        case .advance(let milliseconds): h.advance(.milliseconds(milliseconds))
+        case .slowWorker(let number, let on):
+            if on { h.slowWorkers.insert(number) } else { h.slowWorkers.remove(number) }
+        case .restart(let resumes): self.restart(resumes)
+        case .advance(let milliseconds):
+            h.advance(.milliseconds(milliseconds))
+            // Long enough for the relay to have told the control plane everything.
+            if milliseconds >= 600, self.isUndisturbed {
+                for client in h.clients where client.reads && client.acknowledges { client.cameToRest() }
+            }
         case .hop: h.step()
-        case .settle: h.settle()
+        case .settle: self.settle()
         }
     }
 
-    private func connect(_ variant: ProtocolVariant, _ shard: Int) -> RelayClient {
-        let client = self.harness.connect(variant, shard: shard)
+    private func connect(_ variant: ProtocolVariant, _ shard: Int, _ group: Int) -> RelayClient {
+        let client = self.harness.connect(variant, shard: shard, group: Self.groups[group])
         client.neverInWildcard = Set(Self.onDemand)
+        client.isOwnVersion = { $0 % 2 == group }
+        client.log = self.log
+        client.hasTwoStreams = { [unowned self] type in
+            self.lookAtStreams()
+            return self.mixed.contains(Self.groups[group] + type.label)
+        }
+        client.danglingReference = { [unowned self] client in self.danglingReference(client) }
+        if self.unordered.contains(client.group) { self.excused.insert(client.handle) }
         return client
     }
 
+    private func connectTypical(_ variant: ProtocolVariant, _ shard: Int, _ group: Int) {
+        let client = self.connect(variant, shard, group)
+        client.subscribe(.cds, wildcard: true)
+        client.subscribe(.eds, ["a", "b"])
+        client.subscribe(.lds, wildcard: true)
+        client.subscribe(.rds, ["a", "c", "x"])
+    }
+
+    /// All clients come back to a relay that knows nothing.
+    private func restart(_ resumes: Bool) {
+        let clients = self.harness.clients
+        for client in clients { self.faults += client.takeFaults() }
+        self.harness.restart()
+        self.expectNoOrder("k")
+        self.expectNoOrder("other")
+        for client in clients { self.replace(client, onShard: client.shardIndex, resumes) }
+    }
+
+    // MARK: Order
+
+    private func expectNoOrder(_ key: String) {
+        self.unordered.insert(key)
+        for client in self.harness.clients where client.group == key { self.excused.insert(client.handle) }
+    }
+
+    /// Finds out what is on two upstream streams. These are not equally fast, so that between them there is no order.
+    private func lookAtStreams() {
+        for (key, group) in self.harness.groups {
+            for type in Self.types where group.types[type.typeURL]?.feeds.count ?? 0 > 1 {
+                self.mixed.insert(key + type.label)
+            }
+            if !self.isOnOneStream(group) { self.expectNoOrder(key) }
+        }
+    }
+
+    private func isOnOneStream(_ group: OriginGroup) -> Bool {
+        let feeds = [XDSType.cds, .rds].flatMap { group.types[$0.typeURL]?.feeds ?? [] }
+        return feeds.count < 2 || feeds.count == 2 && feeds[0].stream == feeds[1].stream
+    }
+
+    /// Every route that a client holds finds the clusters it names, at every moment (ORD-01 to ORD-03): the control plane
+    /// takes care of that, and so must the relay.
+    private func danglingReference(_ client: RelayClient) -> String? {
+        self.lookAtStreams()
+        guard !self.excused.contains(client.handle), let clusters = client.held[.cds], let routes = client.held[.rds],
+            clusters.wildcard, clusters.names.isEmpty, clusters.subscriptions == 1, clusters.responses > 0,
+            !clusters.isTainted, !routes.isTainted
+        else { return nil }
+        let server = self.server(self.group(of: client))
+        for (name, references) in routes.references.sorted(by: { $0.key < $1.key }) {
+            // One that is gone upstream may live on here, in SotW.
+            guard let version = routes.resources[name], let entry = server.resources[XDSType.rds.typeURL]?[name],
+                entry.born <= version
+            else { continue }
+            for cluster in references where clusters.resources[cluster] == nil {
+                return "route \(name)@\(version) names cluster \(cluster), which is not held"
+            }
+        }
+        return nil
+    }
+
+    /// Lets everything arrive; if nothing is in the way, order can be expected again.
+    private func settle() {
+        let h = self.harness
+        h.settle()
+        guard self.isUndisturbed else { return }
+        self.unordered = []
+        for (key, group) in h.groups where !self.isOnOneStream(group) { self.unordered.insert(key) }
+        for client in h.clients where client.reads && client.acknowledges && !client.hasUnread {
+            if !self.unordered.contains(client.group) { self.excused.remove(client.handle) }
+        }
+    }
+
+    private var isUndisturbed: Bool {
+        self.harness.isServerUp && self.harness.stalledStreams.isEmpty && self.harness.slowWorkers.isEmpty
+    }
+
+    // MARK: Clients
+
     private func drop(_ client: RelayClient) {
-        self.faults += client.faults
+        self.faults += client.takeFaults()
         self.harness.drop(client)
     }
 
     private func reconnect(_ client: RelayClient, _ other: Bool, _ resumes: Bool) {
         self.drop(client)
-        let new = self.connect(client.variant, other ? 1 - client.shardIndex : client.shardIndex)
+        self.replace(client, onShard: other ? 1 - client.shardIndex : client.shardIndex, resumes)
+    }
+
+    private func replace(_ client: RelayClient, onShard shard: Int, _ resumes: Bool) {
+        let new = self.connect(client.variant, shard, self.group(of: client))
         for (type, held) in client.held.sorted(by: { $0.key.pushOrder < $1.key.pushOrder }) {
             guard held.wildcard || !held.names.isEmpty else { continue }
             new.subscribe(type, wildcard: held.wildcard, held.names, resuming: resumes ? held : nil)
@@ -226,9 +348,9 @@ final class RelaySimulation {
             server.copyContent(of: self.harness.server)
         } else {
             self.version += 1
-            Self.keep(server)
+            self.keep(server, 0)
             for type in Self.types {
-                server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named]))
+                server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named], server, 0))
             }
         }
         self.harness.loseUpstream(replacement: server)
@@ -240,14 +362,12 @@ final class RelaySimulation {
     func finish() -> [String] {
         self.comeToRest()
         self.check("at rest")
-        for type in Self.types {
-            self.version += 1
-            let changes: [String: SimulationStep.Change] = [
-                "a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone,
-            ]
-            self.harness.server.set(type, self.entries(type, changes))
+        for group in Self.groups.indices {
+            for type in Self.types {
+                self.set(type, ["a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone], group)
+            }
         }
-        self.harness.settle()
+        self.settle()
         self.check("after a push")
         self.harness.advance(.seconds(16))
         self.check("later")
@@ -262,24 +382,38 @@ final class RelaySimulation {
         let h = self.harness
         h.isServerUp = true
         h.stalledStreams = []
+        h.slowWorkers = []
         for client in h.clients {
             client.reads = true
             client.acknowledges = true
             client.rejects = false
         }
-        h.settle()
+        self.settle()
         for client in h.clients where client.held.values.contains(where: \.isTainted) {
             self.reconnect(client, false, true)
         }
-        h.settle()
+        self.settle()
         for seconds in [1, 1, 1, 6, 16, 3] as [Int64] { h.advance(.seconds(seconds)) }
     }
 
     private func fault(_ text: String) { self.faults.append(text) }
 
+    /// What must be true at every moment.
+    private func look() {
+        self.lookAtStreams()
+        for client in self.harness.clients { self.faults += client.takeFaults() }
+        for (index, shard) in self.harness.shards.enumerated() {
+            let streams = self.harness.clients.count { $0.shardIndex == index }
+            if shard.streamCount != streams {
+                self.fault("shard \(index) has \(shard.streamCount) streams, not \(streams)")
+            }
+            for text in ShardInspection(shard).disagreements { self.fault("shard \(index): \(text)") }
+        }
+    }
+
     private func check(_ moment: String) {
+        self.look()
         for client in self.harness.clients {
-            self.faults += client.faults
             for type in Self.types {
                 guard let held = client.held[type] else { continue }
                 for text in self.differences(client, type, held) {
@@ -287,14 +421,16 @@ final class RelaySimulation {
                 }
             }
         }
-        for type in Self.types { self.checkInterest(type, moment) }
+        for group in Self.groups.indices {
+            for type in Self.types { self.checkInterest(type, group, moment) }
+        }
         for (index, shard) in self.harness.shards.enumerated() {
             for text in ShardInspection(shard).faults { self.fault("\(moment): shard \(index): \(text)") }
         }
     }
 
     private func differences(_ client: RelayClient, _ type: XDSType, _ held: RelayClient.Held) -> [String] {
-        let all = self.harness.server.resources[type.typeURL] ?? [:]
+        let all = self.server(self.group(of: client)).resources[type.typeURL] ?? [:]
         let wanted = all.filter { held.names.contains($0.key) || held.wildcard && $0.value.inWildcard }
         var result: [String] = []
         for (name, entry) in wanted where held.resources[name] != entry.version {
@@ -307,7 +443,12 @@ final class RelaySimulation {
             if keepsDeleted || held.undecided.contains(name) { continue }
             result.append("holds \(name), which is gone")
         }
-        guard client.variant == .delta else { return result }
+        if type == .eds {
+            for name in held.warming.intersection(held.resources.keys) where wanted[name] != nil {
+                result.append("the endpoints of \(name) did not come again after the cluster")
+            }
+        }
+        guard client.variant == .delta else { return result.sorted() }
         for name in held.names where wanted[name] == nil && held.resources[name] == nil {
             if !held.missing.contains(name) { result.append("was not told that \(name) does not exist") }
         }
@@ -317,18 +458,19 @@ final class RelaySimulation {
     /// Whether any server so far spoke SotW; what it deleted may live on.
     private var hasSpokenSotW: Bool { true }
 
-    private func checkInterest(_ type: XDSType, _ moment: String) {
-        let states = self.harness.clients.compactMap { $0.held[type] }
+    private func checkInterest(_ type: XDSType, _ group: Int, _ moment: String) {
+        let server = self.server(group)
+        let states = self.harness.clients.filter { self.group(of: $0) == group }.compactMap { $0.held[type] }
         let names = states.reduce(into: Set<String>()) { $0.formUnion($1.names) }
-        let told = self.harness.server.names(type)
+        let told = server.names(type)
         if told != names {
             self.fault("\(moment): \(type.label): upstream names \(told.sorted()), not \(names.sorted())")
         }
         let wildcard = states.contains(where: \.wildcard)
-        let toldWildcard = self.harness.server.subscription(type, lane: .wildcard) != nil
+        let toldWildcard = server.subscription(type, lane: .wildcard) != nil
         if wildcard, !toldWildcard { self.fault("\(moment): \(type.label): no wildcard upstream") }
         // SotW has no word for the end of a legacy wildcard.
-        if !wildcard, toldWildcard, self.harness.server.variant == .delta {
+        if !wildcard, toldWildcard, server.variant == .delta {
             self.fault("\(moment): \(type.label): a wildcard upstream that nobody wants")
         }
     }
@@ -339,79 +481,5 @@ final class RelaySimulation {
             if !shard.groupKeys.isEmpty { self.fault("shard \(index) has groups left") }
             for text in ShardInspection(shard).leftovers { self.fault("shard \(index): \(text)") }
         }
-    }
-}
-
-/// Looks into a shard: do its tables agree with each other?
-struct ShardInspection {
-    let shard: Shard
-
-    init(_ shard: Shard) { self.shard = shard }
-
-    /// What is left when no stream is.
-    var leftovers: [String] {
-        var result: [String] = []
-        if self.shard.typeStreams.count != self.shard.freeTypeStreams.count { result.append("type streams are left") }
-        if self.shard.views.contains(where: { $0 != nil }) { result.append("views are left") }
-        if !self.shard.behind.isEmpty { result.append("type streams are behind") }
-        if !self.shard.rejections.isEmpty { result.append("rejections are left") }
-        if self.shard.streamCount != 0 { result.append("streams are left") }
-        return result
-    }
-
-    /// At rest: every stream in its place, and every count right.
-    var faults: [String] {
-        var result: [String] = []
-        for (index, view) in self.shard.views.enumerated() {
-            if let view = view { result += self.faults(of: view, Int32(index)) }
-        }
-        for (index, record) in self.shard.typeStreams.enumerated() where record.stream != TypeStream.none {
-            if record.isBehind { result.append("type stream \(index) is behind") }
-            if record.isAwaiting { result.append("type stream \(index) awaits an answer") }
-            if record.isDue { result.append("type stream \(index) is due") }
-        }
-        if self.shard.hasWork { result.append("there is work left") }
-        return result
-    }
-
-    private func faults(of view: TypeView, _ number: Int32) -> [String] {
-        var result: [String] = []
-        let label = view.type.label
-        var streams: [Int32: Int] = [:]
-        var detached = 0
-        for (index, record) in self.shard.typeStreams.enumerated()
-        where record.stream != TypeStream.none && record.view == number {
-            if record.subscription != TypeStream.none { streams[record.subscription, default: 0] += 1 }
-            guard record.cohort != TypeStream.none else {
-                detached += 1
-                continue
-            }
-            let cohort = view.cohorts[Int(record.cohort)]
-            let list = (record.isInAwaitingList ? cohort?.awaiting : cohort?.idle) ?? []
-            if list.count <= Int(record.position) || list[Int(record.position)] != Int32(index) {
-                result.append("\(label): type stream \(index) is not in its place")
-            }
-            if cohort?.subscription != record.subscription {
-                result.append("\(label): type stream \(index) is in a cohort of another subscription")
-            }
-        }
-        if detached != view.detached { result.append("\(label): \(detached) detached, counted \(view.detached)") }
-        for entry in view.entries where entry.isInUse {
-            if entry.pins != 0 { result.append("\(label): \(entry.name) is still owed") }
-            if case .unknown = entry.named, entry.wild == nil, entry.subscribers.isEmpty, entry.wildChanged == 0 {
-                result.append("\(label): \(entry.name) is remembered for nothing")
-            }
-        }
-        if view.unsettled != 0 { result.append("\(label): \(view.unsettled) unsettled") }
-        for (index, subscription) in view.subscriptions.enumerated() {
-            guard let subscription = subscription else { continue }
-            if subscription.streams != streams[Int32(index)] ?? 0 {
-                result.append("\(label): subscription \(index) has \(subscription.streams) streams")
-            }
-            for cohort in subscription.cohorts where view.cohorts[Int(cohort)]?.isEmpty != false {
-                result.append("\(label): subscription \(index) keeps an empty cohort")
-            }
-        }
-        return result
     }
 }

@@ -7,54 +7,103 @@ import WeirXDS
 
 /// Random histories against the invariants of a relay (conformance, "Randomised model test").
 ///
-/// `WEIR_SEEDS=n` runs the first n seeds, `WEIR_SEED=n` that one alone. Swift hashes differently in each process; with
-/// `SWIFT_DETERMINISTIC_HASHING=1` a seed is the same run every time.
+/// `WEIR_SEEDS=n` runs the first n seeds, `WEIR_FIRST_SEED=m` begins at another; `WEIR_SEED=n` runs that one alone and
+/// prints all that happens. Swift hashes differently in each process; with `SWIFT_DETERMINISTIC_HASHING=1` a seed is the
+/// same run every time.
 @Suite struct RelaySimulationTests {
-    @Test("SOTW-11 DELTA-14 AGG-05 AGG-07 AGG-09 AGG-16 AGG-17 XLT-09 whatever happens, clients end with the truth")
+    @Test(
+        "SOTW-11 DELTA-14 AGG-05 AGG-07 AGG-09 AGG-16 AGG-17 XLT-09 ORD-02 ORD-03 ORD-05 whatever happens, clients end with the truth, and never see an unsafe state"
+    )
     func simulation() {
-        let only = environmentNumber("WEIR_SEED").map { [$0] }
-        let seeds = only ?? Array(0..<(environmentNumber("WEIR_SEEDS") ?? 400))
+        if let seed = environmentNumber("WEIR_SEED") { return Self.replay(UInt64(seed)) }
+        let count = environmentNumber("WEIR_SEEDS")
+        let first = environmentNumber("WEIR_FIRST_SEED") ?? 0
         var failures = 0
-        for seed in seeds where failures < 3 {
+        for seed in first..<first + (count ?? 400) where failures < 3 {
+            if count != nil, seed > first, (seed - first) % 1000 == 0 { say("\(seed - first) seeds") }
             guard let report = Self.failure(of: UInt64(seed)) else { continue }
             failures += 1
             Issue.record(Comment(rawValue: report))
         }
     }
 
+    @Test("the simulation catches a relay that breaks a promise", arguments: Sabotage.Kind.allCases)
+    func sabotage(_ kind: Sabotage.Kind) {
+        var complaints: [String] = []
+        for seed in 0..<300 where complaints.isEmpty {
+            var generator = SeededGenerator(seed: UInt64(seed))
+            let steps = Self.history(&generator)
+            let sabotage = Sabotage(kind, after: Int.random(in: 0..<20, using: &generator))
+            let faults = Self.run(steps, Self.variant(UInt64(seed)), sabotage: sabotage)
+            complaints = faults.filter { $0.contains(kind.complaint) }
+        }
+        #expect(!complaints.isEmpty)
+    }
+
     private static func variant(_ seed: UInt64) -> ProtocolVariant { seed % 2 == 0 ? .sotw : .delta }
+
+    private static func history(_ generator: inout SeededGenerator) -> [SimulationStep] {
+        RelaySimulation.steps(&generator)
+    }
+
+    /// Prints a seed's history, shortened if it fails, with everything that the clients see.
+    private static func replay(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let variant = Self.variant(seed)
+        let all = Self.history(&generator)
+        let steps = Self.run(all, variant).isEmpty ? all : Self.shorten(all, variant)
+        let faults = Self.run(steps, variant) { say($0) }
+        guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
+        Issue.record(Comment(rawValue: Self.report(seed, steps, faults)))
+    }
 
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
     private static func failure(of seed: UInt64) -> String? {
         var generator = SeededGenerator(seed: seed)
-        var steps = RelaySimulation.steps(&generator)
-        var faults = Self.run(steps, Self.variant(seed))
-        guard !faults.isEmpty else { return nil }
+        let variant = Self.variant(seed)
+        let all = Self.history(&generator)
+        guard !Self.run(all, variant).isEmpty else { return nil }
+        let steps = Self.shorten(all, variant)
+        return Self.report(seed, steps, Self.run(steps, variant))
+    }
+
+    private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
+        let trace = steps.map { "    \($0)" }.joined(separator: "\n")
+        return "seed \(seed), upstream \(Self.variant(seed)); again, with all that happens: "
+            + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
+            + faults.joined(separator: "\n")
+    }
+
+    /// Leaves out of a failing history what it also fails without.
+    private static func shorten(_ all: [SimulationStep], _ variant: ProtocolVariant) -> [SimulationStep] {
+        var steps = all
         var size = max(1, steps.count / 2)
         while size >= 1 {
             var start = 0
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + size, steps.count))
-                let found = Self.run(shorter, Self.variant(seed))
-                if found.isEmpty {
-                    start += size
-                } else {
-                    steps = shorter
-                    faults = found
-                }
+                if Self.run(shorter, variant).isEmpty { start += size } else { steps = shorter }
             }
             size /= 2
         }
-        let trace = steps.map { "    \($0)" }.joined(separator: "\n")
-        return "WEIR_SEED=\(seed), upstream \(Self.variant(seed)):\n\(trace)\n" + faults.joined(separator: "\n")
+        return steps
     }
 
-    private static func run(_ steps: [SimulationStep], _ variant: ProtocolVariant) -> [String] {
-        let simulation = RelaySimulation(variant)
-        for step in steps { simulation.run(step) }
-        return simulation.finish()
+    /// What is wrong at the first moment at which something is.
+    private static func run(
+        _ steps: [SimulationStep], _ variant: ProtocolVariant, sabotage: Sabotage? = nil,
+        log: ((String) -> Void)? = nil
+    ) -> [String] {
+        let simulation = RelaySimulation(variant, sabotage: sabotage, log: log)
+        for step in steps where simulation.faults.isEmpty { simulation.run(step) }
+        return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }
+}
+
+private func say(_ line: String) {
+    print(line)
+    fflush(nil)
 }
 
 /// A number from the environment.

@@ -58,7 +58,7 @@ final class ShardHarness {
         self.shard.setTime(self.now, wall: WallTime(rawValue: 0))
     }
 
-    private static func nodeID(_ bytes: [UInt8]) throws -> String {
+    static func nodeID(_ bytes: [UInt8]) throws -> String {
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         var id = ""
         let span = bytes.span

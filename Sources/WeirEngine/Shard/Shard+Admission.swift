@@ -131,7 +131,8 @@ extension Shard {
     /// Tells the homes what this worker's streams want now, and forgets what nobody uses.
     func settleInterest() {
         var emptied: Set<Int32> = []
-        for index in self.touchedViews.sorted() {
+        // In push order: a control plane answers in the order in which it is asked (ORD-01).
+        for index in self.touchedViews.sorted(by: { self.interestOrder($0) < self.interestOrder($1) }) {
             guard let view = self.views[Int(index)], let group = self.groups[Int(view.group)] else { continue }
             if let change = view.takeInterest() { self.commands.append((group.key, .interest(change))) }
             if !view.isWanted { view.forgetContent() }
@@ -144,6 +145,8 @@ extension Shard {
         self.touchedViews.removeAll(keepingCapacity: true)
         for index in emptied.sorted() { self.leave(index) }
     }
+
+    private func interestOrder(_ view: Int32) -> (Int, Int32) { (self.views[Int(view)]?.type.pushOrder ?? .max, view) }
 
     private func leave(_ index: Int32) {
         guard let group = self.groups[Int(index)], group.views.isEmpty else { return }

@@ -366,9 +366,7 @@ extension Shard {
         while index != TypeStream.none {
             let record = self.typeStreams[Int(index)]
             if let view = self.views[Int(record.view)], view.type == .eds {
-                if record.subscription != TypeStream.none, record.wasAnswered {
-                    self.repush(index, record, stream, repush, in: view)
-                }
+                if record.subscription != TypeStream.none { self.repush(index, record, stream, repush, in: view) }
                 return
             }
             index = record.next
@@ -379,10 +377,7 @@ extension Shard {
         _ index: Int32, _ record: TypeStream, _ stream: Int32, _ repush: EndpointRepush, in view: TypeView
     ) {
         guard record.cohort != TypeStream.none, !record.isEnlisted else {
-            // It is to be sent something anyhow.
-            self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
-            self.makeDue(index)
-            return
+            return self.oweEndpoints(index, record, repush, in: view)
         }
         let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
         let key = EndpointRepush.Key(view: record.view, subscription: record.subscription, isDelta: isDelta)
@@ -407,6 +402,26 @@ extension Shard {
         self.hand(index, record.stream, first.0, first.1)
         self.countResponses(of: view, first.1)
         self.unsettle(index, in: view)
+    }
+
+    /// The same for a stream that is to be sent something of the type anyhow, or waits to be.
+    private func oweEndpoints(_ index: Int32, _ record: TypeStream, _ repush: EndpointRepush, in view: TypeView) {
+        let content = self.content(of: index, view)
+        let ids = repush.names.compactMap { view.existingID(of: $0) }.filter {
+            content.contains($0) || view.visible($0, to: content) != nil
+        }
+        var resumes = false
+        self.owe(index) { owed in
+            guard case .resources(var held)? = owed.resume else { return }
+            // That the client holds them from an earlier stream does not help the cluster it was just sent.
+            for id in ids { held[view[id].name] = nil }
+            owed.resume = .resources(held)
+            resumes = true
+        }
+        // A first answer to one who holds nothing has all of them.
+        guard record.wasAnswered || resumes, !ids.isEmpty else { return }
+        self.owe(index) { $0.names.formUnion(ids) }
+        self.makeDue(index)
     }
 
     /// A member of a cohort has something outstanding again.

@@ -166,7 +166,12 @@ extension Shard {
     private func forgetHeld(_ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
         let place = self.typeStreams[Int(index)].owed
         guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
-        for range in request.subscribe + request.unsubscribe {
+        for range in request.subscribe {
+            let name = ResourceName.canonical(bytes.string(range))
+            // Of the wildcard everything is sent then; what is gone from it is still to be told.
+            if name == "*" { held = held.mapValues { _ in "" } } else { held[name] = nil }
+        }
+        for range in request.unsubscribe {
             let name = ResourceName.canonical(bytes.string(range))
             if name == "*" { held.removeAll() } else { held[name] = nil }
         }
