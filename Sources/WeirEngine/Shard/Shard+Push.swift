@@ -175,6 +175,7 @@ extension Shard {
             now: self.now)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
         let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
+        let names = view.withoutRefetched(names, refreshed, content)
         let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
         if isDelta {
             guard let held = resume else {
