@@ -299,6 +299,15 @@ import WeirXDS
         #expect(h.takeUpdates().map { $0.split(separator: " ").count } == [150])
     }
 
+    @Test("ORD-04 all types of a group come on one aggregated stream", arguments: ProtocolVariant.allCases)
+    func oneStream(_ variant: ProtocolVariant) {
+        let h = HomeHarness(variant)
+        h.join()
+        for type in [XDSType.cds, .lds] { h.want(type, wildcard: true) }
+        for type in [XDSType.eds, .rds] { h.want(type, ["a"]) }
+        #expect(h.opened == [0])
+    }
+
     @Test("TTL-02 a heartbeat replaces nothing")
     func heartbeat() {
         let h = self.wildcard()

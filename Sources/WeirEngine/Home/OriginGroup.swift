@@ -391,6 +391,13 @@ struct UpstreamStream {
     var endedWildcards: Set<String> = []
     /// SotW: the newest nonce of each type, whatever became of its feed: a server drops requests with another (UP-13).
     var nonces: [String: String] = [:]
+    /// SotW: names that were given up on this stream, by type. When a response was on its way meanwhile, the server dropped
+    /// that request, for its nonce was not the newest any more (UP-13); if the name is asked for again, that is no news
+    /// to the server. So it is given up and asked for once more, as often as this says, when a response comes without it.
+    var givenUp: [String: [String: Int]] = [:]
+    static let renewalsMax = 4
+    /// Beyond this, names that nobody wants are forgotten; asked for again, they might only come with their next change.
+    static let givenUpMax = 10_000
     /// Types that were requested on this stream: a late response of one is answered, though nobody wants it any more.
     var requestedTypes: Set<String> = []
 }

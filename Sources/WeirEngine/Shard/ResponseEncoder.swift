@@ -18,9 +18,14 @@ struct ResponseEncoder {
     /// The SotW response to a client with this subscription that must hear of `names`.
     ///
     /// Types whose absence means deletion carry everything visible, the others only what is new (SOTW-05 to SOTW-08).
-    /// `mustSend`: an empty answer says something too.
-    func sotw(_ content: Subscription.Content, names: [NameID], mustSend: Bool) -> Encoded {
-        let version = self.view.sotwVersion(for: content)
+    /// `retired`: what is gone and not to be removed yet; such a state has a version of its own, so that nobody who comes
+    /// back with it counts as current. `mustSend`: an empty answer says something too.
+    func sotw(
+        _ content: Subscription.Content, names: [NameID], retired: [Resource] = [], mustSend: Bool
+    ) -> Encoded {
+        let version =
+            retired.isEmpty
+            ? self.view.sotwVersion(for: content) : self.view.derivedVersion(for: content, and: retired)
         let endpoints = self.endpointNames(of: names, content)
         guard !self.view.type.isDeltaOnly else { return Encoded(bodies: [], version: version, endpointNames: []) }
         let listed: [NameID]
@@ -30,7 +35,7 @@ struct ResponseEncoder {
         } else {
             listed = names
         }
-        let resources = listed.compactMap { self.view.visible($0, to: content) }.filter(\.hasBody)
+        let resources = (listed.compactMap { self.view.visible($0, to: content) } + retired).filter(\.hasBody)
         let errors = names.compactMap { self.error($0, content) }
         if resources.isEmpty, errors.isEmpty, !self.view.sendsFullSet {
             return Encoded(bodies: [], version: version, endpointNames: [])
@@ -101,7 +106,8 @@ struct ResponseEncoder {
 
     /// A name that is not visible: whether that is knowledge, or the origin was not heard yet.
     private func isKnownGone(_ id: NameID, _ content: Subscription.Content) -> Bool {
-        guard self.view.isNamed(id, by: content) else { return true }
+        // Given up beside a wildcard: what becomes of it the wildcard's first answer says (DELTA-06).
+        guard self.view.isNamed(id, by: content) else { return !content.wildcard || !self.view.awaitsWildcard }
         if case .absent = self.view[id].named { return true }
         return self.view.isEmptyCollection(id)
     }

@@ -63,6 +63,8 @@ struct Cohort {
     var awaiting: [Int32] = []
     /// The encoded way from here to the newest generation, while members take it.
     var step: (to: Generation, encoded: Encoded)?
+    /// The same in two parts, for members that get the removals later.
+    var split: (to: Generation, encoded: SplitEncoded)?
 
     var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
 }
@@ -80,5 +82,22 @@ struct Encoded {
     /// Names that did not fit: they are owed to who gets it.
     var left: Set<NameID> = []
 
+    static let nothing = Encoded(bodies: [], version: "", endpointNames: [])
+
     func isUsable(at now: Instant) -> Bool { self.usableUntil.map { now < $0 } ?? true }
+}
+
+/// A response whose removals go out after other types, because those may have named what is removed (ORD-03).
+struct SplitEncoded {
+    var first: Encoded
+    /// Without bodies: nothing is removed, or it went out with the first.
+    var late = Encoded.nothing
+
+    /// What the client has in the end.
+    var version: String { self.late.bodies.isEmpty ? self.first.version : self.late.version }
+    var isEmpty: Bool { self.first.bodies.isEmpty && self.late.bodies.isEmpty }
+    /// Names that did not fit into either.
+    var left: Set<NameID> { self.late.left.isEmpty ? self.first.left : self.first.left.union(self.late.left) }
+
+    func isUsable(at now: Instant) -> Bool { self.first.isUsable(at: now) && self.late.isUsable(at: now) }
 }

@@ -71,6 +71,10 @@ final class TypeView {
     var streams = 0
     /// Type streams that are not settled on the newest state; zero means converged.
     var unsettled = 0
+    /// Type streams that newer content is held back from.
+    var behind = 0
+    /// What left, for clients that are behind (ORD-03).
+    private(set) var retired = RetiredResources()
     var convergenceReported = true
     /// Detached type streams that wait for the origin, so that an update must look at them.
     var waiting: Set<Int32> = []
@@ -90,6 +94,9 @@ final class TypeView {
     /// Whether SotW responses of the type carry everything: types where absence means deletion, and types weir does
     /// not know, for which more is the safer side.
     var sendsFullSet: Bool { self.type.isFullSet || self.type.shortName == nil }
+
+    /// Whether the origin's first answer to the wildcard is sure to come: in other types than these, silence can be one.
+    var awaitsWildcard: Bool { self.type.isFullSet && self.wildcardKnownAt == 0 }
 
     // MARK: Names
 
@@ -237,6 +244,7 @@ final class TypeView {
             case (.absent, .absent), (.populated, .absent): break
             case (_, .present), (_, .unknown), (_, .populated): self[id].namedWasRemoved = false
             }
+            self.noteRetirement(of: self[id].named.resource, by: change.presence.resource, .named)
             self[id].named = change.presence
             self[id].namedChanged = self.generation
             self.noteNames(id, change)
@@ -256,6 +264,7 @@ final class TypeView {
     private func setWild(_ id: NameID, _ resource: Resource?) {
         if let old = self[id].wild { self.wildcardHash.subtract(Self.digest(of: old)) }
         if let new = resource { self.wildcardHash.add(Self.digest(of: new)) }
+        self.noteRetirement(of: self[id].wild, by: resource, .wildcard)
         if resource != nil, self[id].wildPosition < 0 {
             self[id].wildPosition = Int32(self.wildcardMembers.count)
             self.wildcardMembers.append(id)
@@ -307,6 +316,27 @@ final class TypeView {
         }
     }
 
+    /// SotW responses are whole, so that a removal can only be held back by sending once more what is removed.
+    private func noteRetirement(of old: Resource?, by new: Resource?, _ lane: Lane) {
+        guard self.type == .cds else { return }
+        if let old = old, new == nil {
+            self.retired.left(old, lane, at: self.generation)
+        } else if old == nil, let new = new {
+            self.retired.appeared(new.name, lane, at: self.generation)
+        }
+    }
+
+    /// Nobody is behind: what left is of no use to anybody.
+    func forgetRetired() { self.retired = RetiredResources() }
+
+    /// What a client with this subscription, having been sent `base`, holds of resources that left since then.
+    func retired(_ content: Subscription.Content, since base: Generation) -> [Resource] {
+        self.retired.held(at: base) { name, lane in
+            guard let id = self.ids[name], self.visible(id, to: content) == nil else { return false }
+            return lane == .wildcard ? content.wildcard : content.contains(id)
+        }
+    }
+
     /// Drops the memory of names that left the wildcard set, once every wildcard subscriber has been told.
     private func pruneDeparted() {
         guard self.departed.count > 64, self.departed.count > self.wildcardMembers.count else { return }
@@ -355,8 +385,10 @@ final class TypeView {
 
     /// A version derived from what a SotW client with this subscription sees: equal on every relay that holds the same,
     /// and changed exactly when it changes (XLT-06).
-    func derivedVersion(for subscription: Subscription.Content) -> String {
+    /// `retired` is seen besides.
+    func derivedVersion(for subscription: Subscription.Content, and retired: [Resource] = []) -> String {
         var hash = subscription.wildcard ? self.wildcardHash : .zero
+        for resource in retired { hash.add(Self.digest(of: resource)) }
         for id in subscription.names {
             if subscription.wildcard, self[id].wild != nil { continue }
             if let resource = self.visible(id, to: subscription) { hash.add(Self.digest(of: resource)) }
@@ -478,6 +510,7 @@ final class TypeView {
         self.wildcardHash = .zero
         self.recent.removeAll()
         self.departed.removeAll()
+        self.retired = RetiredResources()
         self.generation = 0
         self.newestRefresh = 0
         self.wildcardKnownAt = 0
@@ -544,11 +577,7 @@ final class TypeView {
             where self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
                 result.append(id)
             }
-            if base > 0 {
-                for id in Set(self.departed) where self[id].wild == nil && self[id].wildChanged > base {
-                    result.append(id)
-                }
-            }
+            if base > 0 { result += self.left(since: base) }
         }
         for id in self.expand(content, gone: base > 0) {
             // Seen through the wildcard, or just left it: listed above.
@@ -563,6 +592,11 @@ final class TypeView {
         }
         if !self.errors.isEmpty { result += self.newErrors(content, since: base, except: result) }
         return result
+    }
+
+    /// The names that left the wildcard set after `base`.
+    func left(since base: Generation) -> [NameID] {
+        Set(self.departed).filter { self[$0].wild == nil && self[$0].wildChanged > base }.sorted()
     }
 
     /// Whether the origin has answered everything the subscription asks.

@@ -20,6 +20,13 @@ package enum Presence: Sendable {
     case populated
     /// Nothing is known: never answered, or no longer subscribed upstream.
     case unknown
+
+    var resource: Resource? { if case .present(let resource) = self { resource } else { nil } }
+}
+
+extension XDSType {
+    /// Whether resources of later types name those of this one: then what is removed goes after these (ORD-01, ORD-03).
+    var removalsGoLast: Bool { self.pushOrder <= XDSType.leds.pushOrder }
 }
 
 /// One name whose state changed.
