@@ -92,9 +92,7 @@ extension OriginGroup {
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
         for key in type.presentNames(in: feed.lane) {
-            guard let resource = type.resource(key, in: feed.lane), resource.hasBody, !resource.doNotCache else {
-                continue
-            }
+            guard let resource = type.resource(key, in: feed.lane), resource.hasBody else { continue }
             guard feed.confirmed.contains(resource.name) else { continue }
             held[resource.name] = feed.newerVersions[resource.name] ?? resource.version
         }

@@ -90,7 +90,6 @@ package final class OriginGroup {
         if let wildcard = change.wildcard, self.setWildcard(wildcard, bit, type, now) { wishes += wildcard ? 1 : -1 }
         for name in change.added where self.add(name, bit, type) { wishes += 1 }
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
-        if let feed = type.named { self.askAgain(change.again, feed) }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
         self.answerFromHeld(change.added, type, now, wall)

@@ -73,8 +73,7 @@ extension OriginGroup {
                 ?? Resource(
                     name: resource.name, version: resource.version, type: type.type, any: resource.any,
                     extras: resource.extras, aliases: resource.aliases,
-                    timeToLive: resource.ttl.map { TimeToLive(span: $0, from: now) }, doNotCache: resource.doNotCache,
-                    in: message)
+                    timeToLive: resource.ttl.map { TimeToLive(span: $0, from: now) }, in: message)
             made = new
             changes.append(self.change(feed, key, new))
         }
@@ -135,14 +134,6 @@ extension OriginGroup {
             }
         }
         self.publish(changes, type, .named, version: nil, now, wall)
-    }
-
-    /// Makes the server send names again that it has been told (AGG-23).
-    func askAgain(_ names: [String], _ feed: Feed) {
-        for name in names where feed.names[name] != nil && feed.toldNames.contains(name) {
-            feed.forgotten.insert(name)
-            feed.isDirty = true
-        }
     }
 
     /// Whether a name that nobody asks for any more is still brought by a glob collection (NAME-05).

@@ -10,7 +10,6 @@ struct ReceivedResource {
     var extras: [ByteRange] = []
     var aliases: [String] = []
     var ttl: Nanoseconds?
-    var doNotCache = false
 }
 
 /// What an upstream response says, after the checks at transport level. Payloads are not looked at (UP-04).
@@ -171,8 +170,7 @@ enum ResponseReader {
         let version = envelope.version.isEmpty ? nil : bytes.string(envelope.version)
         return ReceivedResource(
             name: name, version: version, any: envelope.resource, extras: envelope.extras,
-            aliases: envelope.aliases.map { ResourceName.canonical(bytes.string($0)) }, ttl: envelope.ttl,
-            doNotCache: envelope.doNotCache)
+            aliases: envelope.aliases.map { ResourceName.canonical(bytes.string($0)) }, ttl: envelope.ttl)
     }
 
     private static func admit(

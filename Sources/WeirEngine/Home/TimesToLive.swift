@@ -36,10 +36,9 @@ extension OriginGroup {
         return version == known ? self.refreshed(held, received, now) : nil
     }
 
-    /// What is held, with the time to live that was said now; nil if it has none, before and after, and nobody can be
-    /// waiting to hear of it.
+    /// What is held, with the time to live that was said now; nil if it has none, before and after.
     func refreshed(_ held: Resource, _ received: ReceivedResource, _ now: Instant) -> Resource? {
-        guard received.ttl != nil || held.timeToLive != nil || held.doNotCache else { return nil }
+        guard received.ttl != nil || held.timeToLive != nil else { return nil }
         return Resource(held, timeToLive: received.ttl.map { TimeToLive(span: $0, from: now) })
     }
 }

@@ -83,7 +83,6 @@ extension TypeView {
     func noteNames(_ id: NameID, _ change: ResourceChange) {
         switch change.presence {
         case .present(let resource):
-            if resource.doNotCache { self.hasUncached = true }
             if let glob = change.collection { self.collections.add(id, to: glob) }
             if resource.name != change.name, resource.hasBody {
                 self.otherNames[id] = resource.name

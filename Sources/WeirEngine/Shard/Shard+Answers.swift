@@ -138,11 +138,6 @@ extension Shard {
         let isDelta = self.isDelta(index)
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)
-        let fresh = view.withheld(owed, subscription.content, since: base)
-        if !fresh.isEmpty {
-            return self.answer(
-                index, record, subscription, owed, base: base, withholding: fresh, isDelta: isDelta, in: view)
-        }
         var held: [String: String]?
         var saysNothingIsLeft = false
         switch owed.resume {
@@ -207,7 +202,7 @@ extension Shard {
     }
 
     /// Keeps a reconnected client's list of what it holds until the origin has spoken.
-    func wait(_ index: Int32, _ owed: OwedAnswer, in view: TypeView) {
+    private func wait(_ index: Int32, _ owed: OwedAnswer, in view: TypeView) {
         self.owe(index) { $0 = owed }
         view.waiting.insert(index)
     }

@@ -214,7 +214,6 @@ extension Shard {
         let encoder = self.encoder(view)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
         let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
-        let names = view.withoutRefetched(names, refreshed, content)
         let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
         if isDelta {
             guard let held = resume else {

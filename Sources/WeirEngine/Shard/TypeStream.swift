@@ -79,8 +79,6 @@ struct OwedAnswer {
     var everything = false
     /// What the client says it holds already; kept until the origin has answered all of it.
     var resume: ResumeState?
-    /// Of the names: those that the origin was asked for anew, and the state of the view when it was (AGG-23).
-    var fresh: [NameID: Generation] = [:]
 }
 
 /// What a reconnecting client holds from an earlier stream.

@@ -284,10 +284,6 @@ final class TypeView {
 
     /// Which names stand in which glob collections.
     var collections = Collections()
-    /// Whether any resource so far must not be cached.
-    var hasUncached = false
-    /// Names to ask the origin for anew.
-    var interestAgain: Set<NameID> = []
     /// Why resources are not sent.
     var errors: [NameID: KnownError] = [:]
     /// Names under which a resource with another one was asked for: the resource's own.
@@ -470,9 +466,7 @@ final class TypeView {
             for name in self.unwanted { self.releaseIfUnused(name) }
             self.unwanted.removeAll(keepingCapacity: true)
         }
-        guard self.interestWildcard != nil || !self.interestNames.isEmpty || !self.interestAgain.isEmpty else {
-            return nil
-        }
+        guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
             change.wildcard = wildcard
@@ -483,8 +477,6 @@ final class TypeView {
         }
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
-        change.again = self.interestAgain.filter { self[$0].isInUse }.map { self[$0].name }.sorted()
-        self.interestAgain.removeAll()
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -503,8 +495,6 @@ final class TypeView {
         self.collections = Collections()
         self.otherNames = [:]
         self.errors = [:]
-        self.hasUncached = false
-        self.interestAgain = []
         self.goneMembers = []
         self.wildcardMembers.removeAll()
         self.wildcardHash = .zero

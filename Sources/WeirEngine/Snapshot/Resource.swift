@@ -26,8 +26,6 @@ package final class Resource: Sendable {
     package let aliases: [String]
     /// How long it lives; nil: for good. No part of the content: `hash` and `version` do not depend on it (TTL-07).
     package let timeToLive: TimeToLive?
-    /// Whether who asks for it by name must be given it fresh from the origin (AGG-23).
-    package let doNotCache: Bool
     /// For a cluster whose endpoints come by EDS: the name it asks EDS for (ORD-05).
     package let endpointsName: String?
 
@@ -46,8 +44,7 @@ package final class Resource: Sendable {
     /// With `version` nil the version is derived from the content. The bytes are copied once, out of the message.
     package init(
         name: String, version: String?, type: XDSType, any: ByteRange?, extras: [ByteRange] = [],
-        aliases: [String] = [], timeToLive: TimeToLive? = nil, doNotCache: Bool = false,
-        in message: borrowing Span<UInt8>
+        aliases: [String] = [], timeToLive: TimeToLive? = nil, in message: borrowing Span<UInt8>
     ) {
         var hash = any.map { ContentHash(of: message.extracting($0.offset..<$0.end)) } ?? .zero
         for extra in extras { hash = hash.followed(by: ContentHash(of: message.extracting(extra.offset..<extra.end))) }
@@ -74,7 +71,6 @@ package final class Resource: Sendable {
         self.encoded = writer.bytes
         self.aliases = aliases
         self.timeToLive = timeToLive
-        self.doNotCache = doNotCache
         self.endpointsName = type == .cds ? EndpointsName.of(name: name, any: any, in: message) : nil
     }
 
@@ -88,7 +84,6 @@ package final class Resource: Sendable {
         self.anyRange = other.anyRange
         self.aliases = other.aliases
         self.timeToLive = timeToLive
-        self.doNotCache = other.doNotCache
         self.endpointsName = other.endpointsName
     }
 

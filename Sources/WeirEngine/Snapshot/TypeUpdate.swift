@@ -103,22 +103,15 @@ package struct InterestChange: Hashable, Sendable {
     package var wildcard: Bool?
     package var added: [String]
     package var removed: [String]
-    /// Names, wanted before and after, that must be asked for anew (AGG-23).
-    package var again: [String]
 
-    package init(
-        typeURL: String, wildcard: Bool? = nil, added: [String] = [], removed: [String] = [], again: [String] = []
-    ) {
+    package init(typeURL: String, wildcard: Bool? = nil, added: [String] = [], removed: [String] = []) {
         self.typeURL = typeURL
         self.wildcard = wildcard
         self.added = added
         self.removed = removed
-        self.again = again
     }
 
-    package var isEmpty: Bool {
-        self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty && self.again.isEmpty
-    }
+    package var isEmpty: Bool { self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty }
 }
 
 /// Whether a group's origin can be asked at the moment.

@@ -59,8 +59,6 @@ package struct ResourceEnvelope: Sendable {
     package var aliases: [ByteRange] = []
     /// How long the client may keep it without hearing of it again; nil: for good. Always positive.
     package var ttl: Nanoseconds?
-    /// `cache_control.do_not_cache`: no proxy may answer somebody new with it (AGG-23). It travels on in `extras`.
-    package var doNotCache = false
     /// Whole fields, tags included, that are neither name, version, resource nor ttl: aliases, cache_control, metadata and
     /// whatever later versions add. They travel on as they are (AGG-22).
     package var extras: [ByteRange] = []
@@ -75,24 +73,10 @@ package struct ResourceEnvelope: Sendable {
             case 4:
                 self.aliases.append(try field.bytes())
                 self.extras.append(field.range)
-            case 7:
-                self.doNotCache = try Self.doNotCache(in: bytes, try field.bytes())
-                self.extras.append(field.range)
             case 6: self.ttl = try ProtobufDuration.span(in: bytes, try field.bytes())
             default: self.extras.append(field.range)
             }
         }
-    }
-
-    private static func doNotCache(
-        in bytes: borrowing Span<UInt8>, _ range: ByteRange
-    ) throws(WireError) -> Bool {
-        var result = false
-        var reader = WireReader(range)
-        while let field = try reader.next(in: bytes) {
-            if field.number == 1 { result = try field.varint() != 0 }
-        }
-        return result
     }
 }
 
