@@ -206,6 +206,7 @@ final class HomeHarness {
 
     private static func text(_ change: ResourceChange) -> String {
         let mark = change.lane == .named ? "'" : ""
+        if let error = change.error, change.isRefresh { return "\(mark)!\(change.name)=\(error.code)" }
         switch change.presence {
         case .present(let resource): return "\(mark)\(change.name)@\(Self.content(resource))"
         case .absent: return "\(mark)-\(change.name)"

@@ -109,6 +109,47 @@ import WeirXDS
         #expect(client.takeAndAck() == ["leds c/1@1"])
     }
 
+    @Test("NAME-14 a worker that comes later is told of errors too")
+    func laterWorker() {
+        for variant in ProtocolVariant.allCases {
+            let h = HomeHarness(variant)
+            h.join(0)
+            h.join(1)
+            h.want(.eds, ["b"], worker: 0)
+            h.open()
+            var writer = WireWriter()
+            writer.string(1, "v")
+            writer.string(4, XDSType.eds.typeURL)
+            writer.string(5, "n1")
+            writer.message(variant == .delta ? 9 : 7, ContentHarness.error("b", Self.unavailable))
+            h.receive(writer.bytes)
+            #expect(h.takeUpdates(workers: 1) == ["'!b=14"])
+            h.want(.eds, ["b"], worker: 1)
+            #expect(h.takeUpdates(workers: 2) == ["'!b=14"])
+        }
+    }
+
+    @Test("NAME-14 who asks first on a worker that heard of the error before is told; later all is forgotten")
+    func heardBefore() {
+        let h = ContentHarness(.delta)
+        let other = h.connect(.delta)
+        other.subscribe(.eds, ["a"])
+        h.advance(.milliseconds(20))
+        // Another worker asked for b.
+        let wish = InterestChange(typeURL: XDSType.eds.typeURL, added: ["b"])
+        h.home.workerJoined(1)
+        h.home.apply(wish, from: 1, now: h.now, wall: WallTime(rawValue: 0))
+        h.respond(.eds, [], errors: [("b", Self.unavailable)])
+        let client = h.connect(.delta)
+        client.subscribe(.eds, ["b"])
+        #expect(client.takeAndAck() == ["eds !b=14"])
+        #expect(other.take() == [])
+        client.unsubscribe(.eds, ["b"])
+        h.home.workerLeft(1, now: h.now)
+        h.advance(.seconds(3))
+        #expect(h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse).map(\.name) } == ["a"])
+    }
+
     @Test("NAME-14 a client that is behind is told when it answers; a name both sent and failed is sent")
     func behind() {
         let h = ContentHarness(.delta)

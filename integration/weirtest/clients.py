@@ -150,9 +150,17 @@ class XdsClient:
             return Response(message.type_url, message.system_version_info, message.nonce, resources,
                             list(message.removed_resources), message, time.monotonic())
         message = discovery_pb2.DiscoveryResponse.FromString(data)
-        resources = [Resource(xds.name_of(message.type_url, a.value), "", a.value) for a in message.resources]
+        resources = [self._unwrapped(message.type_url, each) for each in message.resources]
         return Response(message.type_url, message.version_info, message.nonce, resources, [], message,
                         time.monotonic())
+
+    @staticmethod
+    def _unwrapped(type_url, any_message):
+        """An entry of SotW; one in the wrapper has its name there."""
+        if any_message.type_url != xds.PREFIX + "envoy.service.discovery.v3.Resource":
+            return Resource(xds.name_of(type_url, any_message.value), "", any_message.value)
+        inner = discovery_pb2.Resource.FromString(any_message.value)
+        return Resource(inner.name, "", inner.resource.value)
 
     def _apply(self, response):
         held = self.state.setdefault(response.type_url, {})

@@ -4,7 +4,7 @@ import WeirXDS
 /// One resource of an upstream response as it stands in the bytes.
 struct ReceivedResource {
     var name: String
-    /// Delta: the upstream's; nil in SotW.
+    /// Delta: the upstream's; nil in SotW, and where it gave none.
     var version: String?
     var any: ByteRange?
     var extras: [ByteRange] = []
@@ -166,8 +166,10 @@ enum ResponseReader {
                 throw ReadFault("\"\(name)\" has type \(typeURL), not the response's \(type.typeURL)", name: name)
             }
         }
+        // Proxies key by versions; a server that gives none gets one made from the content (DELTA-15).
+        let version = envelope.version.isEmpty ? nil : bytes.string(envelope.version)
         return ReceivedResource(
-            name: name, version: bytes.string(envelope.version), any: envelope.resource, extras: envelope.extras,
+            name: name, version: version, any: envelope.resource, extras: envelope.extras,
             aliases: envelope.aliases.map { ResourceName.canonical(bytes.string($0)) }, ttl: envelope.ttl)
     }
 

@@ -169,7 +169,7 @@ final class TypeView {
         // The home must be told its name first.
         guard case .unknown = entry.named, self.interestNames[id] == nil else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
-        guard self.errors[id]?.lane != .wildcard else { return }
+        guard self.errors[id] == nil else { return }
         self.free(id)
     }
 
