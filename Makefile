@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration simulate format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -15,7 +15,10 @@ VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
 # The binary carries the Swift runtime, so that a machine without the toolchain can run it.
 RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
+BENCH_FLAGS := -c release --product weir-bench --static-swift-stdlib
 DESCRIPTORS := .build/xds-descriptors.binpb
+# What became of each test, for `make conformance`.
+RESULTS := .build/conformance
 SWIFT_PLACES := Sources Tests Package.swift
 
 say = printf '\n==> %s\n' $(1)
@@ -39,17 +42,25 @@ build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
 	@swift build $(RELEASE_FLAGS)
 	@$(MAKE) --no-print-directory $(DESCRIPTORS)
 	@cmp -s $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb || cp $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb
+	@swift build $(BENCH_FLAGS)
 	@$(call say,'Built $(RELEASE)/weir')
 
 test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
+	@$(MAKE) --no-print-directory conformance
 
 test-unit: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests.
 	@$(call say,'Unit tests (swift test); builds everything in debug mode first')
-	@swift test
+	@mkdir -p $(RESULTS)
+	@swift test --event-stream-output-path $(RESULTS)/swift.jsonl
 
 test-integration: build ## Run the integration suite against the release binary.
 	@$(call say,'Integration tests (pytest): scripted control planes and clients$(comma) real Envoy$(comma) gRPC')
-	@$(VENV)/bin/pytest integration
+	@mkdir -p $(RESULTS)
+	@$(VENV)/bin/pytest integration --junitxml $(RESULTS)/integration.xml
+
+conformance: $(VENV_DONE) ## Hold docs/conformance.md against the tests and what became of them in the last `make test`.
+	@$(call say,'Conformance: items met by group')
+	@$(VENV)/bin/python integration/conformance.py
 
 simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories from FIRST=0; SEED=n replays one.
 	@$(call say,'Simulation')
@@ -60,20 +71,30 @@ simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories f
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)
 
-lint: ## Check format and byte-compile the Python files; changes nothing.
+lint: ## Check format, the table of conformance and the Python files' syntax; changes nothing.
 	@$(call say,'Lint')
 	@swift format lint --strict -r $(SWIFT_PLACES)
 	@python3 -m compileall -q integration
+	@python3 integration/conformance.py --sources-only >/dev/null
 	@echo 'no findings'
 
-bench: ## There is no benchmark yet.
-	@echo 'No benchmark is part of this release.'
+bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
+	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
+	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
 
-sanitize: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests under the address and the thread sanitizer.
-	@$(call say,'Unit tests under the address sanitizer')
-	@swift test --sanitize=address --scratch-path .build/address
-	@$(call say,'Unit tests under the thread sanitizer')
-	@swift test --sanitize=thread --scratch-path .build/thread
+sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer.
+
+# A report of the sanitizer, in a test or in a weir that a test started, fails the run.
+sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
+	@$(call say,'Unit tests under the $* sanitizer')
+	@swift test --disable-xctest --sanitize=$* --scratch-path .build/$*
+	@swift build --sanitize=$* --scratch-path .build/$* --product weir
+	@cp $(DESCRIPTORS) .build/$*/debug/xds-descriptors.binpb
+	@rm -f .build/$*/report.*
+	@$(call say,'Integration tests under the $* sanitizer')
+	@ASAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report TSAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report \
+	    WEIR_BINARY=.build/$*/debug/weir $(VENV)/bin/pytest integration -m 'not release_build'
+	@! ls .build/$*/report.* 2>/dev/null || { cat .build/$*/report.*; exit 1; }
 
 clean: ## Remove everything that was built or installed in this folder.
 	@rm -rf .build $(VENV) integration/artifacts

@@ -20,7 +20,9 @@ extension OriginGroup {
             let held = self.heldVersions(feed, type)
             feed.presentedVersions = held
             // What this server never sent it will not call removed either.
-            if feed.lane == .wildcard { self.beginSweep(feed, type, except: feed.confirmed) }
+            if feed.lane == .wildcard || !feed.globs.isEmpty {
+                self.beginSweep(feed, type, except: feed.confirmed)
+            }
             self.send(feed.firstDeltaRequest(held: held, explicitWildcard: explicit), feed)
         case nil: return
         }
@@ -89,8 +91,10 @@ extension OriginGroup {
     /// The versions of what is cached, as this server calls them.
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
-        for name in type.presentNames(in: feed.lane) where feed.confirmed.contains(name) {
-            held[name] = feed.newerVersions[name] ?? type.resource(name, in: feed.lane)?.version
+        for key in type.presentNames(in: feed.lane) {
+            guard let resource = type.resource(key, in: feed.lane), resource.hasBody else { continue }
+            guard feed.confirmed.contains(resource.name), !feed.renewing.contains(resource.name) else { continue }
+            held[resource.name] = feed.newerVersions[resource.name] ?? resource.version
         }
         return held
     }

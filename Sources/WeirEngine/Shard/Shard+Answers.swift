@@ -138,6 +138,10 @@ extension Shard {
         let isDelta = self.isDelta(index)
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)
+        let withheld = view.withheld(from: subscription.content, owed: owed.names, isNew: base == 0)
+        guard withheld.isEmpty else {
+            return self.answer(index, record, subscription, withholding: withheld, base: base, owed, in: view)
+        }
         var held: [String: String]?
         var saysNothingIsLeft = false
         switch owed.resume {
@@ -168,17 +172,26 @@ extension Shard {
             : self.encodeAnswer(request, subscription, held: held, in: view)
         self.deliver(index, encoded.first, in: view)
         self.handLater(index, encoded.late)
+        self.repushEndpoints(after: index, record.stream, of: encoded.first)
         let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         if held != nil && !isAnswered || !undecided.isEmpty {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
             for id in view.changes(for: record.subscription, since: base) { held?[view[id].name] = nil }
-            owed = OwedAnswer(names: undecided, resume: held.map { .resources($0) })
+            owed = OwedAnswer(names: undecided.union(encoded.left), resume: held.map { .resources($0) })
             self.typeStreams[Int(index)].base = view.generation
-            return self.wait(index, owed, in: view)
+            self.wait(index, owed, in: view)
+            if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
+            return
+        }
+        if !encoded.left.isEmpty {
+            // The rest follows when this was answered.
+            view.waiting.remove(index)
+            self.typeStreams[Int(index)].base = view.generation
+            self.owe(index) { $0.names.formUnion(encoded.left) }
+            return self.fallBehind(index, in: view)
         }
         if held != nil, encoded.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)
-        self.repushEndpoints(after: index, record.stream, of: encoded.first)
     }
 
     /// The names given up beside a wildcard of which only the wildcard's first answer says whether they are gone
@@ -186,6 +199,30 @@ extension Shard {
     private func undecided(_ owed: Set<NameID>, _ content: Subscription.Content, _ view: TypeView) -> Set<NameID> {
         guard content.wildcard, view.awaitsWildcard else { return [] }
         return owed.filter { !content.contains($0) }
+    }
+
+    /// Answers without what must be fetched for this stream first (AGG-23), and has it fetched.
+    private func answer(
+        _ index: Int32, _ record: TypeStream, _ subscription: Subscription, withholding withheld: Set<NameID>,
+        base: Generation, _ owed: OwedAnswer, in view: TypeView
+    ) {
+        view.renew(withheld)
+        self.touchedViews.insert(record.view)
+        let isDelta = self.isDelta(index)
+        // What is always sent whole has no parts.
+        if !isDelta, view.sendsFullSet { return self.wait(index, owed, in: view) }
+        var held: [String: String]?
+        if case .resources(let versions)? = owed.resume { held = versions }
+        let changed = view.changes(for: record.subscription, since: base)
+        let names = changed + owed.names.subtracting(changed).sorted()
+        let encoded = self.encode(
+            subscription.content, isDelta: isDelta, names: names.filter { !withheld.contains($0) }, base: base,
+            in: view, resume: held)
+        self.deliver(index, encoded, in: view)
+        for id in names where !withheld.contains(id) { held?[view[id].name] = nil }
+        self.typeStreams[Int(index)].base = view.generation
+        self.wait(
+            index, OwedAnswer(names: withheld, resume: held.map { .resources($0) }), in: view)
     }
 
     private func seesAnything(_ content: Subscription.Content, in view: TypeView) -> Bool {
@@ -216,11 +253,15 @@ extension Shard {
         let isPlain =
             base == 0 && held == nil && request.left == nil
             && request.owed.allSatisfy { subscription.content.contains($0) }
-        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw {
+        if isPlain, let full = isDelta ? subscription.full.delta : subscription.full.sotw,
+            full.isUsable(at: self.now)
+        {
             return SplitEncoded(first: full)
         }
         let key = AnswerKey(view: ObjectIdentifier(view), idEpoch: view.idEpoch, request: request)
-        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation {
+        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation,
+            memo.encoded.isUsable(at: self.now)
+        {
             return memo.encoded
         }
         var names = view.changes(for: request.subscription, since: base)
@@ -229,10 +270,13 @@ extension Shard {
         let splits = request.splitting && !isPlain
         let encoded =
             splits
-            ? self.encodeSplit(subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held)
+            ? self.encodeSplit(
+                subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
+                asked: request.owed)
             : SplitEncoded(
                 first: self.encode(
-                    subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held))
+                    subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
+                    asked: request.owed))
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(request.subscription)]?.full.delta = encoded.first
@@ -253,6 +297,8 @@ extension Shard {
     /// types that are always sent whole, and for names only where the version is made from the content.
     private func isCurrent(_ version: String, _ content: Subscription.Content, _ view: TypeView) -> Bool {
         guard view.type.isFullSet else { return false }
+        // What is left of a time to live must be said again.
+        if content.wrapsTimeToLive, view.hasTimeToLive(content) { return false }
         if view.passesVersionToSotW {
             guard content.wildcard, content.names.isEmpty else { return false }
             return version == view.version || view.equalVersions.contains(version)

@@ -16,6 +16,7 @@ extension Shard {
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
         if !view.retired.isEmpty { self.retiring.insert(index) }
+        if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
         for subscription in dirty { self.push(subscription, in: view) }
@@ -30,6 +31,12 @@ extension Shard {
             if encoded.bodies.isEmpty {
                 // Nothing to say to this variant: its members are at the newest state as they are.
                 view.cohorts[Int(cohort)]?.generation = view.generation
+                continue
+            }
+            if !encoded.left.isEmpty {
+                // Too much to hand over at once: each is answered by itself, piece by piece.
+                for member in view.cohorts[Int(cohort)]?.awaiting ?? [] { self.fallBehind(member, in: view) }
+                for member in view.cohorts[Int(cohort)]?.idle ?? [] { self.makeDue(member) }
                 continue
             }
             self.pushIdle(cohort, subscription, encoded, in: view)
@@ -107,6 +114,7 @@ extension Shard {
         self.typeStreams[Int(member)].wasAnswered = true
         self.links[Int(stream)].sentRound = self.round
         self.links[Int(stream)].hasUnsent = true
+        self.links[Int(stream)].queued += Int32(truncatingIfNeeded: count)
     }
 
     func countResponses(of view: TypeView, _ count: Int) {
@@ -131,7 +139,9 @@ extension Shard {
             let subscription = view.subscriptions[Int(cohort.subscription)],
             cohort.generation < subscription.changed
         else { return nil }
-        if let step = cohort.step, step.to >= subscription.changed { return step.encoded }
+        if let step = cohort.step, step.to >= subscription.changed, step.encoded.isUsable(at: self.now) {
+            return step.encoded
+        }
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encode(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
@@ -145,7 +155,9 @@ extension Shard {
             let subscription = view.subscriptions[Int(cohort.subscription)],
             cohort.generation < subscription.changed
         else { return nil }
-        if let split = cohort.split, split.to >= subscription.changed { return split.encoded }
+        if let split = cohort.split, split.to >= subscription.changed, split.encoded.isUsable(at: self.now) {
+            return split.encoded
+        }
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encodeSplit(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
@@ -156,48 +168,96 @@ extension Shard {
     /// What comes and what changes; then, apart from it, what goes.
     func encodeSplit(
         _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
-        resume: [String: String]? = nil
+        resume: [String: String]? = nil, asked: Set<NameID> = []
     ) -> SplitEncoded {
         let leaving = names.filter { view.visible($0, to: content) == nil }
         guard !leaving.isEmpty || resume != nil else {
             return SplitEncoded(
-                first: self.encode(content, isDelta: isDelta, names: names, base: base, in: view))
+                first: self.encode(content, isDelta: isDelta, names: names, base: base, in: view, asked: asked))
         }
+        let encoded = self.encodeApart(
+            content, isDelta: isDelta, names: names, leaving: leaving, base: base, in: view, resume: resume,
+            asked: asked)
+        self.noteSize(of: encoded.first, in: view)
+        self.noteSize(of: encoded.late, in: view)
+        return encoded
+    }
+
+    private func encodeApart(
+        _ content: Subscription.Content, isDelta: Bool, names: [NameID], leaving: [NameID], base: Generation,
+        in view: TypeView, resume: [String: String]?, asked: Set<NameID>
+    ) -> SplitEncoded {
         let staying = names.filter { view.visible($0, to: content) != nil }
         let encoder = self.encoder(view)
         if isDelta {
             let gone = resume.map { self.gone($0, besides: names, content, base, in: view) } ?? []
             let mustSend = resume == nil && content.wildcard && view.wildcardKnownAt > base
+            let refreshed = view.refreshedOnly(staying, content, since: base).subtracting(asked)
+            let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
+            var first = encoder.delta(
+                content, names: staying, mustSend: mustSend, skipping: resume ?? [:],
+                refreshed: resume == nil ? refreshed : [], failed: resume == nil ? failed : [])
+            if !first.left.isEmpty, resume == nil {
+                // What goes must not overtake what did not fit.
+                first.left.formUnion(leaving)
+                return SplitEncoded(first: first)
+            }
             return SplitEncoded(
-                first: encoder.delta(content, names: staying, mustSend: mustSend, skipping: resume ?? [:]),
-                late: encoder.delta(content, names: leaving, gone: gone, mustSend: false))
+                first: first, late: encoder.delta(content, names: leaving, gone: gone, mustSend: false, failed: failed))
         }
         let retired = view.retired(content, since: base)
-        let whole = self.encode(content, isDelta: false, names: names, base: base, in: view)
+        let whole = self.encode(content, isDelta: false, names: names, base: base, in: view, asked: asked)
         guard view.sendsFullSet, !retired.isEmpty, !whole.bodies.isEmpty else { return SplitEncoded(first: whole) }
         return SplitEncoded(
             first: encoder.sotw(content, names: staying, retired: retired, mustSend: false),
-            late: Encoded(bodies: whole.bodies, version: whole.version, endpointNames: []))
+            late: Encoded(
+                bodies: whole.bodies, version: whole.version, endpointNames: [], usableUntil: whole.usableUntil))
     }
 
     private func encoder(_ view: TypeView) -> ResponseEncoder {
         ResponseEncoder(
-            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes)
+            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes,
+            now: self.now)
     }
 
     func encode(
         _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
-        resume: [String: String]? = nil, mustSend: Bool = false
+        resume: [String: String]? = nil, mustSend: Bool = false, asked: Set<NameID> = []
     ) -> Encoded {
         let encoder = self.encoder(view)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
-        if isDelta {
-            guard let held = resume else { return encoder.delta(content, names: names, mustSend: wildcardAnswered) }
+        let encoded: Encoded
+        let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
+        let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
+        if isDelta, let held = resume {
             let gone = self.gone(held, besides: names, content, base, in: view)
-            return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+            encoded = encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+        } else if isDelta {
+            encoded = encoder.delta(
+                content, names: names, mustSend: wildcardAnswered, refreshed: refreshed, failed: failed)
+        } else {
+            // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole
+            // (TTL-05, TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
+            let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
+            let news = old.isEmpty ? names : names.filter { !old.contains($0) }
+            encoded = encoder.sotw(
+                content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
         }
-        return encoder.sotw(
-            content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
+        self.noteSize(of: encoded, in: view)
+        return encoded
+    }
+
+    /// A whole SotW set, or one large resource, cannot be split. Clients of gRPC refuse what is above 4 MiB for ever,
+    /// unless they are told otherwise, so that it must be heard of (WIRE-06).
+    private func noteSize(of encoded: Encoded, in view: TypeView) {
+        for body in encoded.bodies where body.bytes.count > self.policy.maxResponseBytes {
+            self.counters[view.type, default: TypeCounters()].oversized += 1
+            guard !view.saidOversized else { continue }
+            view.saidOversized = true
+            self.events.append(
+                .oversized(
+                    key: self.groups[Int(view.group)]?.key ?? "", type: view.type, bytes: body.bytes.count))
+        }
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news
@@ -207,6 +267,7 @@ extension Shard {
     ) -> [NameID] {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
+            if let known = view.errors[id], known.since > base { return true }
             guard base > 0 else { return false }
             if content.wildcard, view[id].wildChanged > base { return true }
             return content.contains(id) && view[id].namedWasRemoved
@@ -218,9 +279,19 @@ extension Shard {
         _ held: [String: String], besides names: [NameID], _ content: Subscription.Content, _ base: Generation,
         in view: TypeView
     ) -> [String] {
-        guard content.wildcard, view.wildcardKnownAt > base else { return [] }
         let listed = Set(names)
+        let answered = Set(content.globs.filter { view[$0].namedChanged > base && !view.isUnknown($0) })
+        let isWildcardAnswered = content.wildcard && view.wildcardKnownAt > base
+        guard isWildcardAnswered || !answered.isEmpty else { return [] }
         return held.keys.filter { name in
+            let glob =
+                content.globs.isEmpty
+                ? nil : ResourceName.collection(of: name, type: view.type).flatMap { view.existingID(of: $0) }
+            if let glob = glob, content.globs.contains(glob) {
+                guard answered.contains(glob) else { return false }
+            } else if !isWildcardAnswered {
+                return false
+            }
             guard let id = view.existingID(of: name) else { return true }
             return view.visible(id, to: content) == nil && !content.contains(id) && !listed.contains(id)
         }.sorted()
@@ -252,6 +323,7 @@ extension Shard {
             if !record.isAwaiting { self.settle(index) }
             return
         }
+        if !encoded.left.isEmpty { return self.makeDue(index) }
         let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
         self.detach(index)
         self.deliver(index, encoded.first, in: view)
@@ -294,14 +366,16 @@ extension Shard {
         while index != TypeStream.none {
             let record = self.typeStreams[Int(index)]
             if let view = self.views[Int(record.view)], view.type == .eds {
-                if record.subscription != TypeStream.none { self.repush(index, record, repush, in: view) }
+                if record.subscription != TypeStream.none { self.repush(index, record, stream, repush, in: view) }
                 return
             }
             index = record.next
         }
     }
 
-    private func repush(_ index: Int32, _ record: TypeStream, _ repush: EndpointRepush, in view: TypeView) {
+    private func repush(
+        _ index: Int32, _ record: TypeStream, _ stream: Int32, _ repush: EndpointRepush, in view: TypeView
+    ) {
         guard record.cohort != TypeStream.none, !record.isEnlisted else {
             return self.oweEndpoints(index, record, repush, in: view)
         }
@@ -316,10 +390,14 @@ extension Shard {
                 view.visible($0, to: content) != nil
             }
             let encoded = self.encode(content, isDelta: isDelta, names: ids, base: view.generation, in: view)
-            first = (self.register(encoded.bodies), encoded.bodies.count)
+            first = encoded.left.isEmpty ? (self.register(encoded.bodies), encoded.bodies.count) : (0, -1)
             repush.encoded[key] = first
         }
-        guard first.1 > 0 else { return }
+        guard first.1 != 0 else { return }
+        if first.1 < 0 || self.isFull(stream) {
+            self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
+            return self.makeDue(index)
+        }
         self.moveToAwaiting(index, in: view)
         self.hand(index, record.stream, first.0, first.1)
         self.countResponses(of: view, first.1)

@@ -37,6 +37,8 @@ package final class Shard {
     var freeViews: [Int32] = []
     /// Views whose interest may have changed in this round.
     var touchedViews: Set<Int32> = []
+    /// Views that were brought something in this round that answers only those who waited for it.
+    var freshViews: [Int32] = []
     /// Type streams with an answer due, in the order they became so.
     var due: [Int32] = []
     /// Streams that get in `flush` whatever is held back from them.
@@ -87,6 +89,8 @@ package final class Shard {
         self.commands.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
         self.pushes.removeAll(keepingCapacity: true)
+        for view in self.freshViews { self.views[Int(view)]?.endRound() }
+        self.freshViews.removeAll(keepingCapacity: true)
         self.round &+= 1
     }
 
@@ -119,6 +123,7 @@ package final class Shard {
         guard self.streams.contains(id) else { return }
         let index = Int(id.index)
         self.links[index].hasUnsent = false
+        self.links[index].queued = 0
         guard self.links[index].isHolding else { return }
         self.links[index].isHolding = false
         self.move(stream: Int32(id.index))
@@ -304,8 +309,14 @@ package final class Shard {
     /// newest state goes out when they have left.
     func isStuck(_ stream: Int32) -> Bool {
         let link = self.links[Int(stream)]
-        return link.hasUnsent && link.sentRound != self.round
+        return link.hasUnsent && (link.sentRound != self.round || link.queued >= Self.queuedMax)
     }
+
+    /// Whether a stream was handed so many messages that the transport has no room for many more.
+    func isFull(_ stream: Int32) -> Bool { self.links[Int(stream)].queued >= Self.queuedMax }
+
+    /// Messages of one stream in the transport; one answer more fits into its queue of 64 on top of these.
+    private static let queuedMax: Int32 = 24
 
     // MARK: Convergence
 
@@ -341,6 +352,8 @@ struct DownstreamStream {
     var group = TypeStream.none
     var keyScope = KeyScope.stream
     var wasAnswered = false
+    /// SotW: whether it takes resources with a time to live, in a wrapper.
+    var takesTimeToLive = false
 
     init(handle: UInt64, service: DiscoveryService, peer: PeerIdentity, openedAt: Instant, openedAtWall: WallTime) {
         self.handle = handle
@@ -364,6 +377,8 @@ struct StreamLink {
     var sentRound: UInt32 = 0
     /// Whether the transport holds bytes of it that have not left.
     var hasUnsent = false
+    /// Messages handed over since it last had none.
+    var queued: Int32 = 0
     /// Whether something waits for `drained`.
     var isHolding = false
 }

@@ -22,6 +22,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
+    /// `downstream.drain_timeout`, the newest.
+    let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
     let unixListeners: [String: Descriptor]
     let startedAt: WallTime
@@ -49,6 +51,7 @@ final class RelayShared: Sendable {
         self.files = files
         self.upstreams = upstreams
         self.rules = Locked(configuration.aggregation)
+        self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
@@ -75,6 +78,11 @@ final class RelayShared: Sendable {
             self.logger.log(
                 .info, "no answer to a response within ack_timeout",
                 [("node", node), ("key", key), ("type", type.label)])
+        case .oversized(let key, let type, let bytes):
+            self.logger.log(
+                .warning,
+                "a response is larger than max_response_size and cannot be split: clients need a higher receive limit",
+                [("key", key), ("type", type.label), ("bytes", String(bytes))])
         }
     }
 }
