@@ -233,9 +233,10 @@ final class RelayClient {
 
     /// A response says something new, or something was asked for.
     private func checkCause(_ type: XDSType, _ before: [XDSType: Held]) {
-        guard let old = before[type], let new = self.held[type], !new.isTainted else { return }
+        guard let old = before[type], let new = self.held[type] else { return }
         let isNews = old.resources != new.resources || old.missing != new.missing || old.responses == 0
         if type == .cds { self.noteWarming(old, new) }
+        if new.isTainted { return }
         // Two upstream streams may bring the same twice.
         if isNews || self.hasTwoStreams(type) { return }
         if new.mayRepeat > 0 {

@@ -172,6 +172,7 @@ extension Shard {
             : self.encodeAnswer(request, subscription, held: held, in: view)
         self.deliver(index, encoded.first, in: view)
         self.handLater(index, encoded.late)
+        self.repushEndpoints(after: index, record.stream, of: encoded.first)
         let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         if held != nil && !isAnswered || !undecided.isEmpty {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
@@ -191,7 +192,6 @@ extension Shard {
         }
         if held != nil, encoded.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)
-        self.repushEndpoints(after: index, record.stream, of: encoded.first)
     }
 
     /// The names given up beside a wildcard of which only the wildcard's first answer says whether they are gone
