@@ -217,12 +217,16 @@ extension Shard {
         let names = changed + owed.names.subtracting(changed).sorted()
         let encoded = self.encode(
             subscription.content, isDelta: isDelta, names: names.filter { !withheld.contains($0) }, base: base,
-            in: view, resume: held)
+            in: view, resume: held, asked: owed.names)
         self.deliver(index, encoded, in: view)
         for id in names where !withheld.contains(id) { held?[view[id].name] = nil }
+        let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         self.typeStreams[Int(index)].base = view.generation
         self.wait(
-            index, OwedAnswer(names: withheld, resume: held.map { .resources($0) }), in: view)
+            index,
+            OwedAnswer(
+                names: withheld.union(encoded.left).union(undecided), resume: held.map { .resources($0) }), in: view)
+        if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
     }
 
     private func seesAnything(_ content: Subscription.Content, in view: TypeView) -> Bool {
