@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration format lint bench sanitize fuzz clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -68,6 +68,13 @@ sanitize: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests under the addr
 	@swift test --sanitize=address --scratch-path .build/address
 	@$(call say,'Unit tests under the thread sanitizer')
 	@swift test --sanitize=thread --scratch-path .build/thread
+
+# Seconds for each fuzzer, and which of them (all, unless named).
+TIME ?= 60
+TARGETS ?=
+fuzz: deps $(VENV_DONE) $(DESCRIPTORS) ## Run each fuzzer for TIME=60 seconds; TARGETS="http2 rules" runs these only.
+	@$(call say,'Fuzzers: libFuzzer with the address sanitizer$(comma) $(TIME) s each')
+	@TIME=$(TIME) Tests/Fuzz/run.sh $(TARGETS)
 
 clean: ## Remove everything that was built or installed in this folder.
 	@rm -rf .build $(VENV) integration/artifacts
