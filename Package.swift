@@ -84,6 +84,11 @@ let package = Package(
             name: "weir",
             dependencies: ["WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
             swiftSettings: strict),
+        // The benchmark's load client, origin and raw write loop (`make bench`).
+        .executableTarget(
+            name: "weir-bench",
+            dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase"],
+            swiftSettings: strict),
 
         // Test support and tests.
         swift("WeirTestSupport", ["WeirBase"]),
