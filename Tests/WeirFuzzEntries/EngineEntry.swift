@@ -5,7 +5,8 @@ import WeirXDS
 /// Two shards and the homes of two groups, with clients and control planes that say whatever the input makes them say,
 /// well-formed or not. No response goes to a stream that is gone or is malformed, and in the end nothing is left.
 ///
-/// First byte: bit 0 is the upstream's variant, bits 1 and 2 the scope of keys, bit 3 a small size of responses.
+/// First byte: bit 0 is the upstream's variant, bits 1 and 2 the scope of keys, bit 3 a small size of responses, bit 4
+/// an origin of files.
 func fuzzEngine(_ input: [UInt8]) throws(FuzzFinding) {
     var input = FuzzInput(input)
     let relay = FuzzedRelay(mode: input.byte())
@@ -38,11 +39,12 @@ private final class FuzzedRelay {
     private var closing: Set<UInt64> = []
     private var handles: UInt64 = 0
     private var now = Instant(rawValue: 1_000_000_000)
-    private var variant: ProtocolVariant
+    /// nil: files.
+    private let variant: ProtocolVariant?
     private(set) var findings: [String] = []
 
     init(mode: UInt8) {
-        self.variant = mode & 1 == 1 ? .delta : .sotw
+        self.variant = mode & 16 != 0 ? nil : mode & 1 == 1 ? .delta : .sotw
         let scope: KeyScope = [.stream, .type, .request, .stream][Int(mode >> 1 & 3)]
         var policy = ShardPolicy()
         policy.maxTypesPerStream = 5
@@ -83,8 +85,19 @@ private final class FuzzedRelay {
         case 12: self.advance(.milliseconds(Int64(choice) * 40))
         case 13: for client in self.clients { self.answer(client, isRejected: choice & 1 == 1) }
         case 14: self.changeVariant(choice)
+        case 15 where choice & 1 == 1: self.inspect()
         default: self.settle()
         }
+    }
+
+    /// What the debug endpoint asks.
+    private func inspect() {
+        for shard in self.shards {
+            let streams = shard.streamStatuses(from: 0, limit: clientsMax).streams.count
+            if streams != shard.streamCount { self.findings.append("\(streams) of \(shard.streamCount) streams") }
+            _ = (shard.streamCounts(), shard.streamsByKey(), shard.viewStatuses())
+        }
+        for group in self.groups.values { _ = (group.typeStatuses, group.resources(typeURL: types[0].typeURL)) }
     }
 
     func end() {
@@ -196,6 +209,14 @@ private final class FuzzedRelay {
         let present = FuzzedRelay.chosen(input.byte())
         let removed = FuzzedRelay.chosen(input.byte())
         let version = String(input.byte() & 3)
+        if group.variant == nil {
+            let files = present.map { name in
+                let any = FuzzedRelay.any(type, name, version, isEDS: shape & 128 != 0)
+                return FileResource(typeURL: type.typeURL, name: name, any: any)
+            }
+            group.replaceAll(files, version: version, now: self.now, wall: WallTime(rawValue: 0))
+            return self.carryOut(group)
+        }
         var writer = WireWriter()
         writer.string(1, "v" + version)
         for name in present {
