@@ -205,6 +205,7 @@ final class HomeHarness {
         switch change.presence {
         case .present(let resource): return "\(mark)\(change.name)@\(Self.content(resource))"
         case .absent: return "\(mark)-\(change.name)"
+        case .populated: return "\(mark)+\(change.name)"
         case .unknown: return "\(mark)?\(change.name)"
         }
     }

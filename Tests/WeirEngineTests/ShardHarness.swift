@@ -13,6 +13,8 @@ final class ShardHarness {
     private(set) var events: [ShardEvent] = []
     private var inboxes: [UInt64: [Response]] = [:]
     private var handles: UInt64 = 0
+    /// Clients that read nothing for now.
+    var blocked: Set<UInt64> = []
     /// The body objects of all responses so far, to see how many encodings there were.
     private(set) var bodies: [SharedBody] = []
 
@@ -99,15 +101,16 @@ final class ShardHarness {
         self.events += self.shard.events
         self.shard.endRound()
         for id in self.shard.streams.ids {
-            guard let handle = self.shard.streams[id]?.handle, sent.contains(handle), !blocked.contains(handle) else {
-                continue
-            }
+            guard let handle = self.shard.streams[id]?.handle, sent.contains(handle), !blocked.contains(handle),
+                !self.blocked.contains(handle)
+            else { continue }
             self.shard.drained(id)
         }
         if !self.shard.sends.isEmpty { self.settle(blocking: blocked) }
     }
 
     func unblock(_ client: Client) {
+        self.blocked.remove(client.handle)
         self.shard.drained(client.id)
         self.settle()
     }

@@ -14,6 +14,12 @@ final class Feed {
     var wildcardWorkers: UInt64 = 0
     /// Names: the workers that want each; a name without workers lingers.
     var names: [String: UInt64] = [:]
+    /// Those of the names that are glob collections.
+    var globs: Set<String> = []
+    /// Resources that a glob collection brought, with its name.
+    var members: [String: String] = [:]
+    /// What is known by other names than its own.
+    var aliases = AliasTable()
     /// When what nobody wants any more goes: names, or `*` for a wildcard.
     var lingering: [String: Instant] = [:]
 

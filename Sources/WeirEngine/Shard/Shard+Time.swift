@@ -20,21 +20,13 @@ extension Shard {
                 self.links[Int(record.stream)].isHolding = true
                 continue
             }
+            self.move(stream: record.stream)
             if record.isAwaiting, let view = self.view(of: index) {
                 self.events.append(
                     .ackTimeout(
                         node: self.streams[self.id(ofStream: index)]?.identity?.id ?? "",
                         key: self.groups[Int(view.group)]?.key ?? "", type: view.type))
             }
-            self.flushOne(index)
-        }
-    }
-
-    private func flushOne(_ index: Int32) {
-        if self.typeStreams[Int(index)].cohort == TypeStream.none {
-            self.answer(index, ignoringOutstanding: true)
-        } else {
-            self.catchUp(index)
         }
     }
 
@@ -101,6 +93,7 @@ extension Shard {
             for index in view.subscriptions.indices { view.subscriptions[index]?.full = VariantSlots() }
             for index in view.cohorts.indices where view.cohorts[index]?.awaiting.isEmpty == true {
                 view.cohorts[index]?.step = nil
+                view.cohorts[index]?.split = nil
             }
         }
     }
