@@ -16,7 +16,10 @@ func fuzzEngine(_ input: [UInt8]) throws(FuzzFinding) {
 }
 
 private let types: [XDSType] = [.cds, .eds, .lds, .rds, .vhds, .sds, XDSType.of(typeURL: "type.googleapis.com/x.Y")]
-private let names = ["a", "b", "*", "xdstp://h/t/c/*", "", "d"]
+private let names = [
+    "a", "b", "*", "xdstp://h/t/c/*", "", "d", "xdstp://h/t/c/x?b=1&a=2", "xdstp://h/t/c/y",
+]
+private let features = ["xds.config.supports-resource-ttl", "xds.config.resource-in-sotw"]
 private let clientsMax = 12
 
 /// A client's stream as its owner, the connection, knows it.
@@ -150,7 +153,7 @@ private final class FuzzedRelay {
         let first = FuzzedRelay.chosen(input.byte())
         let second = FuzzedRelay.chosen(input.byte())
         let nonce = shape & 64 == 0 ? client.nonces[url] ?? "" : shape & 128 == 0 ? "" : "w0000001"
-        let node = Node(id: choice & 128 == 0 ? "n" : "nn").raw
+        let node = Node(id: choice & 128 == 0 ? "n" : "nn", clientFeatures: choice & 64 == 0 ? [] : features).raw
         let detail = shape & 32 == 0 ? nil : ErrorDetail(code: 13, message: "no")
         if client.variant == .sotw {
             var request = OutgoingRequest(typeURL: url)
@@ -221,11 +224,23 @@ private final class FuzzedRelay {
         writer.string(1, "v" + version)
         for name in present {
             let any = FuzzedRelay.any(type, name, version, isEDS: shape & 128 != 0)
-            writer.message(2, group.variant == .delta ? FuzzedRelay.envelope(name, version, any, shape) : any)
+            let envelope = FuzzedRelay.envelope(name, version, any, shape)
+            if group.variant == .delta {
+                writer.message(2, envelope)
+            } else if shape & 16 != 0 {
+                writer.message(2, FuzzedRelay.wrapped(envelope))
+            } else {
+                writer.message(2, any)
+            }
         }
         writer.string(4, type.typeURL)
         writer.string(5, "n\(shape)")
-        if group.variant == .delta { for name in removed { writer.element(6, name) } }
+        if shape & 8 != 0 {
+            let field = group.variant == .delta ? 9 : 7
+            for name in removed { writer.message(field, FuzzedRelay.error(name, version)) }
+        } else if group.variant == .delta {
+            for name in removed { writer.element(6, name) }
+        }
         self.upstream(choice, writer.bytes)
     }
 
@@ -248,6 +263,23 @@ private final class FuzzedRelay {
         if shape & 32 != 0 { writer.element(4, name + "/alias") }
         if shape & 16 != 0 { writer.message(6, [8, 5]) }
         return writer.bytes
+    }
+
+    private static func wrapped(_ envelope: [UInt8]) -> [UInt8] {
+        var any = WireWriter()
+        any.string(1, XDSType.wrapperURL)
+        any.message(2, envelope)
+        return any.bytes
+    }
+
+    /// A `ResourceError`; the version makes it NOT_FOUND or another.
+    private static func error(_ name: String, _ version: String) -> [UInt8] {
+        var resource = WireWriter()
+        resource.string(1, name)
+        var error = WireWriter()
+        error.message(1, resource.bytes)
+        error.message(2, ErrorDetail(code: version == "1" ? 5 : 7, message: "no").encoded)
+        return error.bytes
     }
 
     private func lose(_ choice: UInt8) {

@@ -21,6 +21,29 @@ func fuzzEnvelope(_ input: [UInt8]) throws(FuzzFinding) {
     try checkAny(whole, in: bytes)
     try checkDetail(whole, in: bytes)
     try checkNode(input)
+    try checkName(bytes.string(whole))
+    _ = ClientFeatures.takesTimeToLive(node: bytes)
+    if let error = try? ResourceError.read(whole, in: bytes) {
+        try check(error.error.encoded == input, "an error is not kept as it is")
+    }
+    if let span = try? ProtobufDuration.span(in: bytes, whole) {
+        let encoded = ProtobufDuration.encoded(span)
+        let again = try? ProtobufDuration.span(in: encoded.span, ByteRange(offset: 0, count: encoded.count))
+        try check(span > .zero && again == span, "\(span) became \(String(describing: again))")
+    }
+}
+
+private func checkName(_ name: String) throws(FuzzFinding) {
+    let canonical = ResourceName.canonical(name)
+    try check(ResourceName.canonical(canonical) == canonical, "\(canonical) has another canonical form")
+    for type in [XDSType.cds, .leds] {
+        guard var glob = ResourceName.collection(of: canonical, type: type) else { continue }
+        try check(ResourceName.isGlob(glob, type: type) || glob.hasPrefix("/"), "\(name) is in \(glob), no collection")
+        while let parent = ResourceName.parent(ofGlob: glob) {
+            try check(parent.utf8.count < glob.utf8.count, "\(parent) is above \(glob)")
+            glob = parent
+        }
+    }
 }
 
 private func checkRanges(_ ranges: [ByteRange], within outer: ByteRange) throws(FuzzFinding) {
