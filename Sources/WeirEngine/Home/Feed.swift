@@ -31,6 +31,8 @@ final class Feed {
     var confirmed: Set<String> = []
     /// Delta: versions newer than those of the cached resources, under which the content was the same.
     var newerVersions: [String: String] = [:]
+    /// Names whose next answer is published though it is what is held: it was fetched for a new subscriber (AGG-23).
+    var renewing: Set<String> = []
 
     // On the present stream:
     var isRequested = false

@@ -93,7 +93,7 @@ extension OriginGroup {
         var held: [String: String] = [:]
         for key in type.presentNames(in: feed.lane) {
             guard let resource = type.resource(key, in: feed.lane), resource.hasBody else { continue }
-            guard feed.confirmed.contains(resource.name) else { continue }
+            guard feed.confirmed.contains(resource.name), !feed.renewing.contains(resource.name) else { continue }
             held[resource.name] = feed.newerVersions[resource.name] ?? resource.version
         }
         return held

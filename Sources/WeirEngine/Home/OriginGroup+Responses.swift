@@ -98,6 +98,7 @@ extension OriginGroup {
         var changes = self.changes(received, feed, type, in: message, now)
         for name in received.removed where !received.badNames.contains(name) {
             feed.newerVersions[name] = nil
+            feed.renewing.remove(name)
             changes += self.removals(of: name, feed, type)
         }
         changes += self.errorChanges(received, feed, type)

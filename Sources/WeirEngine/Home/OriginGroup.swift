@@ -100,6 +100,7 @@ package final class OriginGroup {
             self.actions.append(.publish(update, workers: bit))
             type.synced |= bit
         }
+        self.renew(change, type, now, wall)
         if type.feeds.isEmpty { self.types[change.typeURL] = nil }
         self.scheduleFlush(now)
     }
@@ -132,6 +133,27 @@ package final class OriginGroup {
             if ResourceName.isGlob(name, type: feed.type) { feed.globs.insert(name) }
         }
         return true
+    }
+
+    /// Has the origin asked once more for what it does not want to be answered from a cache (AGG-23). Those who hold it
+    /// hear nothing of that, unless it has changed.
+    private func renew(_ change: InterestChange, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        guard let feed = type.named else { return }
+        let names = (change.added + change.renewed).filter { feed.names[$0] != nil && type.mustBeFetched($0) }
+        guard !names.isEmpty else { return }
+        guard self.variant != nil else {
+            // Files are always at hand.
+            let held = names.compactMap { name in
+                type.resource(name, in: .named).map {
+                    ResourceChange(lane: .named, name: name, presence: .present($0))
+                }
+            }
+            self.publish(held, type, .named, version: nil, now, wall)
+            return
+        }
+        feed.renewing.formUnion(names)
+        feed.forgotten.formUnion(feed.toldNames.intersection(names))
+        feed.isDirty = true
     }
 
     private func remove(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
@@ -289,6 +311,7 @@ package final class OriginGroup {
             if feed.toldNames.contains(name) { feed.forgotten.insert(name) }
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
+            feed.renewing.remove(name)
         }
         let given = due.filter { !self.keepsAsMember($0, feed, type) } + self.membersGivenUp(feed)
         self.publish(
@@ -366,7 +389,7 @@ package final class OriginGroup {
         let followers = type.workers
         let new = followers & ~type.synced
         if new != 0 {
-            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
+            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall, fresh: changes)
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {

@@ -68,6 +68,11 @@ final class OriginType {
         return nil
     }
 
+    /// Whether a name is held by name and each new subscriber must be answered by the origin (AGG-23).
+    func mustBeFetched(_ name: String) -> Bool {
+        if case .present(let resource)? = self.byName[name] { resource.mustBeFetched } else { false }
+    }
+
     /// The names present in a lane.
     func presentNames(in lane: Lane) -> [String] {
         guard lane == .named else { return Array(self.wild.keys) }
@@ -153,14 +158,19 @@ final class OriginType {
         return true
     }
 
-    /// The whole state, for a worker that just began to follow the type.
-    func fullUpdate(passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
+    /// The whole state, for a worker that just began to follow the type; without what must be fetched for it, except
+    /// for the `fresh` ones.
+    func fullUpdate(
+        passesVersion: Bool, now: Instant, wall: WallTime, fresh: [ResourceChange] = []
+    ) -> TypeUpdate {
+        let fresh = Set(fresh.filter { $0.lane == .named }.map(\.name))
         var changes = self.wild.sorted { $0.key < $1.key }.map {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
-        changes += self.byName.sorted { $0.key < $1.key }.map {
-            ResourceChange(
-                lane: .named, name: $0.key, presence: $0.value, collection: self.named?.members[$0.key])
+        for (name, presence) in self.byName.sorted(by: { $0.key < $1.key }) {
+            if self.mustBeFetched(name), !fresh.contains(name) { continue }
+            changes.append(
+                ResourceChange(lane: .named, name: name, presence: presence, collection: self.named?.members[name]))
         }
         for (lane, errors) in self.errors.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             for (name, error) in errors.sorted(by: { $0.key < $1.key }) {

@@ -56,7 +56,8 @@ extension OriginGroup {
             }
             // What was said not to be there is news again.
             let hadError = type.errors[feed.lane]?[key] != nil
-            if !hadError, let held = held,
+            let isRenewal = feed.renewing.remove(key) != nil
+            if !hadError, !isRenewal, let held = held,
                 held.hasSameContent(any: resource.any, extras: resource.extras, in: message)
             {
                 if let version = resource.version {

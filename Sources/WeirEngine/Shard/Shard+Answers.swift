@@ -138,6 +138,10 @@ extension Shard {
         let isDelta = self.isDelta(index)
         let base = owed.everything ? 0 : record.base
         let isAnswered = view.isAnswered(subscription.content)
+        let withheld = view.withheld(from: subscription.content, owed: owed.names, isNew: base == 0)
+        guard withheld.isEmpty else {
+            return self.answer(index, record, subscription, withholding: withheld, base: base, owed, in: view)
+        }
         var held: [String: String]?
         var saysNothingIsLeft = false
         switch owed.resume {
@@ -195,6 +199,30 @@ extension Shard {
     private func undecided(_ owed: Set<NameID>, _ content: Subscription.Content, _ view: TypeView) -> Set<NameID> {
         guard content.wildcard, view.awaitsWildcard else { return [] }
         return owed.filter { !content.contains($0) }
+    }
+
+    /// Answers without what must be fetched for this stream first (AGG-23), and has it fetched.
+    private func answer(
+        _ index: Int32, _ record: TypeStream, _ subscription: Subscription, withholding withheld: Set<NameID>,
+        base: Generation, _ owed: OwedAnswer, in view: TypeView
+    ) {
+        view.renew(withheld)
+        self.touchedViews.insert(record.view)
+        let isDelta = self.isDelta(index)
+        // What is always sent whole has no parts.
+        if !isDelta, view.sendsFullSet { return self.wait(index, owed, in: view) }
+        var held: [String: String]?
+        if case .resources(let versions)? = owed.resume { held = versions }
+        let changed = view.changes(for: record.subscription, since: base)
+        let names = changed + owed.names.subtracting(changed).sorted()
+        let encoded = self.encode(
+            subscription.content, isDelta: isDelta, names: names.filter { !withheld.contains($0) }, base: base,
+            in: view, resume: held)
+        self.deliver(index, encoded, in: view)
+        for id in names where !withheld.contains(id) { held?[view[id].name] = nil }
+        self.typeStreams[Int(index)].base = view.generation
+        self.wait(
+            index, OwedAnswer(names: withheld, resume: held.map { .resources($0) }), in: view)
     }
 
     private func seesAnything(_ content: Subscription.Content, in view: TypeView) -> Bool {

@@ -16,6 +16,7 @@ extension Shard {
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
         if !view.retired.isEmpty { self.retiring.insert(index) }
+        if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
         for subscription in dirty { self.push(subscription, in: view) }
@@ -174,6 +175,18 @@ extension Shard {
             return SplitEncoded(
                 first: self.encode(content, isDelta: isDelta, names: names, base: base, in: view, asked: asked))
         }
+        let encoded = self.encodeApart(
+            content, isDelta: isDelta, names: names, leaving: leaving, base: base, in: view, resume: resume,
+            asked: asked)
+        self.noteSize(of: encoded.first, in: view)
+        self.noteSize(of: encoded.late, in: view)
+        return encoded
+    }
+
+    private func encodeApart(
+        _ content: Subscription.Content, isDelta: Bool, names: [NameID], leaving: [NameID], base: Generation,
+        in view: TypeView, resume: [String: String]?, asked: Set<NameID>
+    ) -> SplitEncoded {
         let staying = names.filter { view.visible($0, to: content) != nil }
         let encoder = self.encoder(view)
         if isDelta {
@@ -213,22 +226,38 @@ extension Shard {
     ) -> Encoded {
         let encoder = self.encoder(view)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
+        let encoded: Encoded
         let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
         let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
-        if isDelta {
-            guard let held = resume else {
-                return encoder.delta(
-                    content, names: names, mustSend: wildcardAnswered, refreshed: refreshed, failed: failed)
-            }
+        if isDelta, let held = resume {
             let gone = self.gone(held, besides: names, content, base, in: view)
-            return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+            encoded = encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+        } else if isDelta {
+            encoded = encoder.delta(
+                content, names: names, mustSend: wildcardAnswered, refreshed: refreshed, failed: failed)
+        } else {
+            // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole
+            // (TTL-05, TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
+            let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
+            let news = old.isEmpty ? names : names.filter { !old.contains($0) }
+            encoded = encoder.sotw(
+                content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
         }
-        // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole (TTL-05,
-        // TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
-        let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
-        let news = old.isEmpty ? names : names.filter { !old.contains($0) }
-        return encoder.sotw(
-            content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
+        self.noteSize(of: encoded, in: view)
+        return encoded
+    }
+
+    /// A whole SotW set, or one large resource, cannot be split. Clients of gRPC refuse what is above 4 MiB for ever,
+    /// unless they are told otherwise, so that it must be heard of (WIRE-06).
+    private func noteSize(of encoded: Encoded, in view: TypeView) {
+        for body in encoded.bodies where body.bytes.count > self.policy.maxResponseBytes {
+            self.counters[view.type, default: TypeCounters()].oversized += 1
+            guard !view.saidOversized else { continue }
+            view.saidOversized = true
+            self.events.append(
+                .oversized(
+                    key: self.groups[Int(view.group)]?.key ?? "", type: view.type, bytes: body.bytes.count))
+        }
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news

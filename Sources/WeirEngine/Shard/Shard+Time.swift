@@ -106,13 +106,13 @@ extension Shard {
     }
 
     /// The home refuses the group: all its streams end.
-    package func groupRefused(_ key: String, _ message: String) {
+    package func groupRefused(_ key: String, _ code: RefusalCode, reason: String, _ message: String) {
         guard let index = self.groupIndex[key], let group = self.groups[Int(index)] else { return }
         let views = Set(group.views)
         for typeStream in self.typeStreams.indices {
             let record = self.typeStreams[typeStream]
             guard record.stream != TypeStream.none, views.contains(record.view) else { continue }
-            self.refuse(self.id(ofStream: Int32(typeStream)), .resourceExhausted, "max_groups", message)
+            self.refuse(self.id(ofStream: Int32(typeStream)), code, reason, message)
         }
     }
 }

@@ -37,6 +37,8 @@ package final class Shard {
     var freeViews: [Int32] = []
     /// Views whose interest may have changed in this round.
     var touchedViews: Set<Int32> = []
+    /// Views that were brought something in this round that answers only those who waited for it.
+    var freshViews: [Int32] = []
     /// Type streams with an answer due, in the order they became so.
     var due: [Int32] = []
     /// Streams that get in `flush` whatever is held back from them.
@@ -87,6 +89,8 @@ package final class Shard {
         self.commands.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
         self.pushes.removeAll(keepingCapacity: true)
+        for view in self.freshViews { self.views[Int(view)]?.endRound() }
+        self.freshViews.removeAll(keepingCapacity: true)
         self.round &+= 1
     }
 

@@ -67,6 +67,16 @@ final class TypeView {
     var cohorts: ContiguousArray<Cohort?> = []
     private var freeCohorts: [Int32] = []
 
+    /// Whether it was said that responses are larger than clients take by default.
+    var saidOversized = false
+
+    /// Names held by name of which each new subscriber must be answered by the origin (AGG-23): few, and usually none.
+    var uncached: Set<NameID> = []
+    /// Those of them that came in this round: they answer whoever waited.
+    var fresh: Set<NameID> = []
+    /// Those of them that the home has been asked to fetch.
+    var renewing: Set<NameID> = []
+
     /// Type streams of this view, whatever they are doing.
     var streams = 0
     /// Type streams that are not settled on the newest state; zero means converged.
@@ -82,6 +92,7 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
+    var interestRenewals: [NameID] = []
     /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
     private var unwanted: [NameID] = []
 
@@ -233,6 +244,14 @@ final class TypeView {
             if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
+            self.noteFreshness(id, change.presence)
+            // Fetched for one more stream, and still the same: those who have it need not hear of it.
+            if case .present(let new) = change.presence, new.mustBeFetched, case .present(let old) = self[id].named,
+                old.hash == new.hash, old.version == new.version
+            {
+                self[id].named = change.presence
+                return
+            }
             if self.isSeenAlready(id, change.presence) {
                 self[id].named = change.presence
                 self[id].namedChanged = self[id].wildChanged
@@ -292,7 +311,7 @@ final class TypeView {
     var goneMembers: [NameID] = []
 
     /// Names that left the wildcard set and that some cohort may have to be told of.
-    private var departed: [NameID] = []
+    private(set) var departed: [NameID] = []
 
     /// A full state replaces what a view may hold from before: what it does not mention is gone.
     private func forgetUnmentioned(by update: TypeUpdate, _ dirty: inout DirtySubscriptions) {
@@ -308,7 +327,10 @@ final class TypeView {
                 self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
             }
             if case .unknown = self[id].named { continue }
-            if !named.contains(id) { self[id].named = .unknown }
+            if !named.contains(id) {
+                self[id].named = .unknown
+                self.noteFreshness(id, .unknown)
+            }
         }
     }
 
@@ -466,7 +488,9 @@ final class TypeView {
             for name in self.unwanted { self.releaseIfUnused(name) }
             self.unwanted.removeAll(keepingCapacity: true)
         }
-        guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
+        guard self.interestWildcard != nil || !self.interestNames.isEmpty || !self.interestRenewals.isEmpty else {
+            return nil
+        }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
             change.wildcard = wildcard
@@ -477,6 +501,8 @@ final class TypeView {
         }
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
+        change.renewed = self.interestRenewals.map { self[$0].name }.sorted()
+        self.interestRenewals.removeAll()
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -489,6 +515,10 @@ final class TypeView {
     /// grow stale unseen (AGG-07).
     func forgetContent() {
         self.unwanted.removeAll()
+        self.uncached.removeAll()
+        self.fresh.removeAll()
+        self.renewing.removeAll()
+        self.interestRenewals.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
@@ -539,62 +569,6 @@ final class TypeView {
         }
         return self.makeCohort(
             Cohort(subscription: subscription, isDelta: isDelta, generation: self.generation, version: version))
-    }
-
-    // MARK: What a client lacks
-
-    /// The names a client with this subscription must hear of, having been sent `base`.
-    func changes(for index: Int32, since base: Generation) -> [NameID] {
-        guard let subscription = self.subscriptions[Int(index)] else { return [] }
-        let content = subscription.content
-        if base > 0, base >= subscription.changed { return [] }
-        if base > 0, subscription.changed == self.generation, base >= subscription.changedBefore {
-            // The usual case: it had everything before the newest update.
-            var seen: Set<NameID> = []
-            return self.recent.compactMap { change in
-                let isShadowed = content.wildcard && self[change.name].wild != nil
-                let isNamed = self.isNamed(change.name, by: content) && !isShadowed
-                let concerns =
-                    change.lane == .wildcard
-                    ? content.wildcard || isNamed && self.isUnknown(change.name)
-                    : isNamed
-                return concerns && seen.insert(change.name).inserted ? change.name : nil
-            }
-        }
-        var result: [NameID] = []
-        if content.wildcard {
-            for id in self.wildcardMembers
-            where self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
-                result.append(id)
-            }
-            if base > 0 { result += self.left(since: base) }
-        }
-        for id in self.expand(content, gone: base > 0) {
-            // Seen through the wildcard, or just left it: listed above.
-            if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
-            if self.isUnknown(id) {
-                if self[id].wild != nil, self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
-                    result.append(id)
-                }
-            } else if self[id].namedChanged > base || self[id].refreshed > base || base == 0 {
-                result.append(id)
-            }
-        }
-        if !self.errors.isEmpty { result += self.newErrors(content, since: base, except: result) }
-        return result
-    }
-
-    /// The names that left the wildcard set after `base`.
-    func left(since base: Generation) -> [NameID] {
-        Set(self.departed).filter { self[$0].wild == nil && self[$0].wildChanged > base }.sorted()
-    }
-
-    /// Whether the origin has answered everything the subscription asks.
-    func isAnswered(_ content: Subscription.Content) -> Bool {
-        if content.wildcard, self.wildcardKnownAt == 0 { return false }
-        return content.names.allSatisfy { id in
-            !self.isUnknown(id) || self[id].wild != nil || self.errors[id] != nil
-        }
     }
 }
 

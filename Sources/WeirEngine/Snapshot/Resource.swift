@@ -26,6 +26,8 @@ package final class Resource: Sendable {
     package let aliases: [String]
     /// How long it lives; nil: for good. No part of the content: `hash` and `version` do not depend on it (TTL-07).
     package let timeToLive: TimeToLive?
+    /// Whether the origin wants each new subscriber to be answered by itself (`cache_control.do_not_cache`, AGG-23).
+    package let mustBeFetched: Bool
     /// For a cluster whose endpoints come by EDS: the name it asks EDS for (ORD-05).
     package let endpointsName: String?
 
@@ -71,6 +73,7 @@ package final class Resource: Sendable {
         self.encoded = writer.bytes
         self.aliases = aliases
         self.timeToLive = timeToLive
+        self.mustBeFetched = CacheControl.forbidsCaching(extras, in: message)
         self.endpointsName = type == .cds ? EndpointsName.of(name: name, any: any, in: message) : nil
     }
 
@@ -84,6 +87,7 @@ package final class Resource: Sendable {
         self.anyRange = other.anyRange
         self.aliases = other.aliases
         self.timeToLive = timeToLive
+        self.mustBeFetched = other.mustBeFetched
         self.endpointsName = other.endpointsName
     }
 
@@ -125,6 +129,28 @@ package final class Resource: Sendable {
             if count >= 0, WireWriter.size(ofVarint: count) == lengthBytes { return count }
         }
         return 0
+    }
+}
+
+/// Reads the one field of a `Resource` that is addressed to caches.
+private enum CacheControl {
+    private static let cacheControlField = 7
+    private static let doNotCacheField = 1
+
+    static func forbidsCaching(_ extras: [ByteRange], in message: borrowing Span<UInt8>) -> Bool {
+        // What cannot be read here is passed on as it is, and cached.
+        extras.contains { (try? self.read($0, in: message)) ?? false }
+    }
+
+    private static func read(_ extra: ByteRange, in message: borrowing Span<UInt8>) throws(WireError) -> Bool {
+        var outer = WireReader(extra)
+        guard let field = try outer.next(in: message), field.number == self.cacheControlField else { return false }
+        var reader = WireReader(try field.bytes())
+        var forbids = false
+        while let field = try reader.next(in: message) {
+            if field.number == self.doNotCacheField { forbids = try field.varint() != 0 }
+        }
+        return forbids
     }
 }
 

@@ -103,6 +103,8 @@ package struct InterestChange: Hashable, Sendable {
     package var wildcard: Bool?
     package var added: [String]
     package var removed: [String]
+    /// Names that are wanted already and must be fetched anew for one more stream (AGG-23).
+    package var renewed: [String] = []
 
     package init(typeURL: String, wildcard: Bool? = nil, added: [String] = [], removed: [String] = []) {
         self.typeURL = typeURL
@@ -111,7 +113,9 @@ package struct InterestChange: Hashable, Sendable {
         self.removed = removed
     }
 
-    package var isEmpty: Bool { self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty }
+    package var isEmpty: Bool {
+        self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty && self.renewed.isEmpty
+    }
 }
 
 /// Whether a group's origin can be asked at the moment.
