@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize sanitize-address \
+        sanitize-thread fuzz clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -95,6 +96,13 @@ sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
 	@ASAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report TSAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report \
 	    WEIR_BINARY=.build/$*/debug/weir $(VENV)/bin/pytest integration -m 'not release_build'
 	@! ls .build/$*/report.* 2>/dev/null || { cat .build/$*/report.*; exit 1; }
+
+# Seconds for each fuzzer, and which of them (all, unless named).
+TIME ?= 60
+TARGETS ?=
+fuzz: deps $(VENV_DONE) $(DESCRIPTORS) ## Run each fuzzer for TIME=60 seconds; TARGETS="http2 rules" runs these only.
+	@$(call say,'Fuzzers: libFuzzer with the address sanitizer$(comma) $(TIME) s each')
+	@TIME=$(TIME) Tests/Fuzz/run.sh $(TARGETS)
 
 clean: ## Remove everything that was built or installed in this folder.
 	@rm -rf .build $(VENV) integration/artifacts

@@ -21,6 +21,15 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .testTarget(name: name + "Tests", dependencies: [.target(name: name)] + dependencies, swiftSettings: strict)
 }
 
+// What libFuzzer drives (see `make fuzz`): only where it is asked for, as nothing else links the fuzzer's runtime.
+let isFuzzing = Context.environment["WEIR_FUZZ"] == "1"
+let fuzzTargets: [Target] = [
+    .systemLibrary(name: "CLibFuzzer", path: "Tests/CLibFuzzer"),
+    .executableTarget(
+        name: "weir-fuzz", dependencies: ["CLibFuzzer", "WeirFuzzEntries"], path: "Tests/WeirFuzzDriver",
+        swiftSettings: strict),
+]
+
 let package = Package(
     name: "weir",
     products: [
@@ -101,6 +110,14 @@ let package = Package(
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),
-    ],
+        .target(
+            name: "WeirFuzzEntries",
+            dependencies: [
+                "WeirEngine", "WeirConfig", "WeirFiles", "WeirProtobuf", "WeirYAML", "WeirHTTP2", "WeirRules",
+                "WeirRegex", "WeirXDS", "WeirBase",
+            ],
+            path: "Tests/WeirFuzzEntries", swiftSettings: strict),
+        .testTarget(name: "WeirFuzzTests", dependencies: ["WeirFuzzEntries"], swiftSettings: strict),
+    ] + (isFuzzing ? fuzzTargets : []),
     cxxLanguageStandard: .cxx17
 )

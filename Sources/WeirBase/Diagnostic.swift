@@ -36,8 +36,13 @@ package struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// No name that is longer, in bytes, is taken for another one misspelt.
+private let hintNameBytesMax = 200
+
 /// The candidate that is closest to `name` by edit distance, if any is close enough to be what was meant.
 package func nearestName(to name: String, among candidates: [String]) -> String? {
+    guard name.utf8.count <= hintNameBytesMax else { return nil }
+    let candidates = candidates.filter { $0.utf8.count <= hintNameBytesMax }
     let wanted = Array(name.lowercased().utf8)
     let scored = candidates.map { ($0, editDistance(wanted, Array($0.lowercased().utf8))) }
     guard let best = scored.min(by: { ($0.1, $0.0) < ($1.1, $1.0) }) else { return nil }

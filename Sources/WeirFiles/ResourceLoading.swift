@@ -23,6 +23,13 @@ package func loadResources(path: String, descriptors: DescriptorSet) -> FileLoad
     return loading.result
 }
 
+/// The same for one file whose bytes are at hand; `file` is only used to name places.
+package func readResources(_ bytes: [UInt8], file: String, descriptors: DescriptorSet) -> FileLoad {
+    var loading = ResourceLoading(descriptors: descriptors)
+    loading.load(bytes, file: file)
+    return loading.result
+}
+
 /// Collects resources and errors over several files.
 struct ResourceLoading {
     let descriptors: DescriptorSet

@@ -9,12 +9,13 @@ struct TreeBuilder {
         var isMapping: Bool
         var elements: [YAMLNode] = []
         var entries: [YAMLEntry] = []
-        var keys: Set<String> = []
+        /// The lines of the keys so far.
+        var keys: [String: Int] = [:]
         var pending: PendingKey?
         var place: SourcePlace
         var anchor: String?
-        /// How many nodes there were when it began.
-        var nodesBefore: Int
+        /// What there was when it began.
+        var before: Size
     }
 
     private struct PendingKey {
@@ -26,14 +27,24 @@ struct TreeBuilder {
 
     private struct Anchored {
         var node: YAMLNode
-        var nodes: Int
+        var size: Size
+    }
+
+    /// What counts against the limits.
+    private struct Size {
+        var nodes = 0
+        var textBytes = 0
+
+        static func - (a: Size, b: Size) -> Size {
+            Size(nodes: a.nodes - b.nodes, textBytes: a.textBytes - b.textBytes)
+        }
     }
 
     private let file: String
     private let limits: YAMLLimits
     private var open: [Open] = []
     private var anchors: [String: Anchored] = [:]
-    private var nodes = 0
+    private var size = Size()
     private var documents = 0
     private var root: YAMLNode?
     private var diagnostics: [Diagnostic] = []
@@ -80,17 +91,24 @@ struct TreeBuilder {
         }
     }
 
-    private mutating func count(_ more: Int, _ mark: Mark) -> Bool {
-        guard more <= self.limits.nodes - self.nodes else {
+    private mutating func count(_ more: Size, _ mark: Mark) -> Bool {
+        guard more.nodes <= self.limits.nodes - self.size.nodes else {
             self.report("more than \(self.limits.nodes) values, counting what each alias stands for", at: mark)
             return false
         }
-        self.nodes += more
+        guard more.textBytes <= self.limits.textBytes - self.size.textBytes else {
+            let limit = self.limits.textBytes
+            self.report("more than \(limit) bytes of text, counting what each alias stands for", at: mark)
+            return false
+        }
+        self.size.nodes += more.nodes
+        self.size.textBytes += more.textBytes
         return true
     }
 
     private mutating func scalar(_ scalar: YAMLScalar, _ event: Event) -> Bool {
-        guard self.count(1, event.mark) else { return false }
+        let size = Size(nodes: 1, textBytes: scalar.text.utf8.count)
+        guard self.count(size, event.mark) else { return false }
         var scalar = scalar
         switch event.tag {
         case nil: break
@@ -100,7 +118,7 @@ struct TreeBuilder {
         case let tag?: self.reportTag(tag, event.mark)
         }
         let node = YAMLNode(place: self.place(event.mark), content: .scalar(scalar))
-        if let anchor = event.anchor { self.anchors[anchor] = Anchored(node: node, nodes: 1) }
+        if let anchor = event.anchor { self.anchors[anchor] = Anchored(node: node, size: size) }
         self.place(node)
         return true
     }
@@ -116,7 +134,7 @@ struct TreeBuilder {
             self.report("the alias *\(name) \(reason)", at: event.mark)
             return false
         }
-        guard self.count(anchored.nodes, event.mark) else { return false }
+        guard self.count(anchored.size, event.mark) else { return false }
         self.place(anchored.node)
         return true
     }
@@ -126,15 +144,15 @@ struct TreeBuilder {
             self.report("mappings and lists nest deeper than \(self.limits.depth)", at: event.mark)
             return false
         }
-        let before = self.nodes
-        guard self.count(1, event.mark) else { return false }
+        let before = self.size
+        guard self.count(Size(nodes: 1), event.mark) else { return false }
         switch event.tag {
         case nil, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq": break
         case let tag?: self.reportTag(tag, event.mark)
         }
         if let anchor = event.anchor { self.anchors[anchor] = nil }
         self.open.append(
-            Open(isMapping: isMapping, place: self.place(event.mark), anchor: event.anchor, nodesBefore: before))
+            Open(isMapping: isMapping, place: self.place(event.mark), anchor: event.anchor, before: before))
         return true
     }
 
@@ -143,7 +161,7 @@ struct TreeBuilder {
         let content: YAMLNode.Content = done.isMapping ? .mapping(done.entries) : .sequence(done.elements)
         let node = YAMLNode(place: done.place, content: content)
         if let anchor = done.anchor {
-            self.anchors[anchor] = Anchored(node: node, nodes: self.nodes - done.nodesBefore)
+            self.anchors[anchor] = Anchored(node: node, size: self.size - done.before)
         }
         self.place(node)
         return true
@@ -167,7 +185,7 @@ struct TreeBuilder {
         self.open[innermost].pending = nil
         if key.isDropped { return }
         self.open[innermost].entries.append(YAMLEntry(key: key.text, keyPlace: key.place, value: node))
-        self.open[innermost].keys.insert(key.text)
+        self.open[innermost].keys[key.text] = key.place.line
     }
 
     private mutating func key(_ node: YAMLNode, in mapping: Int) -> PendingKey {
@@ -175,12 +193,8 @@ struct TreeBuilder {
             self.report("a key must be text, not \(node.kindDescription)", at: node.place)
             return PendingKey(text: "", place: node.place, isDropped: true)
         }
-        let isRepeated = self.open[mapping].keys.contains(text)
-        if isRepeated {
-            let earlier = self.open[mapping].entries.first { $0.key == text }
-            let first = earlier.map { " (first on line \($0.keyPlace.line))" } ?? ""
-            self.report("the key \"\(text)\" is repeated\(first)", at: node.place)
-        }
-        return PendingKey(text: text, place: node.place, isDropped: isRepeated)
+        let first = self.open[mapping].keys[text]
+        if let first { self.report("the key \"\(text)\" is repeated (first on line \(first))", at: node.place) }
+        return PendingKey(text: text, place: node.place, isDropped: first != nil)
     }
 }

@@ -8,11 +8,16 @@ package struct YAMLLimits: Hashable, Sendable {
     package var depth: Int
     /// Values in the tree, counting what each alias stands for.
     package var nodes: Int
+    /// Bytes of the keys and scalars in the tree, counting what each alias stands for.
+    package var textBytes: Int
 
-    package init(bytes: Int = 64 << 20, depth: Int = 100, nodes: Int = 4_000_000) {
+    package init(
+        bytes: Int = 64 << 20, depth: Int = 100, nodes: Int = 4_000_000, textBytes: Int = 256 << 20
+    ) {
         self.bytes = bytes
         self.depth = depth
         self.nodes = nodes
+        self.textBytes = textBytes
     }
 }
 

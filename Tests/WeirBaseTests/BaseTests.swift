@@ -85,6 +85,9 @@ import Testing
     func ties() {
         #expect(nearestName(to: "cat", among: ["cut", "cot"]) == "cot")
         #expect(nearestName(to: "", among: ["longer"]) == nil)
+        let long = String(repeating: "x", count: 200)
+        #expect(nearestName(to: long + "y", among: [long]) == nil, "names above 200 bytes are not compared")
+        #expect(nearestName(to: long, among: [long + "y", long]) == long)
     }
 }
 

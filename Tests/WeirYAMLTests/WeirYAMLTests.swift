@@ -141,6 +141,26 @@ struct YAMLErrorTests {
             ])
     }
 
+    @Test("the text that aliases stand for is bounded")
+    func aliasedText() {
+        let text = String(repeating: "x", count: 1_000)
+        let bomb = "a: &a \(text)\nb: &b [*a, *a, *a, *a]\nc: {\(text): 1}\nd: &d {\(text): 1}\ne: [*b, *d, *d]\n"
+        #expect(errors(bomb, limits: YAMLLimits(textBytes: 13_009)).isEmpty)
+        #expect(
+            errors(bomb, limits: YAMLLimits(textBytes: 13_008)) == [
+                "f.yaml:5:13: error: more than 13008 bytes of text, counting what each alias stands for"
+            ])
+    }
+
+    // Not a measurement: where each repeated key is looked for among all others, this takes many minutes.
+    @Test("very many keys are each told that they are repeated", .timeLimit(.minutes(1)))
+    func manyRepeatedKeys() {
+        let lines = (0..<40_000).map { "k\($0): 1\n" }.joined()
+        let found = errors(lines + lines)
+        #expect(found.count == 40_000)
+        #expect(found.last?.hasSuffix("the key \"k39999\" is repeated (first on line 40000)") == true)
+    }
+
     @Test("no input of random bytes does anything but parse or fail")
     func randomInput() {
         var generator = SeededGenerator(seed: 7)

@@ -12,10 +12,18 @@ private let notYetSupported: Set<String> = ["cache.store", "guards", "downstream
 package func loadConfiguration(
     path: String, environment: [String: String]
 ) -> (configuration: RelayConfiguration?, diagnostics: [Diagnostic]) {
-    let bytes: [UInt8]
-    do { bytes = try readFile(path) } catch {
+    do {
+        return readConfiguration(try readFile(path), path: path, environment: environment)
+    } catch {
         return (nil, [Diagnostic(.error, at: nil, "cannot read \"\(path)\": \(error)")])
     }
+}
+
+/// The same for a relay.yaml whose bytes are at hand. `path` names it in messages, and its folder is where paths in it
+/// begin.
+package func readConfiguration(
+    _ bytes: [UInt8], path: String, environment: [String: String]
+) -> (configuration: RelayConfiguration?, diagnostics: [Diagnostic]) {
     let context = ReadingContext(notYetSupported: notYetSupported)
     let tree: YAMLNode
     do { tree = try parseYAML(bytes, file: path) } catch { return (nil, error.diagnostics.inOrder(of: path)) }

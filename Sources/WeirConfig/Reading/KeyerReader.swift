@@ -1,6 +1,6 @@
-import WeirBase
+package import WeirBase
 import WeirRegex
-import WeirRules
+package import WeirRules
 import WeirYAML
 
 /// Reads a rule file of the Go xds-relay with what its own validation asks for. Nothing is substituted in it.
@@ -8,19 +8,24 @@ import WeirYAML
 /// A part that is bad is told and left out; then the whole is not used.
 func loadKeyer(_ path: String, _ context: ReadingContext) -> KeyerRules? {
     do {
-        let node = try parseYAML(readFile(path), file: path)
-        let inner = ReadingContext()
-        let keyer = Field(path: "", node: node, context: inner).keyerRules()
-        context.report(inner.diagnostics)
-        if let keyer, !inner.hasErrors { context.report(keyer.overlapWarnings()) }
-        return inner.hasErrors ? nil : keyer
-    } catch let error as YAMLFailure {
-        context.report(error.diagnostics)
+        let (keyer, diagnostics) = readKeyerRules(try readFile(path), file: path)
+        context.report(diagnostics)
+        return keyer
     } catch {
         let place = SourcePlace(file: path, line: 1, column: 1)
         context.report([Diagnostic(.error, at: place, "cannot read the file: \(error)")])
     }
     return nil
+}
+
+/// The same for a rule file whose bytes are at hand; the rules are nil exactly when some diagnostic is an error.
+package func readKeyerRules(_ bytes: [UInt8], file: String) -> (rules: KeyerRules?, diagnostics: [Diagnostic]) {
+    let node: YAMLNode
+    do { node = try parseYAML(bytes, file: file) } catch { return (nil, error.diagnostics) }
+    let context = ReadingContext()
+    let keyer = Field(path: "", node: node, context: context).keyerRules()
+    guard let keyer, !context.hasErrors else { return (nil, context.diagnostics) }
+    return (keyer, context.diagnostics + keyer.overlapWarnings())
 }
 
 extension Field {

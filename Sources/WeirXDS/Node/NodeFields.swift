@@ -42,7 +42,8 @@ struct NodeFields {
             case 2: self.cluster = try field.text(in: bytes)
             case 3:
                 let more = try self.object(in: bytes, field.content(), depth: 1)
-                self.metadata = (self.metadata ?? [:]).merging(more) { $1 }
+                // In place: a message may hold the field any number of times, and a copy for each would stall the loop.
+                if self.metadata == nil { self.metadata = more } else { self.metadata?.merge(more) { $1 } }
             case 4: try self.locality(in: bytes, field.content())
             case 6: self.userAgentName = try field.text(in: bytes)
             case 7: self.userAgentVersion = try field.text(in: bytes)

@@ -84,6 +84,16 @@ struct NodeTests {
         #expect(throws: NodeError.notUTF8(offset: 2)) { try Node(decoding: [0x0A, 1, 0xFF]) }
     }
 
+    // Not a measurement: where each piece copies what came before, this takes many minutes.
+    @Test("metadata in very many pieces is read in one go", .timeLimit(.minutes(1)))
+    func pieces() throws {
+        let fields = (0..<25_000).map { ("key of an entry \($0)", MetadataValue.bool(true)) }
+        let node = Node(id: "n", metadata: Dictionary(uniqueKeysWithValues: fields))
+        let piece: [UInt8] = [0x1A, 5, 0x0A, 3, 0x0A, 1, 0x61]
+        let read = try Node(decoding: node.raw + Array(repeating: piece, count: 30_000).joined())
+        #expect(read.metadata.count == 25_001)
+    }
+
     @Test("every cut of a message is an error or a shorter node, never a crash")
     func truncation() throws {
         let bytes = self.node.raw
