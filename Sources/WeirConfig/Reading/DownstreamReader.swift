@@ -3,7 +3,7 @@ import WeirRules
 
 extension Field {
     func downstream(in folder: String) -> DownstreamConfiguration? {
-        let known = ["listeners", "limits", "keepalive", "max_connection_age", "drain_timeout"]
+        let known = ["listeners", "limits", "keepalive", "max_connection_age", "drain_timeout", "health"]
         guard let section = self.section(known) else { return nil }
         var downstream = DownstreamConfiguration()
         section.read("listeners", into: &downstream.listeners) { $0.listeners(in: folder) }
@@ -11,7 +11,15 @@ extension Field {
         section.read("keepalive", into: &downstream.keepalive) { $0.keepalive() }
         section.read("max_connection_age", into: &downstream.connectionAgeMax) { $0.duration(.period, orZero: true) }
         section.read("drain_timeout", into: &downstream.drainTimeout) { $0.duration(.timeout, orZero: true) }
+        section.read("health", into: &downstream.health) { $0.health() }
         return downstream
+    }
+
+    private func health() -> HealthConfiguration? {
+        guard let section = self.section(["cold_start"]) else { return nil }
+        var health = HealthConfiguration()
+        section.read("cold_start", into: &health.coldStart) { $0.choice(HealthConfiguration.ColdStart.self) }
+        return health
     }
 
     private func listeners(in folder: String) -> [ListenerConfiguration]? {

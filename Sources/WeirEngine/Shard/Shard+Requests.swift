@@ -13,7 +13,7 @@ extension Shard {
             case .delta: self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
             }
         } catch {
-            self.refuse(id, .invalidArgument, "malformed", "the discovery request cannot be decoded: \(error)")
+            self.refuse(id, .invalidArgument, .malformed, "the discovery request cannot be decoded: \(error)")
         }
     }
 
@@ -299,7 +299,7 @@ extension Shard {
 
     private func refuseLocators(_ id: SlotID) {
         self.refuse(
-            id, .invalidArgument, "locators",
+            id, .invalidArgument, .locators,
             "resource locators with dynamic parameters are not supported; subscribe by resource name")
     }
 }

@@ -48,7 +48,7 @@ extension Shard {
             if stream.identity == nil {
                 if self.now - entry.since >= self.policy.firstRequestTimeout {
                     self.refuse(
-                        entry.stream, .deadlineExceeded, "first_request_timeout",
+                        entry.stream, .deadlineExceeded, .firstRequestTimeout,
                         "no discovery request within \(self.policy.firstRequestTimeout.seconds) s of opening the stream"
                     )
                     continue
@@ -86,7 +86,7 @@ extension Shard {
         guard waiting >= group.coldTimeout else { return false }
         let reason = group.origin.lastError.isEmpty ? "not connected yet" : group.origin.lastError
         self.refuse(
-            id, .unavailable, "cold",
+            id, .unavailable, .upstreamUnavailable,
             "nothing is cached for key \"\(group.key)\" and upstream \(group.upstream) cannot be reached: \(reason)")
         return true
     }
@@ -119,7 +119,7 @@ extension Shard {
         for typeStream in self.typeStreams.indices {
             let record = self.typeStreams[typeStream]
             guard record.stream != TypeStream.none, views.contains(record.view) else { continue }
-            self.refuse(self.id(ofStream: Int32(typeStream)), .resourceExhausted, "max_groups", message)
+            self.refuse(self.id(ofStream: Int32(typeStream)), .resourceExhausted, .tooManyGroups, message)
         }
     }
 }

@@ -52,6 +52,13 @@ package struct KeyRequest {
     package var typeURL: String
     package var resourceNames: [String]
     package var peer: PeerIdentity
+
+    package init(node: [UInt8], typeURL: String, resourceNames: [String], peer: PeerIdentity) {
+        self.node = node
+        self.typeURL = typeURL
+        self.resourceNames = resourceNames
+        self.peer = peer
+    }
 }
 
 /// The rules' answer.
@@ -97,8 +104,7 @@ package struct Refusal: Sendable {
     package var handle: UInt64
     package var code: RefusalCode
     package var message: String
-    /// A word for the `reason` label of `weir_downstream_rejected_total`.
-    package var reason: String
+    package var reason: RejectionReason
 }
 
 /// What a shard says to the home of a group.

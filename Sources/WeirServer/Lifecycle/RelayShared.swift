@@ -29,10 +29,13 @@ final class RelayShared: Sendable {
     /// `control_plane.identifier` of every response.
     let identifier: String
     let lifecycle = Lifecycle()
+    /// What server reflection answers from; nil without a descriptor set.
+    let descriptorCatalog: DescriptorCatalog?
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
-        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String
+        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String,
+        descriptorCatalog: DescriptorCatalog?
     ) {
         self.configuration = configuration
         self.logger = logger
@@ -53,6 +56,17 @@ final class RelayShared: Sendable {
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
+        self.descriptorCatalog = descriptorCatalog
+    }
+
+    private let wasAnswered = Atomic<Bool>(false)
+
+    /// Whether somebody waits for resources and no upstream has ever answered.
+    var isCold: Bool { self.groupCount.value > 0 && !self.wasAnswered.load(ordering: .relaxed) }
+
+    /// An upstream's response was taken.
+    func noteAnswer() {
+        if !self.wasAnswered.load(ordering: .relaxed) { self.wasAnswered.store(true, ordering: .relaxed) }
     }
 
     /// A worker has no connections left; told once, or more often.

@@ -159,6 +159,7 @@ final class Homes {
         let metrics = self.shared.metrics
         switch event {
         case .accepted(let typeURL, let version, let resources, let changed):
+            self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
             metrics.pushes(type: type.label, outcome: changed > 0 ? .sent : .unchanged).add(1)
