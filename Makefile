@@ -15,6 +15,7 @@ VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
 # The binary carries the Swift runtime, so that a machine without the toolchain can run it.
 RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
+BENCH_FLAGS := -c release --product weir-bench --static-swift-stdlib
 DESCRIPTORS := .build/xds-descriptors.binpb
 SWIFT_PLACES := Sources Tests Package.swift
 
@@ -39,6 +40,7 @@ build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
 	@swift build $(RELEASE_FLAGS)
 	@$(MAKE) --no-print-directory $(DESCRIPTORS)
 	@cmp -s $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb || cp $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb
+	@swift build $(BENCH_FLAGS)
 	@$(call say,'Built $(RELEASE)/weir')
 
 test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
@@ -60,14 +62,23 @@ lint: ## Check format and byte-compile the Python files; changes nothing.
 	@python3 -m compileall -q integration
 	@echo 'no findings'
 
-bench: ## There is no benchmark yet.
-	@echo 'No benchmark is part of this release.'
+bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
+	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
+	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
 
-sanitize: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests under the address and the thread sanitizer.
-	@$(call say,'Unit tests under the address sanitizer')
-	@swift test --sanitize=address --scratch-path .build/address
-	@$(call say,'Unit tests under the thread sanitizer')
-	@swift test --sanitize=thread --scratch-path .build/thread
+sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer.
+
+# A report of the sanitizer, in a test or in a weir that a test started, fails the run.
+sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
+	@$(call say,'Unit tests under the $* sanitizer')
+	@swift test --disable-xctest --sanitize=$* --scratch-path .build/$*
+	@swift build --sanitize=$* --scratch-path .build/$* --product weir
+	@cp $(DESCRIPTORS) .build/$*/debug/xds-descriptors.binpb
+	@rm -f .build/$*/report.*
+	@$(call say,'Integration tests under the $* sanitizer')
+	@ASAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report TSAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report \
+	    WEIR_BINARY=.build/$*/debug/weir $(VENV)/bin/pytest integration -m 'not release_build'
+	@! ls .build/$*/report.* 2>/dev/null || { cat .build/$*/report.*; exit 1; }
 
 clean: ## Remove everything that was built or installed in this folder.
 	@rm -rf .build $(VENV) integration/artifacts

@@ -63,17 +63,22 @@ let package = Package(
 
         // Composition.
         swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
-        swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirXDS", "WeirBase"]),
+        swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirFiles", ["WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"]),
         swift(
             "WeirServer",
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirEngine", "WeirObserve", "WeirProtobuf",
-                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS", "WeirBase",
+                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
             name: "weir",
             dependencies: ["WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+            swiftSettings: strict),
+        // The benchmark's load client, origin and raw write loop (`make bench`).
+        .executableTarget(
+            name: "weir-bench",
+            dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase"],
             swiftSettings: strict),
 
         // Test support and tests.

@@ -30,6 +30,7 @@ ARTIFACTS = Path(__file__).resolve().parent / "artifacts"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "relay_only: is about the relay; not run in direct mode")
+    config.addinivalue_line("markers", "release_build: needs the speed and the memory use of the release build")
     if not DIRECT and not weir_module.BINARY.exists():
         raise pytest.UsageError(
             f"{weir_module.BINARY} does not exist: run `make build`, or set WEIR_BINARY, "

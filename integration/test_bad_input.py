@@ -228,6 +228,7 @@ def test_WIRE_15_headers_come_before_the_first_message(relay, bystander, raw):
     assert client.streams[number].messages() == []
 
 
+@pytest.mark.release_build
 def test_WIRE_05_a_request_of_twelve_megabytes(relay, bystander, connect):
     client = connect(relay, "delta")
     names = [f"cluster-{i:05d}-" + "n" * 80 for i in range(60000)]
@@ -248,6 +249,7 @@ def test_WIRE_11_many_streams_on_one_connection(world, relay, bystander, raw):
     client.until(lambda: all(client.streams[number].messages() for number in numbers), "an answer on every stream", 20)
 
 
+@pytest.mark.release_build
 def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world, relay_to, connect, raw):
     relay = relay_to(world, "delta", {"downstream": {"limits": {"ack_timeout": "60s"}}})
     bystander = connect(relay, "delta")

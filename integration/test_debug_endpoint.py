@@ -5,6 +5,8 @@ import json
 import re
 
 import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import any_pb2
 
 from weirtest import xds
 from weirtest.waiting import eventually
@@ -159,6 +161,25 @@ def test_AGG_24_private_keys_are_redacted_everywhere(world, relay, connect, cert
     line = key.splitlines()[1].decode()
     for text in (dump, relay.log, relay.get("/config_dump?format=text")[2]):
         assert line not in text and base64.b64encode(key).decode()[:60] not in text
+
+
+def test_AGG_24_a_body_that_cannot_be_read_is_not_shown(world, relay_to, connect):
+    world.set(CDS, [xds.cluster("a")])
+    relay = relay_to(world, "delta")
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.expect(CDS)
+    # A cluster of which a field says it is longer than what is there.
+    body = b"\x0a\x06broken\x12\x7fPRIVATE"
+    world.push_raw(discovery_pb2.DeltaDiscoveryResponse(
+        type_url=CDS, nonce="raw", resources=[
+            discovery_pb2.Resource(name="broken", version="1", resource=any_pb2.Any(type_url=CDS, value=body))]))
+    eventually(lambda: len(relay.json("/config_dump")["resources"]) == 2, "both clusters")
+    broken = next(r for r in relay.json("/config_dump")["resources"] if r["name"] == "broken")
+    assert broken["resource"] == {"@type": CDS, "value": "[redacted]"}
+    for path in ("/config_dump", "/config_dump?format=text"):
+        text = relay.get(path)[2]
+        assert "PRIVATE" not in text and base64.b64encode(body).decode()[:12] not in text
 
 
 def test_metrics(relay, clients):

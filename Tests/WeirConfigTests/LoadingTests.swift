@@ -98,7 +98,7 @@ struct LoadingTests {
             """
         let folder = try Folder(["relay.yaml": text, "server.crt": "", "server.key": "", "ca.crt": ""])
         let (loaded, messages) = folder.load()
-        #expect(messages.isEmpty)
+        #expect(messages.allSatisfy { $0.contains("warning: ") && $0.contains("not yet supported") })
         let configuration = try #require(loaded)
         let downstream = configuration.downstream
         #expect(
@@ -143,17 +143,17 @@ struct LoadingTests {
         let text = """
             workers: ${WORKERS}
             downstream: {listeners: [{address: "${HOST:-127.0.0.1}:${PORT}"}], limits: {max_connections: "${EMPTY:-9}"}}
-            upstreams: {primary: {servers: ["$${HOST}:1", "${HOST}-${PORT}$:2"], tls: {server_name: "${PORT}"}}}
+            upstreams: {primary: {servers: ["$${HOST}:1", "${NAME}-${PORT}$:2"], tls: {server_name: "${PORT}"}}}
             aggregation: {rules: [{match: {node.id: "a$"}, key: "${KEY}/{node.cluster}"}]}
             """
         let folder = try Folder(["relay.yaml": text])
         let (loaded, messages) = folder.load([
-            "WORKERS": "4", "PORT": "18000", "HOST": "h", "KEY": "{node.id}", "EMPTY": "",
+            "WORKERS": "4", "PORT": "18000", "HOST": "10.0.0.1", "NAME": "h", "KEY": "{node.id}", "EMPTY": "",
         ])
         #expect(messages.isEmpty)
         let configuration = try #require(loaded)
         #expect(configuration.workers == 4 && configuration.downstream.limits.connectionsMax == 9)
-        #expect(configuration.downstream.listeners[0].address.description == "h:18000")
+        #expect(configuration.downstream.listeners[0].address.description == "10.0.0.1:18000")
         guard case .grpc(let origin) = configuration.upstreams[0].origin else {
             Issue.record("no gRPC origin")
             return
@@ -172,7 +172,7 @@ struct LoadingTests {
         #expect(
             messages == [
                 "relay.yaml:3:9: warning: cache.store: not yet supported: it is checked and has no effect",
-                "relay.yaml:4:10: warning: guards.rollout: not yet supported: it is checked and has no effect",
+                "relay.yaml:4:1: warning: guards: not yet supported: it is checked and has no effect",
             ])
         #expect(loaded?.cache.storePath == folder.path + "/store" && loaded?.guards.rollout?.first == 2)
         let wrong = try Folder(["relay.yaml": rest + "guards: {rollout: {first: 0}}\n"])

@@ -30,6 +30,9 @@ private let allowed: [String: Set<String>] = [
         "WeirBase",
     ],
     "weir": ["Glibc", "WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+    "weir-bench": [
+        "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase",
+    ],
     "WeirTestSupport": ["WeirBase"],
 ]
 

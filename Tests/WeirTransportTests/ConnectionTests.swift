@@ -40,6 +40,7 @@ import WeirTLS
 
     @Test("a call over TCP") func tcp() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         try self.echoes(stage, stage.connect())
     }
@@ -48,12 +49,14 @@ import WeirTLS
         let path = "/tmp/weir-transport-test-\(getpid()).sock"
         defer { _ = unsafe unlink(path) }
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen("unix://\(path)")
         try self.echoes(stage, stage.connect())
     }
 
     @Test("a call over mutual TLS; the server knows who calls") func mutualTLS() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen(tls: self.serverTLS(["spiffe://prod/ns/*/sa/envoy"]))
         let client = try stage.connect(tls: self.clientTLS())
         stage.run { stage.serverOpened == 1 }
@@ -64,6 +67,7 @@ import WeirTLS
 
     @Test("large messages pass over plaintext and TLS", arguments: [false, true]) func large(isTLS: Bool) throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen(tls: isTLS ? self.serverTLS() : nil)
         let client = try stage.connect(tls: isTLS ? self.clientTLS() : nil)
         stage.run { client.isConnected }
@@ -75,6 +79,7 @@ import WeirTLS
 
     @Test("TLS failures say who, what and why") func tlsFailures() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen(tls: self.serverTLS())
         let address = try #require(stage.listener?.address)
         let wrongServer = try stage.connect(tls: self.clientTLS(ca: "other-ca"))
@@ -95,6 +100,7 @@ import WeirTLS
 
     @Test("a refused connect is told, once and later") func refused() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let address = try #require(stage.listener?.address)
         stage.listener?.stop()
@@ -110,6 +116,7 @@ import WeirTLS
     @Test("WIRE-11 2,000 streams on one connection are answered, and each end is told once when it breaks")
     func manyStreams() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let client = try stage.connect()
         stage.run { client.isConnected }
@@ -129,6 +136,7 @@ import WeirTLS
 
     @Test("WIRE-08 however a stream ends, its end is told once", arguments: 0..<6) func ends(way: Int) throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let client = try stage.connect()
         stage.run { client.isConnected }
@@ -153,6 +161,7 @@ import WeirTLS
 
     @Test("a delegate may close the connection from within a message") func closeInside() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         stage.onServerMessage = { connection, _, _ in connection.close("enough") }
         let client = try stage.connect()
@@ -168,6 +177,7 @@ import WeirTLS
     @Test("WIRE-12 the age of a connection: GOAWAY first, then streams end UNAVAILABLE, then it closes")
     func age() throws {
         let stage = Stage()
+        defer { stage.finish() }
         var options = ServerOptions()
         options.connectionAgeMax = .milliseconds(50)
         options.connectionAgeGrace = .milliseconds(100)
@@ -188,6 +198,7 @@ import WeirTLS
     @Test("WIRE-13 a peer that falls silent is found by keepalive, on either side", arguments: [true, false])
     func keepalive(isServer: Bool) throws {
         let stage = Stage()
+        defer { stage.finish() }
         var server = ServerOptions()
         var client = ClientOptions()
         if isServer {
@@ -222,6 +233,7 @@ import WeirTLS
     @Test("a slow reader costs a bounded output; others go on; what is queued arrives when it reads")
     func slowReader() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         stage.onServerMessage = { _, _, _ in }
         let slow = try stage.connect()
@@ -246,6 +258,7 @@ import WeirTLS
 
     @Test("connections over the quota are refused, and counted") func quota() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         var clients: [ClientConnection] = []
         for _ in 0..<12 { clients.append(try stage.connect()) }
@@ -258,6 +271,7 @@ import WeirTLS
 
     @Test("a peer that speaks no HTTP/2, or nothing at all, is closed with a reason") func garbage() throws {
         let stage = Stage()
+        defer { stage.finish() }
         var options = ServerOptions()
         options.handshakeTimeout = .milliseconds(50)
         try stage.listen(options: options)
@@ -278,6 +292,7 @@ import WeirTLS
 
     @Test("a server that accepts and stays silent is given up at the connect timeout") func connectTimeout() throws {
         let stage = Stage()
+        defer { stage.finish() }
         let listening = try Socket.listen(on: SocketAddress(parsing: "127.0.0.1:0"), reusePort: false, backlog: 5)
         defer { Socket.close(listening) }
         var options = ClientOptions()
@@ -290,6 +305,7 @@ import WeirTLS
 
     @Test("WIRE-07 a client's grpc-timeout ends its call") func timeout() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let client = try stage.connect()
         stage.run { client.isConnected }
@@ -304,6 +320,7 @@ import WeirTLS
 
     @Test("a drain that was asked for ends with the last stream") func drain() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let client = try stage.connect()
         stage.run { client.isConnected }
@@ -321,6 +338,7 @@ import WeirTLS
 
     @Test("a paused connection reads nothing until it resumes") func pauseReading() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let client = try stage.connect()
         stage.run { client.isConnected }
@@ -340,6 +358,7 @@ import WeirTLS
     @Test("what is sent in one turn leaves in one turn, and certificates are replaced for new connections")
     func replacedTLS() throws {
         let stage = Stage()
+        defer { stage.finish() }
         try stage.listen()
         let first = try stage.connect()
         stage.run { first.isConnected }

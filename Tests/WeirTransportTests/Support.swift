@@ -27,6 +27,7 @@ final class Stage: ServerConnectionDelegate, ClientConnectionDelegate {
     var onStreamOpened: ((ServerConnection, Int32, RequestHead) -> Void)?
 
     // Client side
+    private var clients: [ClientConnection] = []
     var clientConnected = 0
     var clientMessages: [[UInt8]] = []
     var clientMessageBytes = 0
@@ -58,9 +59,11 @@ final class Stage: ServerConnectionDelegate, ClientConnectionDelegate {
         address: SocketAddress? = nil
     ) throws -> ClientConnection {
         let target = try address ?? #require(self.listener?.address)
-        return ClientConnection(
+        let client = ClientConnection(
             transport: self.transport, context: ClientConnection.makeContext(options), address: target,
             options: options, tls: tls, host: host, delegate: self)
+        self.clients.append(client)
+        return client
     }
 
     func run(until condition: @escaping () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) {
@@ -76,6 +79,16 @@ final class Stage: ServerConnectionDelegate, ClientConnectionDelegate {
         watchdog.cancel()
         check.cancel()
         #expect(!timedOut, "the condition did not come true; log: \(self.log)", sourceLocation: sourceLocation)
+    }
+
+    /// Closes what is open, which would keep itself alive.
+    func finish() {
+        self.listener?.stop()
+        for connection in self.serverConnections { connection.close("the test is over") }
+        for connection in self.clients { connection.close("the test is over") }
+        self.clients.removeAll()
+        self.loop.runSoon { [loop] in loop.runSoon { loop.stop() } }
+        self.loop.run()
     }
 
     func call(_ connection: ClientConnection) -> Int32 {

@@ -1,3 +1,4 @@
+import Glibc
 import WeirBase
 
 extension ClosedRange<Nanoseconds> {
@@ -12,6 +13,17 @@ extension Field {
         guard let text = self.text() else { return nil }
         if let address = EndpointAddress(text) { return address }
         self.error("\"\(text)\" is not an address; expected host:port, [v6]:port or unix:///path")
+        return nil
+    }
+
+    /// Where weir itself listens: an IP address, or `localhost`, which is 127.0.0.1. Another name might mean several
+    /// addresses, or another one tomorrow.
+    func listenAddress() -> EndpointAddress? {
+        guard let address = self.address() else { return nil }
+        guard case .network(let host, let port) = address else { return address }
+        if host == "localhost" { return .network(host: "127.0.0.1", port: port) }
+        if isNumericHost(host) { return address }
+        self.error("\"\(host)\" is a name; what weir listens on must be an IP address, such as 0.0.0.0:\(port)")
         return nil
     }
 
@@ -35,4 +47,10 @@ extension Field {
         section.read("timeout", into: &keepalive.timeout) { $0.duration(.timeout) }
         return keepalive
     }
+}
+
+private func isNumericHost(_ host: String) -> Bool {
+    var four = in_addr()
+    var six = in6_addr()
+    return unsafe inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1
 }

@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards.rollout"]
+private let notYetSupported: Set<String> = ["cache.store", "guards", "downstream.limits.max_requests_per_second"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -78,7 +78,7 @@ extension Field {
         guard let section = self.section(["address"]) else { return nil }
         var admin = AdminConfiguration()
         section.read("address", into: &admin.address) { field in
-            guard let address = field.address() else { return nil }
+            guard let address = field.listenAddress() else { return nil }
             if case .network = address { return address }
             field.error("the debug endpoint listens on host:port only, not on a Unix socket")
             return nil

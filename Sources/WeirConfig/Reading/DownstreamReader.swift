@@ -40,7 +40,7 @@ extension Field {
         var listener = DownstreamConfiguration.defaultListener
         section.read("tls", into: &listener.tls) { $0.serverTLS(in: folder) }
         if let field = section["address"] {
-            guard let address = field.address() else { return nil }
+            guard let address = field.listenAddress() else { return nil }
             listener.address = address
         }
         return listener

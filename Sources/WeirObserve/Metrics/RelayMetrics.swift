@@ -106,11 +106,11 @@ package final class RelayMetrics: Sendable {
 
         var push = MetricFamily(
             "weir_push_seconds", .histogram,
-            help: "From the upstream's bytes read to the group's last stream written, in seconds.")
+            help: "From the upstream's bytes read to a worker's last stream of the group written, in seconds.")
         self.pushSeconds = push.histogram()
         var convergence = MetricFamily(
             "weir_convergence_seconds", .histogram,
-            help: "From the upstream's bytes read to the group's last stream acknowledged, in seconds.")
+            help: "From the upstream's bytes read to a worker's last stream of the group acknowledged, in seconds.")
         self.convergenceSeconds = convergence.histogram()
         var pushes = MetricFamily(
             "weir_pushes_total", .counter, help: "Upstream responses by what became of them.")

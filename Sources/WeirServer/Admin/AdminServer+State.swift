@@ -135,7 +135,8 @@ extension AdminServer {
     /// Unready, GOAWAY, no new connections; the process goes on until SIGTERM.
     func drain(_ answer: AdminAnswer) {
         self.shared.lifecycle.enter(.draining)
-        for link in self.shared.links { link.post(.drain(self.shared.configuration.downstream.drainTimeout)) }
+        let timeout = self.shared.drainTimeout.withLock { $0 }
+        for link in self.shared.links { link.post(.drain(timeout)) }
         self.shared.logger.log(.info, "draining on request")
         answer.json { json in json.object { $0.field("state", "DRAINING") } }
     }

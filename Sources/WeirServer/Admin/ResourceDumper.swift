@@ -29,8 +29,10 @@ struct ResourceDumper {
         let value = span.array(any.value)
         if let json = self.json(typeURL, value) { return json }
         var writer = JSONWriter()
-        // Bytes nobody here can read may be a secret all the same.
-        let isSecret = type == .sds || typeURL == XDSType.sds.typeURL
+        // Only the descriptors say where a message keeps its secrets. What they know and cannot read, and everything where
+        // there are none, may hold one; a type they do not know is its owner's to judge.
+        let isUnreadable = self.descriptors?.knows(typeURL: typeURL) ?? true
+        let isSecret = isUnreadable || type == .sds || typeURL == XDSType.sds.typeURL
         writer.object {
             $0.field("@type", typeURL)
             $0.field("value", isSecret ? "[redacted]" : Base64.encode(value))

@@ -50,8 +50,7 @@ final class Downstream {
                     transport: self.transport, listening: descriptor, options: options, tls: tls?.context,
                     quota: self.shared.quota, delegate: self)
             case .network(let host, let port):
-                let numeric = host == "localhost" ? "127.0.0.1" : host
-                guard let address = SocketAddress(numericHost: numeric, port: port) else {
+                guard let address = SocketAddress(numericHost: host, port: port) else {
                     throw SystemError(code: 22, operation: "listen on", subject: configuration.address.description)
                 }
                 listener = try ServerListener(

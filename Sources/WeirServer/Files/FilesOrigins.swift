@@ -74,6 +74,15 @@ private final class FilesWatcher {
     private var links: [WorkerLink] = []
     private var logger: Logger?
 
+    private struct Debt: Hashable {
+        var source: Source
+        var worker: Int
+    }
+
+    /// Workers that could not be told: at most one debt per source and worker.
+    private var owed: Set<Debt> = []
+    private var retry: TimerWatcher?
+
     private let upstreams: UpstreamBoard
 
     init(descriptors: DescriptorSet?, upstreams: UpstreamBoard) {
@@ -121,9 +130,25 @@ private final class FilesWatcher {
             self.load(source)
         }
         self.sources[source]?.workers.insert(worker)
-        if let snapshot = self.sources[source]?.snapshot, self.links.indices.contains(worker) {
-            self.links[worker].post(.files(snapshot))
-        }
+        self.tell(worker, of: source)
+    }
+
+    /// A worker whose mailbox is full is told later, of what the files are by then.
+    private func tell(_ worker: Int, of source: Source) {
+        guard let watched = self.sources[source], watched.workers.contains(worker),
+            self.links.indices.contains(worker)
+        else { return }
+        if self.links[worker].post(.files(watched.snapshot)) { return }
+        self.owed.insert(Debt(source: source, worker: worker))
+        let retry = self.retry ?? TimerWatcher(loop: self.loop) { [unowned self] in self.payDebts() }
+        self.retry = retry
+        retry.start(after: .milliseconds(500))
+    }
+
+    private func payDebts() {
+        let owed = self.owed
+        self.owed.removeAll()
+        for debt in owed { self.tell(debt.worker, of: debt.source) }
     }
 
     func unwatch(_ path: String, _ upstream: String, _ worker: Int) {
@@ -138,9 +163,7 @@ private final class FilesWatcher {
         let before = self.sources[source]?.snapshot.version
         self.load(source)
         guard let watched = self.sources[source], watched.snapshot.version != before else { return }
-        for worker in watched.workers.sorted() where self.links.indices.contains(worker) {
-            self.links[worker].post(.files(watched.snapshot))
-        }
+        for worker in watched.workers.sorted() { self.tell(worker, of: source) }
     }
 
     /// All files are taken or none; what was taken before stays if they cannot be used.

@@ -203,12 +203,12 @@ private final class Relay {
             // Asked twice: whoever asks has no patience left.
             return self.loop.stop()
         }
-        let timeout = self.configuration.downstream.drainTimeout
+        let timeout = self.shared.drainTimeout.withLock { $0 }
         self.logger.log(
             .info, "draining",
             [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
         self.shared.lifecycle.enter(.draining)
-        for link in self.shared.links { link.post(.drain(timeout)) }
+        for link in self.shared.links { link.postPatiently(.drain(timeout)) }
         // Ended streams have some seconds to take their trailers.
         self.drainUntil = Loop.monotonicNow() + timeout + .seconds(6)
         let timer = TimerWatcher(loop: self.loop) { [unowned self] in self.checkDrain() }
@@ -225,7 +225,7 @@ private final class Relay {
         self.timer?.cancel()
         for signal in self.signals { signal.cancel() }
         self.admin.stop()
-        for link in self.shared.links { link.post(.stop) }
+        for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
         self.shared.files.close()
     }
@@ -242,7 +242,10 @@ private final class Relay {
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
         self.shared.rules.withLock { $0 = configuration.aggregation }
-        for link in self.shared.links { link.post(.perform { $0.reload(configuration) }) }
+        self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
+        for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {
+            self.logger.log(.error, "a worker does not turn and was not given the new configuration", [])
+        }
         let kept = self.needingRestart(configuration)
         if !kept.isEmpty {
             self.logger.log(
@@ -255,6 +258,9 @@ private final class Relay {
         let old = self.configuration
         var fields: [String] = []
         if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
+        if new.downstream.limits.connectionsMax != old.downstream.limits.connectionsMax {
+            fields.append("downstream.limits.max_connections")
+        }
         if new.upstreams != old.upstreams { fields.append("upstreams") }
         if new.cache != old.cache { fields.append("cache") }
         if new.admin != old.admin { fields.append("admin") }

@@ -22,6 +22,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
+    /// `downstream.drain_timeout`, the newest.
+    let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
     let unixListeners: [String: Descriptor]
     let startedAt: WallTime
@@ -52,6 +54,7 @@ final class RelayShared: Sendable {
         self.files = files
         self.upstreams = upstreams
         self.rules = Locked(configuration.aggregation)
+        self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()

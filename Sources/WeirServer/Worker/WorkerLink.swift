@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import WeirBase
 import WeirLoop
@@ -13,8 +14,19 @@ final class WorkerLink: Sendable {
 
     init(index: Int) { self.index = index }
 
+    /// False if the box is full: then the sender keeps the message or says that it is lost.
     @discardableResult
     func post(_ message: WorkerMessage) -> Bool { self.mailbox.post([message]) }
+
+    /// Waits some seconds for a place in a full box: for the main thread only, which has nothing else to do.
+    @discardableResult
+    func postPatiently(_ message: WorkerMessage) -> Bool {
+        for _ in 0..<500 {
+            if self.post(message) { return true }
+            usleep(10_000)
+        }
+        return false
+    }
 }
 
 /// A stable placement of keys on workers: every worker knows the home of every key without asking.

@@ -1,0 +1,17 @@
+// The benchmark's own ends: a load client, an origin to change things, and the raw write loop to compare with.
+// `integration/benchmark.py` starts them beside weir and makes the tables (docs/performance.md).
+import Glibc
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+do {
+    let options = try Options(Array(arguments.dropFirst()))
+    switch arguments.first {
+    case "load": try LoadClient(options).run()
+    case "origin": try BenchOrigin(options).run()
+    case "raw": try rawWriteLoop(options)
+    default: throw UsageError("expected load, origin or raw")
+    }
+} catch {
+    complain("weir-bench: \(error)")
+    exit(2)
+}

@@ -1,0 +1,346 @@
+"""The benchmarks of `make bench`: weir, an origin and a load client on loopback, beside the raw write loop.
+
+weir has one core, everything else the other. Each figure is taken from runs that alternate with the raw loop, because
+the spread of a shared machine is large; ratios are ratios of medians. Output: a table, and JSON with `--json FILE`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RELEASE = ROOT / ".build" / "release"
+#: One process cannot hold more sockets than this on a usual machine; larger loads are split.
+SOCKETS_MAX = 9_000
+
+
+class Process:
+    """A child with a core of its own that reports events as JSON lines."""
+
+    def __init__(self, core, *command):
+        cores = os.sched_getaffinity(0)
+        prefix = ["taskset", "-c", str(core)] if core in cores and len(cores) > 1 else []
+        self.child = subprocess.Popen([*prefix, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def say(self, line):
+        self.child.stdin.write(line + "\n")
+        self.child.stdin.flush()
+
+    def event(self, name):
+        while True:
+            line = self.child.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{self.child.args} ended while {name!r} was waited for")
+            event = json.loads(line)
+            if event["event"] == name:
+                return event
+
+    def cpu_ms(self):
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total / 1e6
+
+    def rss_kib(self):
+        with open(f"/proc/{self.pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+    def end(self):
+        self.child.stdin.close()
+        self.child.terminate()
+        try:
+            self.child.wait(10)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.child.stdout.close()
+
+
+class Bench:
+    """One weir with an origin and its load."""
+
+    def __init__(self, options, clusters=100, endpoints=10, workers=1, listeners="", upstream="delta"):
+        self.options = options
+        self.clusters = clusters
+        self.folder = tempfile.TemporaryDirectory(prefix="weir-bench-")
+        base = options.port
+        self.address, self.origin_address, self.admin = (f"127.0.0.1:{base + i}" for i in range(3))
+        config = pathlib.Path(self.folder.name) / "relay.yaml"
+        config.write_text(f"""
+downstream:
+  listeners: [{{address: "{self.address}"{listeners}}}]
+  limits: {{max_connections: 1000000, max_streams_per_connection: 100000}}
+upstreams: {{primary: {{servers: ["{self.origin_address}"], protocol: {upstream}}}}}
+aggregation: {{rules: [{{key: "{{node.cluster}}"}}]}}
+admin: {{address: "{self.admin}"}}
+workers: {workers}
+log: {{level: error}}
+""")
+        self.origin = Process(1, RELEASE / "weir-bench", "origin", "--listen", self.origin_address, "--clusters",
+                              clusters, "--endpoints", endpoints)
+        self.origin.event("listening")
+        self.weir = Process(0, RELEASE / "weir", "serve", "--config", config)
+        self.loads = []
+        self._until_ready()
+        self.rss_before = self.weir.rss_kib()
+
+    def _until_ready(self):
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://{self.admin}/ready", timeout=1).read()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("weir does not get ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in [*self.loads, self.weir, self.origin]:
+            process.end()
+        self.folder.cleanup()
+
+    def connect(self, connections, variant, *more):
+        """Opens streams and waits until they have everything. Returns the bytes they received."""
+        left = connections
+        while left > 0:
+            share = min(left, SOCKETS_MAX)
+            self.loads.append(
+                Process(1, RELEASE / "weir-bench", "load", "--connect", self.address, "--connections", share,
+                        "--clusters", self.clusters, "--variant", variant, *more))
+            left -= share
+        return sum(load.event("synced")["bytes"] for load in self.loads)
+
+    def change(self, index):
+        """One resource changes; returns weir's CPU time, and how long it took to reach the streams."""
+        for load in self.loads:
+            load.say("expect")
+            load.event("ready")
+        before = self.weir.cpu_ms()
+        self.origin.say(f"change {index % self.clusters}")
+        received = [load.event("received") for load in self.loads]
+        time.sleep(0.5)  # the ACKs
+        return {
+            "cpu_ms": self.weir.cpu_ms() - before,
+            "p50_ms": max(event["p50_ms"] for event in received),
+            "p99_ms": max(event["p99_ms"] for event in received),
+            "max_ms": max(event["max_ms"] for event in received),
+            "bytes": sum(event["bytes"] for event in received),
+        }
+
+    def metric(self, name):
+        text = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=10).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def raw(sockets, size, rounds=1):
+    """CPU milliseconds of the plain loop that writes `size` bytes to each of `sockets` sockets."""
+    share = min(sockets, SOCKETS_MAX)
+    process = Process(0, RELEASE / "weir-bench", "raw", "--sockets", share, "--bytes", size, "--rounds", rounds)
+    milliseconds = process.event("raw")["cpu_ms"]
+    process.end()
+    return milliseconds * sockets / share
+
+
+def median(values):
+    return statistics.median(values)
+
+
+# --- Scenarios. Each returns rows of the table: (what, value, unit, goal).
+
+
+def fan_out(options, variant):
+    """One changed resource to many streams."""
+    count = options.streams
+    with Bench(options) as bench:
+        bench.connect(count, variant)
+        time.sleep(1)
+        runs, floors = [], []
+        for index in range(options.rounds):
+            run = bench.change(index)
+            runs.append(run)
+            floors.append(raw(count, max(1, run["bytes"] // count)))
+    cpu, floor = median([run["cpu_ms"] for run in runs]), median(floors)
+    return [
+        (f"CPU of weir for one change to {count} {variant} streams", cpu, "ms", ""),
+        (f"CPU of the raw write loop, {runs[0]['bytes'] // count} bytes each", floor, "ms", ""),
+        ("ratio", cpu / floor, "", "<= 2.5"),
+        ("p50 from the origin's write", median([run["p50_ms"] for run in runs]), "ms", ""),
+        ("p99", median([run["p99_ms"] for run in runs]), "ms", "<= 150"),
+        ("last", median([run["max_ms"] for run in runs]), "ms", ""),
+    ]
+
+
+def width(options):
+    """Whether a change costs more when each stream holds more."""
+    count = options.streams // 5
+    results = {}
+    for clusters in (100, 1000):
+        with Bench(options, clusters=clusters) as bench:
+            bench.connect(count, "delta")
+            time.sleep(1)
+            results[clusters] = median([bench.change(index)["cpu_ms"] for index in range(options.rounds)])
+    return [
+        (f"CPU for one change to {count} delta streams of 100 clusters", results[100], "ms", ""),
+        ("... of 1,000 clusters", results[1000], "ms", ""),
+        ("ratio", results[1000] / results[100], "", "<= 1.2"),
+    ]
+
+
+def cold(options, variant="delta"):
+    """Everything to everybody from nothing."""
+    count = options.streams
+    ratios, cpus, floors, volume = [], [], [], 0
+    for _ in range(max(1, options.rounds // 2)):
+        with Bench(options) as bench:
+            before = bench.weir.cpu_ms()
+            volume = bench.connect(count, variant)
+            time.sleep(0.5)
+            cpus.append(bench.weir.cpu_ms() - before)
+        floors.append(raw(count, volume // count))
+        ratios.append(cpus[-1] / floors[-1])
+    return [
+        (f"CPU of weir until {count} {variant} streams have {volume / 1e6:.0f} MB", median(cpus), "ms", ""),
+        ("CPU of the raw write loop for those bytes", median(floors), "ms", ""),
+        ("ratio", median(ratios), "", "<= 2"),
+    ]
+
+
+def memory(options):
+    """What a connected, idle client costs."""
+    count = options.streams
+    rows = []
+    with Bench(options) as bench:
+        bench.connect(count, "delta")
+        time.sleep(3)
+        rows.append((f"RSS per idle plaintext connection, {count} of them",
+                     (bench.weir.rss_kib() - bench.rss_before) / count, "KiB", "<= 18"))
+        before = bench.weir.cpu_ms()
+        time.sleep(5)
+        rows.append(("CPU while idle", (bench.weir.cpu_ms() - before) / 50, "% of a core", "< 0.5"))
+    connections, streams = max(1, count // 100), 100
+    with Bench(options) as bench:
+        bench.connect(connections, "delta", "--streams", streams)
+        time.sleep(3)
+        rows.append((f"RSS per stream, {streams} streams on each of {connections} connections",
+                     (bench.weir.rss_kib() - bench.rss_before) / connections / streams, "KiB", "<= 2"))
+    fixtures = ROOT / "Tests" / "Fixtures" / "TLS"
+    tls = (f', tls: {{certificate_chain: "{fixtures}/server.crt", private_key: "{fixtures}/server.key", '
+           f'client_ca: "{fixtures}/ca.crt"}}')
+    with Bench(options, listeners=tls) as bench:
+        secure = max(1, count // 5)
+        before = bench.weir.cpu_ms()
+        bench.connect(secure, "delta", "--ca", fixtures / "ca.crt", "--certificate", fixtures / "envoy.crt", "--key",
+                      fixtures / "envoy.key", "--server-name", "localhost", "--ramp", "300")
+        time.sleep(3)
+        rows.append((f"RSS per mTLS connection, {secure} of them",
+                     (bench.weir.rss_kib() - bench.rss_before) / secure, "KiB", "<= 45"))
+        rows.append(("CPU per mTLS connection until synced", (bench.weir.cpu_ms() - before) / secure, "ms", ""))
+    return rows
+
+
+def stalled(options):
+    """Streams that never read, among others."""
+    count = options.streams
+    rows, figures = [], {}
+    for percent in (0, 1):
+        with Bench(options) as bench:
+            bench.connect(count, "delta", "--stalled", percent)
+            time.sleep(1)
+            before = bench.weir.rss_kib()
+            figures[percent] = median([bench.change(index)["p99_ms"] for index in range(options.rounds)])
+            rows.append((f"p99 with {percent} % that never read", figures[percent], "ms", ""))
+            rows.append(("growth of RSS over the changes", bench.weir.rss_kib() - before, "KiB", ""))
+    rows.append(("p99, change", 100 * (figures[1] / figures[0] - 1), "%", "< 10"))
+    return rows
+
+
+def burst(options):
+    """A thousand changes a second."""
+    count = options.streams // 10
+    seconds = 5
+    with Bench(options) as bench:
+        bench.connect(count, "delta")
+        time.sleep(1)
+        before, rss = bench.weir.cpu_ms(), bench.weir.rss_kib()
+        sent = bench.metric("weir_downstream_responses_total")
+        for load in bench.loads:
+            load.say("collect")
+            load.event("ready")
+        bench.origin.say(f"burst 1000 {1000 * seconds}")
+        bench.origin.event("burst_over")
+        time.sleep(0.5)
+        for load in bench.loads:
+            load.say("report")
+        received = [load.event("received") for load in bench.loads]
+        responses = bench.metric("weir_downstream_responses_total") - sent
+        return [
+            (f"responses for {1000 * seconds} changes in {seconds} s to {count} streams, per stream",
+             responses / count, "", f"<= {1000 * seconds}"),
+            ("CPU", (bench.weir.cpu_ms() - before) / seconds / 10, "% of a core", ""),
+            ("p99 of the responses", max(event["p99_ms"] for event in received), "ms", ""),
+            ("growth of RSS", bench.weir.rss_kib() - rss, "KiB", "flat"),
+        ]
+
+
+SCENARIOS = {
+    "fan-out-delta": lambda options: fan_out(options, "delta"),
+    "fan-out-sotw": lambda options: fan_out(options, "sotw"),
+    "width": width,
+    "cold-delta": cold,
+    "cold-sotw": lambda options: cold(options, "sotw"),
+    "memory": memory,
+    "stalled": stalled,
+    "burst": burst,
+}
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
+    return f"{os.cpu_count()} cores, {model}, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; default: all")
+    parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--port", type=int, default=28_000)
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    unknown = [name for name in options.scenarios if name not in SCENARIOS]
+    if unknown:
+        parser.error(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    results = {"machine": machine(), "streams": options.streams, "rounds": options.rounds, "scenarios": {}}
+    print(f"{results['machine']}; {options.streams} streams, median of {options.rounds}", flush=True)
+    for name in options.scenarios or SCENARIOS:
+        print(f"\n{name}: {(SCENARIOS[name].__doc__ or '').strip()}", flush=True)
+        rows = SCENARIOS[name](options)
+        results["scenarios"][name] = [dict(zip(("what", "value", "unit", "goal"), row)) for row in rows]
+        for what, value, unit, goal in rows:
+            print(f"  {what:<78} {value:>12.2f} {unit:<12} {goal}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
