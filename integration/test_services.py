@@ -28,7 +28,7 @@ DISCOVERY = {
 }
 OTHERS = {
     "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-    "envoy.service.load_stats.v3.LoadReportingService",
+    "envoy.service.load_stats.v3.LoadReportingService", "envoy.service.status.v3.ClientStatusDiscoveryService",
 }
 
 

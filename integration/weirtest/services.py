@@ -88,7 +88,7 @@ class ServiceClient:
             call.close()
         self.channel.close()
 
-    def unary(self, path, request, response, timeout=10.0):
+    def unary(self, path, request, response, timeout=30.0):
         """Calls a method with one request and one response; `response` is the message's class."""
         stub = self.channel.unary_unary(
             path, request_serializer=lambda message: message.SerializeToString(),

@@ -14,6 +14,13 @@ package struct DownstreamConfiguration: Hashable, Sendable {
     package var connectionAgeMax = Nanoseconds.seconds(3_600)
     package var drainTimeout = Nanoseconds.seconds(30)
     package var health = HealthConfiguration()
+    package var clientStatus = ClientStatusConfiguration()
+}
+
+/// `downstream.client_status`: the client status service (CSDS).
+package struct ClientStatusConfiguration: Hashable, Sendable {
+    /// Whose certificates may ask it; empty: every client.
+    package var allowedSANs: [SANPattern] = []
 }
 
 /// `downstream.health`: what health checks over gRPC say.

@@ -200,6 +200,9 @@ extension Shard {
         if counts { self.counters[view.type, default: TypeCounters()].acks += 1 }
         guard isNewest else { return }
         self.versions[Int(index)].acked = self.sentVersion(index)
+        if !self.typeStreams[Int(index)].isAwaiting {
+            self.versions[Int(index)].acceptedGeneration = self.sentGeneration(index)
+        }
         if self.typeStreams[Int(index)].isRejected {
             self.typeStreams[Int(index)].isRejected = false
             self.rejections[index] = nil
@@ -244,6 +247,7 @@ extension Shard {
         let had = self.typeStreams[Int(index)].subscription
         guard content != old else { return false }
         self.detach(index)
+        self.versions[Int(index)].acceptedGeneration = 0
         self.typeStreams[Int(index)].subscription = content.isNothing ? TypeStream.none : view.retain(content)
         if had != TypeStream.none { view.release(had) }
         self.touchedViews.insert(self.typeStreams[Int(index)].view)

@@ -23,7 +23,8 @@ package struct ShardPolicy: Sendable {
 package final class NodeIdentity: Sendable {
     package let id: String
     package let cluster: String
-    /// The whole encoded node, where it is needed again for keys that depend on the type; else empty.
+    /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
+    /// `Node.summary`).
     package let encoded: [UInt8]
 
     package init(id: String, cluster: String, encoded: [UInt8]) {

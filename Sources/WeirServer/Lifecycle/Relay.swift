@@ -68,7 +68,7 @@ private final class Relay {
             configuration: configuration, logger: logger, workers: max(1, min(workers, Self.workersMax)),
             files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
             unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier(),
-            descriptorCatalog: catalog)
+            descriptors: descriptors, descriptorCatalog: catalog)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
     }
 

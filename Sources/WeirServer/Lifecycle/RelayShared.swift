@@ -4,6 +4,7 @@ import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
+import WeirProtobuf
 import WeirRules
 import WeirTransport
 import WeirXDS
@@ -31,13 +32,19 @@ final class RelayShared: Sendable {
     /// `control_plane.identifier` of every response.
     let identifier: String
     let lifecycle = Lifecycle()
+    /// Turns what workers have found into text and messages.
+    let renderer = AdminThread()
+    /// Questions about clients that are being answered.
+    let statusQuestions = GroupCount()
+    /// Nil without a descriptor set.
+    let descriptors: DescriptorSet?
     /// What server reflection answers from; nil without a descriptor set.
     let descriptorCatalog: DescriptorCatalog?
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
         upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String,
-        descriptorCatalog: DescriptorCatalog?
+        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
     ) {
         self.configuration = configuration
         self.logger = logger
@@ -59,6 +66,7 @@ final class RelayShared: Sendable {
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
+        self.descriptors = descriptors
         self.descriptorCatalog = descriptorCatalog
     }
 

@@ -7,11 +7,13 @@ import WeirXDS
 final class Services {
     private let shared: RelayShared
     private let health: HealthService
+    let clientStatus: ClientStatusService
     private let loadReports: LoadReportService
 
     init(worker: Worker) {
         self.shared = worker.shared
         self.health = HealthService(shared: worker.shared)
+        self.clientStatus = ClientStatusService(worker: worker)
         self.loadReports = LoadReportService(worker: worker)
     }
 
@@ -22,6 +24,7 @@ final class Services {
         case .reflection, .reflectionAlpha:
             call.connection.respond(call.stream)
             return ReflectionStream(call, catalog: self.shared.descriptorCatalog)
+        case .streamClientStatus, .fetchClientStatus: return self.clientStatus.open(method, call)
         case .streamLoadStats: return self.loadReports.open(call)
         }
     }
@@ -29,6 +32,7 @@ final class Services {
     /// Looks at what time and other threads have changed. Called ten times a second.
     func tick() {
         self.health.refresh()
+        self.clientStatus.tick()
         self.loadReports.tick()
     }
 

@@ -7,6 +7,8 @@ package enum ServiceMethod: String, Hashable, Sendable, CaseIterable {
     case healthList = "/grpc.health.v1.Health/List"
     case reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
     case reflectionAlpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    case streamClientStatus = "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus"
+    case fetchClientStatus = "/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus"
     case streamLoadStats = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats"
 
     /// The service's full name.
@@ -17,6 +19,7 @@ package enum ServiceMethod: String, Hashable, Sendable, CaseIterable {
         switch self {
         case .healthCheck, .healthWatch, .healthList: "health"
         case .reflection, .reflectionAlpha: "reflection"
+        case .streamClientStatus, .fetchClientStatus: "client_status"
         case .streamLoadStats: "load_reports"
         }
     }
