@@ -1,14 +1,19 @@
 """Load reports (LRS): each client's stream is passed on to the upstream of its group, byte for byte (SVC-05 to SVC-07)."""
 
+import json
+import sys
+
 import grpc
 import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import load_report_pb2
 from envoy.service.load_stats.v3 import lrs_pb2
 
+from test_proxyless_grpc import CALLER
 from weirtest import xds
-from weirtest.backend import HttpBackend
+from weirtest.backend import GrpcBackend, HttpBackend
 from weirtest.loadreports import PATH, LoadReporting
+from weirtest.process import Process
 from weirtest.raw import frame
 from weirtest.services import ServiceClient
 from weirtest.site import Site
@@ -325,4 +330,39 @@ def test_SVC_05_a_real_envoy_with_lrs_server_self_reports_through_weir(
         eventually(ask, "a report that counts the requests", 20, 0.1)
         assert envoy.stat("cluster.app.upstream_rq_200") > 0
     finally:
+        backend.close()
+
+
+def test_SVC_05_grpcs_own_client_reports_through_weir(plane, relay, reporting, tmp_path):
+    backend = GrpcBackend("one")
+    cluster = xds.cluster("greeter-cluster")
+    cluster.lrs_server.self.SetInParent()
+    with plane.atomic():
+        plane.set(xds.LDS, [xds.api_listener("greeter", "greeter-routes")])
+        plane.set(xds.RDS, [xds.routes("greeter-routes", ("", "greeter-cluster"))])
+        plane.set(xds.CDS, [cluster])
+        plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backend.port)])
+    bootstrap = tmp_path / "grpc-bootstrap.json"
+    bootstrap.write_text(json.dumps({
+        "xds_servers": [{"server_uri": relay.address, "channel_creds": [{"type": "insecure"}],
+                         "server_features": ["xds_v3"]}],
+        "node": {"id": "grpc-1", "cluster": "web"},
+    }))
+    caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
+                     {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
+    try:
+        caller.wait_log("one", 30)
+        stream = reporting.stream("grpc-1")
+        stream.send(order(send_all_clusters=True))
+
+        def counted():
+            return sum(
+                locality.total_issued_requests for message in stream.messages for stats in message.cluster_stats
+                if stats.cluster_name == "greeter-cluster" for locality in stats.upstream_locality_stats)
+
+        eventually(lambda: counted() > 0, "a report that counts the calls", 20)
+        # gRPC reads its feature out of its own node, which came through as it is.
+        assert "envoy.lrs.supports_send_all_clusters" in stream.node.client_features
+    finally:
+        caller.kill()
         backend.close()
