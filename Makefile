@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration format lint bench sanitize clean help deps
+.PHONY: run test build test-unit test-integration conformance format lint bench sanitize clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -17,6 +17,8 @@ RELEASE := .build/release
 RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
 BENCH_FLAGS := -c release --product weir-bench --static-swift-stdlib
 DESCRIPTORS := .build/xds-descriptors.binpb
+# What became of each test, for `make conformance`.
+RESULTS := .build/conformance
 SWIFT_PLACES := Sources Tests Package.swift
 
 say = printf '\n==> %s\n' $(1)
@@ -44,22 +46,30 @@ build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
 	@$(call say,'Built $(RELEASE)/weir')
 
 test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
+	@$(MAKE) --no-print-directory conformance
 
 test-unit: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests.
 	@$(call say,'Unit tests (swift test); builds everything in debug mode first')
-	@swift test
+	@mkdir -p $(RESULTS)
+	@swift test --event-stream-output-path $(RESULTS)/swift.jsonl
 
 test-integration: build ## Run the integration suite against the release binary.
 	@$(call say,'Integration tests (pytest): scripted control planes and clients$(comma) real Envoy$(comma) gRPC')
-	@$(VENV)/bin/pytest integration
+	@mkdir -p $(RESULTS)
+	@$(VENV)/bin/pytest integration --junitxml $(RESULTS)/integration.xml
+
+conformance: $(VENV_DONE) ## Hold docs/conformance.md against the tests and what became of them in the last `make test`.
+	@$(call say,'Conformance: items met by group')
+	@$(VENV)/bin/python integration/conformance.py
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)
 
-lint: ## Check format and byte-compile the Python files; changes nothing.
+lint: ## Check format, the table of conformance and the Python files' syntax; changes nothing.
 	@$(call say,'Lint')
 	@swift format lint --strict -r $(SWIFT_PLACES)
 	@python3 -m compileall -q integration
+	@python3 integration/conformance.py --sources-only >/dev/null
 	@echo 'no findings'
 
 bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.

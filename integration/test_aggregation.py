@@ -105,6 +105,18 @@ def test_AGG_04_the_node_upstream_outlives_the_client_that_brought_it(world, rel
     assert world.stream().node.id == "first" and len(world.streams) == 1
 
 
+def test_AGG_04_a_template_makes_the_same_node_whoever_comes_first(world, relay_to, connect, upstream_protocol):
+    nodes = []
+    for first in ("one", "two"):
+        relay = relay_to(world, upstream_protocol, node={"id": "weir/{key}", "cluster": "{node.cluster}"})
+        client = connect(relay, "delta", node=xds.node(first, region="here"))
+        client.subscribe(CDS)
+        client.converge(CDS, world.expected(CDS))
+        nodes.append(world.streams[-1].node.SerializeToString(deterministic=True))
+        client.close()
+    assert nodes[0] == nodes[1] and b"weir/web" in nodes[0] and b"here" in nodes[0]
+
+
 def test_AGG_05_the_union_goes_upstream_and_each_client_gets_its_own(world, relay, connect, protocol):
     first, second = group(connect, relay, 2) if protocol == "delta" else reversed(group(connect, relay, 2))
     first.subscribe(EDS, "a", "b")
@@ -227,6 +239,24 @@ def test_AGG_12_a_nack_stays_with_the_client_that_sent_it(world, relay, connect,
     eventually(lambda: all(c["types"]["cds"]["nack"] is None for c in relay.clients()), "the NACK to be forgotten")
 
 
+def test_AGG_13_the_upstreams_ack_waits_for_no_client(world, relay, connect):
+    clients = [connect(relay, protocol, node=xds.node(protocol), auto_ack=False) for protocol in PROTOCOLS]
+    for client in clients:
+        client.subscribe(CDS)
+        client.expect(CDS)
+    for timeout in range(2, 6):
+        world.update(CDS, [xds.cluster("a", timeout)])
+    subscription = world.stream().subscriptions[CDS]
+    eventually(lambda: subscription.acked_nonce == subscription.nonce, "the ACK of the newest")
+    # Nor does their rejection reach it.
+    for client in clients:
+        client.nack(client.history[0])
+    eventually(lambda: relay.metric("weir_downstream_nacks_total", type="cds") == 2, "the NACKs to be counted")
+    for client in clients:
+        client.expect(CDS)
+    assert world.nacks() == []
+
+
 def test_AGG_14_clients_get_the_same_bytes_under_nonces_of_their_own(world, relay, connect):
     clients = group(connect, relay, 40)
     for client in clients:
@@ -237,6 +267,26 @@ def test_AGG_14_clients_get_the_same_bytes_under_nonces_of_their_own(world, rela
         client.converge(CDS, world.expected(CDS))
         nonces = [response.nonce for response in client.history]
         assert len(set(nonces)) == len(nonces)
+        assert not {response.nonce for response in client.history} & {sent.nonce for sent in world.stream().sent}
+
+
+def test_AGG_15_a_client_moves_between_relays_with_the_versions_it_holds(world, relay_to, connect):
+    relays = [relay_to(world, "delta") for _ in range(2)]
+    clients = [connect(relay, "delta") for relay in relays]
+    for client in clients:
+        client.subscribe(CDS)
+        client.converge(CDS, world.expected(CDS))
+    assert clients[0].versions(CDS) == {name: world.resource_version(CDS, name) for name in "abc"}
+    moved = connect(relays[1], "delta", node=xds.node("moved"))
+    moved.subscribe(CDS, versions=clients[0].versions(CDS))
+    moved.quiet()
+    world.update(CDS, [xds.cluster("b", 2)])
+    assert moved.expect(CDS).names == ["b"]
+    # The control plane itself takes them too.
+    home = connect(world, "delta", node=xds.node("home"))
+    home.subscribe(CDS, versions=clients[1].versions(CDS) | moved.versions(CDS))
+    home.settle()
+    assert all(response.names == [] for response in home.history)
 
 
 def test_AGG_16_a_name_of_one_client_sends_nothing_to_the_others(world, relay, connect, protocol):
@@ -265,6 +315,67 @@ def test_AGG_17_a_named_cluster_of_one_client_is_not_in_the_wildcard_of_another(
     late.quiet()
 
 
+def test_AGG_17_giving_a_name_up_is_answered_only_beside_the_wildcard(world, relay, connect):
+    world.update(CDS, [xds.cluster("x")], named_only="x")
+    picky, both = (connect(relay, "delta", node=xds.node(name)) for name in ("picky", "both"))
+    picky.subscribe(CDS, "x")
+    both.subscribe(CDS)
+    both.subscribe(CDS, "x")
+    picky.converge(CDS, world.expected(CDS, names="x"))
+    both.converge(CDS, world.expected(CDS, names="abcx"))
+    quiet(picky, both)
+    picky.unsubscribe(CDS, "x")
+    picky.quiet()
+    both.unsubscribe(CDS, "x")
+    assert both.expect(CDS).removed == ["x"]
+    world.update(CDS, [xds.cluster("x", 2)])
+    quiet(picky, both)
+    assert both.held(CDS) == world.expected(CDS)
+
+
+def test_AGG_18_a_missing_name_is_known_to_whoever_asks_next(world, relay_to, connect):
+    relay = relay_to(world, "delta")
+    first, second = (connect(relay, "delta", node=xds.node(name)) for name in ("one", "two"))
+    first.subscribe(CDS, "zz")
+    assert first.expect(CDS).removed == ["zz"]
+    eventually(lambda: world.requests(CDS)[-1].kind == "ack", "the ACK")
+    seen = len(world.requests())
+    world.pause()
+    second.subscribe(CDS, "zz")
+    assert second.expect(CDS).removed == ["zz"]
+    quiet(first, second)
+    assert len(world.requests()) == seen
+    world.resume()
+    world.update(CDS, [xds.cluster("zz")])
+    for client in (first, second):
+        assert client.expect(CDS).names == ["zz"]
+
+
+def test_AGG_19_limits_of_the_cache_take_nothing_from_those_who_use_it(world, relay_to, connect, upstream_protocol,
+                                                                      protocol):
+    world.key_of = lambda node: ""
+    world.set(EDS, [xds.endpoints(f"e{i}", 1) for i in range(50)])
+    relay = relay_to(world, upstream_protocol, {"cache": {"max_groups": 1}})
+    client = connect(relay, protocol)
+    client.subscribe(EDS, *(f"e{i}" for i in range(50)))
+    client.converge(EDS, world.expected(EDS))
+    for count in range(3):
+        newcomer = connect(relay, protocol, node=xds.node("other", f"group-{count}"))
+        newcomer.subscribe(EDS, "e1")
+        code, message = newcomer.status()
+        assert code.name == "RESOURCE_EXHAUSTED" and "max_groups" in message
+    client.quiet()
+    assert world.interest(EDS) == {f"e{i}" for i in range(50)}
+    world.update(EDS, [xds.endpoints("e7", 2)])
+    assert client.expect(EDS).names == ["e7"]
+    # There is room again when the group is gone.
+    client.close()
+    eventually(lambda: relay.keys() == {}, "the group to go")
+    late = connect(relay, protocol, node=xds.node("late", "another"))
+    late.subscribe(EDS, "e1")
+    late.expect(EDS)
+
+
 def test_AGG_20_the_node_of_the_first_request_holds_for_the_stream(world, relay, connect, protocol):
     client = connect(relay, protocol)
     client.subscribe(CDS)
@@ -272,6 +383,53 @@ def test_AGG_20_the_node_of_the_first_request_holds_for_the_stream(world, relay,
     client.request(LDS, node=xds.node("somebody", "else"))
     client.quiet()
     assert set(relay.keys()) == {"web"}
+
+
+def test_AGG_21_a_response_is_seen_whole_by_those_who_come_and_go(plane, relay, connect):
+    def state(round):
+        return [xds.cluster(f"r{round}-{i}") for i in range(100)]
+
+    plane.set(CDS, state(0))
+    watchers = group(connect, relay, 4)
+    for client in watchers:
+        client.subscribe(CDS)
+    seen = []
+    for round in range(1, 9):
+        plane.set(CDS, state(round))
+        joiner = connect(relay, PROTOCOLS[round % 2], node=xds.node(f"joiner-{round}"))
+        joiner.subscribe(CDS)
+        seen.append(joiner)
+    for client in watchers + seen:
+        client.converge(CDS, plane.expected(CDS))
+        held = set()
+        for response in client.history:
+            held = (held | set(response.names)) - set(response.removed) if client.delta else set(response.names)
+            assert len(held) == 100 and len({name.split("-")[0] for name in held}) == 1
+
+
+def test_AGG_23_what_must_not_be_cached_is_fetched_for_each_subscriber(world, relay_to, connect, protocol):
+    world.do_not_cache = {"a"}
+    relay = relay_to(world, "delta")
+    first, second = (connect(relay, protocol, node=xds.node(name)) for name in ("one", "two"))
+    first.subscribe(EDS, "a", "b")
+    first.converge(EDS, world.expected(EDS, names="ab"))
+    first.quiet()
+    if first.delta:
+        flags = {r.name: r.cache_control.do_not_cache for sent in first.history for r in sent.message.resources}
+        assert flags == {"a": True, "b": False}
+    asked = len([request for request in world.requests(EDS) if "a" in request.names])
+    # The answer that is held serves nobody: the joiner waits for the control plane.
+    world.pause()
+    second.subscribe(EDS, "a", "b")
+    assert second.expect(EDS).names == ["b"]
+    second.quiet()
+    assert len([request for request in world.requests(EDS) if "a" in request.names]) == asked + 1
+    world.resume()
+    second.converge(EDS, world.expected(EDS, names="ab"))
+    quiet(first, second)
+    world.update(EDS, [xds.endpoints("a", 2)])
+    for client in (first, second):
+        assert client.expect(EDS).names == ["a"]
 
 
 def test_rules_take_fields_groups_defaults_and_types(plane, relay_to, connect, upstream_protocol):

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import time
 
 import grpc
 import pytest
@@ -41,6 +42,33 @@ def test_WIRE_12_sigterm_drains_with_goaway_and_exits_0(world, relay_to, connect
     assert stream.grpc_status == 14 or stream.reset is not None
     assert process.wait(10) == 0
     assert "Fatal error" not in process.log
+
+
+def test_WIRE_12_a_drain_ends_streams_one_after_another(world, relay_to, raw):
+    relay = relay_to(world, "delta", {"downstream": {"drain_timeout": "3s"}})
+    clients = [raw(relay) for _ in range(60)]
+    for client in clients:
+        number = client.open(xds.path_of("sotw"))
+        client.send(number, frame(discovery_pb2.DiscoveryRequest(type_url=CDS, node=xds.node())))
+        client.wait_messages(number, 1)
+    process, relay.process = relay.process, None
+    process.signal(signal.SIGTERM)
+    for client in clients:
+        client.socket.settimeout(0.001)
+    ended = {}
+    while len(ended) < len(clients):
+        for client in clients:
+            if client in ended:
+                continue
+            client.pump(0)
+            stream, = client.streams.values()
+            if stream.ended or client.closed:
+                ended[client] = time.monotonic()
+                assert client.goaways and stream.grpc_status == 14
+    times = sorted(ended.values())
+    crowd = max(sum(first <= other < first + 0.2 for other in times) for first in times)
+    assert times[-1] - times[0] > 1.5 and crowd < len(times) / 2, f"{crowd} of {len(times)} within 200 ms"
+    assert process.wait(10) == 0
 
 
 def test_while_draining_it_serves_who_is_there_and_is_not_ready(world, relay_to, connect):
@@ -85,6 +113,29 @@ def test_sighup_takes_new_rules_and_keeps_the_old_ones_when_the_file_is_wrong(wo
     relay.reload()
     relay.process.wait_log("kee")
     assert key_of_a_new_client() == "new/web"
+
+
+def test_a_rule_for_an_upstream_that_came_with_a_reload_is_refused_in_words_and_costs_nothing(world, relay_to, connect):
+    relay = relay_to(world, "delta", {"cache": {"max_groups": 2}})
+    first = connect(relay, "delta")
+    first.subscribe(CDS)
+    first.expect(CDS)
+    relay.configure({
+        "upstreams": {"second": {"protocol": "delta", "servers": [world.address]}},
+        "aggregation": {"rules": [
+            {"match": {"node.cluster": "new"}, "key": "new", "upstream": "second"}, {"key": "{node.cluster}"}]}})
+    relay.reload()
+    eventually(lambda: "configuration reloaded" in relay.log, "the reload")
+    for count in range(3):
+        client = connect(relay, "delta", node=xds.node(f"n{count}", "new"))
+        client.subscribe(CDS)
+        code, message = client.status()
+        assert code == grpc.StatusCode.UNAVAILABLE
+        assert "second" in message and "restart" in message and "max_groups" not in message
+    # None of the refused took a place.
+    other = connect(relay, "delta", node=xds.node("n", "other"))
+    other.subscribe(CDS)
+    other.expect(CDS)
 
 
 def test_an_address_that_is_taken_is_named(world, relay_to, new_weir, plane):

@@ -3,11 +3,9 @@
 import grpc
 import pytest
 import service_protos
-from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from weirtest import xds
-from weirtest.raw import frame
 from weirtest.services import (NOT_SERVING, REFLECTION, SERVICE_UNKNOWN, SERVING, ServiceClient, code_of)
 from weirtest.waiting import eventually
 from weirtest.xds import CDS
@@ -309,13 +307,3 @@ def test_streams_that_break_grpc_or_its_bounds_are_counted_as_rejected(plane, re
     wire.send(broken, b"\x09\0\0\0\0")
     assert wire.wait_end(broken).grpc_status == 13
     assert rejected(relay, "message_too_large") == 1 and rejected(relay, "broken_stream") == 1
-
-
-def test_clients_whose_queue_is_full_are_counted_as_rejected(plane, relay_to, raw):
-    """The one way to fill a queue at once: an answer in more pieces than a stream may have waiting."""
-    plane.set(CDS, [xds.cluster(f"c{number}-" + "x" * 900) for number in range(100)])
-    relay = relay_to(plane, "delta", {"downstream": {"limits": {"max_response_size": "1KiB"}}})
-    wire = raw(relay, initial_window=0)
-    number = wire.open(xds.path_of("delta"))
-    wire.send(number, frame(discovery_pb2.DeltaDiscoveryRequest(type_url=CDS, node=xds.node())))
-    wire.until(lambda: rejected(relay, "slow_consumer") >= 1, "the refusal to be counted")

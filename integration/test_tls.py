@@ -12,7 +12,7 @@ from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.raw import RawClient
 from weirtest.waiting import eventually
-from weirtest.xds import CDS
+from weirtest.xds import CDS, SDS
 
 pytestmark = pytest.mark.relay_only
 
@@ -99,6 +99,25 @@ def test_the_verified_name_can_make_the_key(world, tls_relay, connect, certifica
     relay.start()
     served(connect, relay, world, certificates.channel_credentials(client=certificates.client))
     assert set(relay.keys()) == {"ns/web"}
+
+
+def test_AGG_24_secrets_are_shared_only_among_clients_of_one_verified_name(world, tls_relay, connect, certificates,
+                                                                         protocol):
+    world.set(SDS, [xds.secret("s", b"CERTIFICATE", b"KEY-OF-THE-SECRET")])
+    relay = tls_relay(client_ca=str(certificates.ca.certificate))
+    pairs = [certificates.client, certificates.client, certificates.other_client]
+    # All claim to be the same node.
+    clients = [connect(relay, protocol, credentials=certificates.channel_credentials(client=pair)) for pair in pairs]
+    for client in clients:
+        client.subscribe(CDS)
+        client.subscribe(SDS, "s")
+        client.converge(CDS, world.expected(CDS))
+        client.converge(SDS, world.expected(SDS))
+    assert len(world.requests(CDS, "first")) == 1 and len(world.requests(SDS, "first")) == 2
+    keys = relay.keys()
+    assert len(keys) == 3 and "sds" not in keys["web"]["types"]
+    assert sorted(entry["types"]["sds"]["streams"] for key, entry in keys.items() if key != "web") == [1, 2]
+    assert "KEY-OF-THE-SECRET" not in relay.log and "KEY-OF-THE-SECRET" not in relay.get("/config_dump")[2]
 
 
 def test_the_minimum_version_is_kept(world, tls_relay, certificates):

@@ -1,5 +1,7 @@
 """The relay as a client: what it asks, acknowledges and rejects, and how it rides out the control plane's absence (UP)."""
 
+import time
+
 import grpc
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
@@ -145,6 +147,74 @@ def test_UP_07_UP_08_what_is_said_again_after_a_reset(world, watchers, upstream_
         assert sorted(first[EDS].resource_names_subscribe) == ["a", "b"]
         assert set(first[EDS].initial_resource_versions) == {"a", "b"}
     quiet(*watchers)
+
+
+def test_UP_07_UP_15_what_nobody_wants_any_more_is_not_asked_for_again(world, relay, connect, upstream_protocol):
+    stayer, leaver = (connect(relay, "delta", node=xds.node(name)) for name in ("stayer", "leaver"))
+    stayer.subscribe(EDS, "a")
+    stayer.expect(EDS)
+    leaver.subscribe(CDS, "a")
+    leaver.expect(CDS)
+    leaver.close()
+    eventually(lambda: world.interest(CDS) == set(), "the clusters to be given up")
+    before = world.stream()
+    world.close_streams()
+    after = eventually(lambda: next((s for s in world.open_streams() if s is not before and s.requests), None),
+                       "a new stream")
+    stayer.quiet(0.5)
+    assert {request.type_url for request in after.requests} == {EDS}
+
+
+def test_UP_12_time_without_an_answer_counts_on_a_connected_stream_only(world, relay, connect, watchers):
+    delta, sotw = (connect(relay, protocol, node=xds.node("asks-" + protocol)) for protocol in ("delta", "sotw"))
+    world.silent.add(LDS)
+    delta.subscribe(LDS, "zz")
+    sotw.subscribe(LDS, "zz")
+    eventually(lambda: world.interest(LDS) == {"zz"}, "the name upstream")
+    asked = time.monotonic()
+    # A stream that is lost counts for nothing: the time begins anew on the next one.
+    time.sleep(4)
+    world.close_streams()
+    eventually(lambda: world.interest(LDS) == {"zz"} and len(world.open_streams()) == 1, "a new stream")
+    again = time.monotonic()
+    assert delta.expect(LDS, 30).removed == ["zz"]
+    # 15 s after it was asked on the stream that stayed, not after it was asked first.
+    assert time.monotonic() - again > 14 and time.monotonic() - asked > 18
+    sotw.quiet()
+    world.silent.clear()
+    world.set(LDS, [xds.listener("zz")])
+    for client in (delta, sotw):
+        client.converge(LDS, world.expected(LDS))
+
+
+def test_UP_13_a_change_of_names_after_a_nack(world, relay, watchers, upstream_protocol):
+    world.push_raw(response(upstream_protocol, EDS, [("a", xds.pack(xds.cluster("a")))], nonce="bad"))
+    assert answer_to(world, "bad").kind == "nack"
+    watchers[0].subscribe(EDS, "c")
+    change = eventually(
+        lambda: next((r.message for r in world.requests(EDS) if "c" in r.names and not r.message.HasField(
+            "error_detail")), None), "the new name upstream")
+    if upstream_protocol == "sotw":
+        assert change.response_nonce == "bad" and change.version_info == world.version(EDS)
+        # This control plane knows only its own nonces; as a strict one it does not answer.
+    else:
+        assert change.response_nonce == ""
+
+
+def test_UP_16_many_clients_wishes_are_few_requests(world, relay, connect, upstream_protocol):
+    names = [f"e{i}" for i in range(100)]
+    world.set(EDS, [xds.endpoints(name, 1) for name in names])
+    clients = [connect(relay, ("delta", "sotw")[i % 2], node=xds.node(f"n{i}")) for i in range(50)]
+    for i, client in enumerate(clients):
+        for first in range(0, 20, 5):
+            client.subscribe(EDS, *(names[(2 * i + first + k) % 100] for k in range(5)))
+    for i, client in enumerate(clients):
+        client.converge(EDS, world.expected(EDS, names={names[(2 * i + k) % 100] for k in range(20)}))
+    asked = [name for request in world.requests(EDS) if request.kind != "ack" for name in request.names]
+    changes = [request for request in world.requests(EDS) if request.kind != "ack"]
+    assert world.interest(EDS) == set(names) and len(changes) < 100
+    if upstream_protocol == "delta":
+        assert len(asked) == len(set(asked)) == 100
 
 
 def test_UP_10_a_server_that_closes_at_once_is_not_hammered(world, relay, watchers):

@@ -145,6 +145,16 @@ def test_XLT_04_absence_from_a_sotw_response_proves_nothing_for_a_name_never_see
     assert client.expect(CDS).removed == ["a"]
 
 
+@pytest.mark.parametrize("upstream", ["delta", "sotw"])
+def test_XLT_10_a_type_of_delta_alone_is_silence_in_sotw(world, relay_to, connect, upstream):
+    client = connect(relay_to(world, upstream), "sotw")
+    virtual_hosts = xds.PREFIX + "envoy.config.route.v3.VirtualHost"
+    client.request(virtual_hosts, resource_names=["routes/host"])
+    client.quiet(0.5)
+    client.subscribe(CDS)
+    client.converge(CDS, world.expected(CDS))
+
+
 def test_XLT_09_sotw_and_delta_clients_share_one_subscription_and_converge(plane, relay, connect, upstream_protocol):
     plane.set(CDS, [xds.cluster(f"c{i}") for i in range(20)])
     clients = [connect(relay, protocol) for protocol in ("sotw", "delta")]

@@ -14,6 +14,7 @@ package enum RejectionReason: String, Hashable, Sendable, CaseIterable {
     case tooManyConnections = "too_many_connections"
     case tooManyQueries = "too_many_queries"
     case upstreamUnavailable = "upstream_unavailable"
+    case unknownUpstream = "unknown_upstream"
     case draining
     // By what the client does on its connection.
     case unknownService = "unknown_service"

@@ -8,9 +8,13 @@ package enum AggregationRules: Hashable, Sendable {
     case xdsRelay(KeyerRules, upstream: String)
 
     /// Whether one stream can get different keys for different types.
-    package var dependsOnType: Bool {
+    package var dependsOnType: Bool { self.dependsOnType(peerSANs: []) }
+
+    /// Whether one stream of a client with these verified names can get different keys for different types.
+    package func dependsOnType(peerSANs: [String]) -> Bool {
         switch self {
-        case .rules(let rules): rules.contains { $0.dependsOnType }
+        case .rules(let rules):
+            rules.contains { $0.dependsOnType || !peerSANs.isEmpty && !$0.holdsPeerName }
         case .xdsRelay: true
         }
     }

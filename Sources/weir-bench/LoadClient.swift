@@ -27,7 +27,7 @@ final class LoadClient: ClientConnectionDelegate {
     private let ramp: Int
     private let stalledPercent: Int
     private let tls: TLSContext?
-    private let options = ClientOptions()
+    private let options: ClientOptions
     private let context: SessionContext
     private let call: CallHead
 
@@ -68,7 +68,11 @@ final class LoadClient: ClientConnectionDelegate {
             self.tls = nil
         }
         self.transport = Transport(loop: self.loop, seed: 2) { complain("load: \($0.text)") }
-        self.context = ClientConnection.makeContext(self.options)
+        var clientOptions = ClientOptions()
+        // A client that gives up would only hide how long it took.
+        clientOptions.connectTimeout = .seconds(120)
+        self.options = clientOptions
+        self.context = ClientConnection.makeContext(clientOptions)
         let service: DiscoveryService? = DiscoveryService.all.first { $0.type == nil && $0.variant == variant }
         self.call = CallHead(
             path: service?.path ?? "", authority: "weir", scheme: self.tls == nil ? "http" : "https",

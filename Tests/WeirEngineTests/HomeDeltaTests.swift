@@ -299,13 +299,22 @@ import WeirXDS
         #expect(h.takeUpdates().map { $0.split(separator: " ").count } == [150])
     }
 
+    @Test("ORD-04 all types of a group come on one aggregated stream", arguments: ProtocolVariant.allCases)
+    func oneStream(_ variant: ProtocolVariant) {
+        let h = HomeHarness(variant)
+        h.join()
+        for type in [XDSType.cds, .lds] { h.want(type, wildcard: true) }
+        for type in [XDSType.eds, .rds] { h.want(type, ["a"]) }
+        #expect(h.opened == [0])
+    }
+
     @Test("TTL-02 a heartbeat replaces nothing")
     func heartbeat() {
         let h = self.wildcard()
         h.delta(.cds, "n1", raw: [HomeHarness.envelope("a", "1", HomeHarness.any(.cds, "a@1"), ttl: true)])
         _ = h.takeUpdates()
         h.delta(.cds, "n2", raw: [HomeHarness.envelope("a", "1", nil, ttl: true)])
-        #expect(h.takeUpdates().filter { $0 != "" } == [])
+        #expect(h.takeUpdates().filter { $0 != "" } == ["a@1"])
         #expect(h.group.resources(typeURL: XDSType.cds.typeURL).map(HomeHarness.content) == [1])
     }
 }

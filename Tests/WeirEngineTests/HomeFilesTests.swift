@@ -31,7 +31,7 @@ import WeirXDS
         #expect(h.states.last == OriginState(isConnected: true, server: "files", lastError: ""))
     }
 
-    @Test("AGG-21 a load replaces a type in one update: new, changed and gone together")
+    @Test("AGG-21 ORD-01 a load replaces a type in one update; clusters and endpoints that are gone go last")
     func atomic() {
         let h = HomeHarness(nil)
         h.join()
@@ -40,7 +40,12 @@ import WeirXDS
         self.load(h, "v1", [(.cds, "a@1"), (.cds, "b@1"), (.eds, "a@1"), (.eds, "b@1")])
         _ = h.takeUpdates()
         self.load(h, "v2", [(.cds, "b@2"), (.cds, "c@1"), (.eds, "b@1")])
-        #expect(h.takeUpdates() == ["b@2 c@1 -a", "'-a"])
+        #expect(h.takeUpdates() == ["b@2 c@1", "-a", "'-a"])
+        h.want(.lds, wildcard: true)
+        self.load(h, "v3", [(.cds, "b@2"), (.lds, "a@1"), (.lds, "b@1")])
+        #expect(h.takeUpdates().filter { $0 != "" } == ["a@1 b@1", "-c", "'-b"])
+        self.load(h, "v4", [(.lds, "b@2"), (.lds, "c@1")])
+        #expect(h.takeUpdates().filter { $0 != "" } == ["b@2 c@1 -a", "-b"])
     }
 
     @Test("AGG-09 unchanged content publishes nothing, whatever the load is called")

@@ -48,9 +48,10 @@ final class HomeHarness {
     /// The same, without time passing.
     func wantSoon(
         _ type: XDSType, wildcard: Bool? = nil, _ added: [String] = [], removing removed: [String] = [],
-        worker: Int = 0
+        renewing renewed: [String] = [], worker: Int = 0
     ) {
-        let change = InterestChange(typeURL: type.typeURL, wildcard: wildcard, added: added, removed: removed)
+        var change = InterestChange(typeURL: type.typeURL, wildcard: wildcard, added: added, removed: removed)
+        change.renewed = renewed
         self.group.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         self.collect()
     }
@@ -117,12 +118,15 @@ final class HomeHarness {
         return ReferenceServer.payload(type, parts[0], Int(parts[1]) ?? 0)
     }
 
-    static func envelope(_ name: String, _ version: String, _ any: [UInt8]?, ttl: Bool = false) -> [UInt8] {
+    static func envelope(
+        _ name: String, _ version: String, _ any: [UInt8]?, ttl: Bool = false, uncached: Bool = false
+    ) -> [UInt8] {
         var writer = WireWriter()
         writer.string(1, version)
         if let any = any { writer.message(2, any) }
         writer.string(3, name)
         if ttl { writer.message(6, [8, 5]) }
+        if uncached { writer.message(7, [8, 1]) }
         return writer.bytes
     }
 
@@ -205,6 +209,7 @@ final class HomeHarness {
         switch change.presence {
         case .present(let resource): return "\(mark)\(change.name)@\(Self.content(resource))"
         case .absent: return "\(mark)-\(change.name)"
+        case .populated: return "\(mark)+\(change.name)"
         case .unknown: return "\(mark)?\(change.name)"
         }
     }

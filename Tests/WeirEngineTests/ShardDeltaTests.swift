@@ -50,6 +50,11 @@ import WeirXDS
         c.delta(.eds, add: ["A"])
         #expect(c.takeAndAck().map(\.resources) == [["A@1"]])
         #expect(c.take().isEmpty)
+        c.delta(.cds, add: ["*"])
+        h.publish("n", .cds, ["x@1"])
+        #expect(c.takeAndAck().map(\.resources) == [["x@1"]])
+        c.delta(.cds, add: ["*"])
+        #expect(c.takeAndAck().map(\.resources) == [["x@1"]])
     }
 
     @Test("DELTA-06 DELTA-07 unsubscribing a name is answered under a wildcard only")
@@ -125,6 +130,52 @@ import WeirXDS
         c4.delta(.eds, add: ["a"], held: ["a": "1", "b": "1"])
         h.publish("n", .eds, lane: .named, ["a@1", "b@2"])
         #expect(c4.take().isEmpty)
+    }
+
+    @Test("DELTA-12 what a client says it holds counts in its first request only")
+    func resumeOnce() {
+        let h = ShardHarness()
+        let c = h.open(.delta)
+        c.delta(.cds, add: ["a"])
+        h.publish("n", .cds, lane: .named, ["a@1", "b@1"])
+        c.takeAndAck()
+        c.delta(.cds, add: ["b"], held: ["b": "1", "gone": "1"])
+        let answer = c.takeAndAck()
+        #expect(answer.map(\.resources) == [["b@1"]] && answer.map(\.removed) == [[]])
+    }
+
+    @Test("DELTA-17 each response has its own answer, in any order, and none holds up another type")
+    func answers() {
+        let h = ShardHarness()
+        let c = h.open(.delta)
+        func state() -> TypeStatus.State? {
+            h.shard.streamStatuses(from: 0, limit: 1).streams[0].types.first { $0.type == .eds }?.state
+        }
+        c.delta(.eds, add: ["a"])
+        h.publish("n", .eds, lane: .named, ["a@1", "b@1", "c@1", "d@1"])
+        var nonces = c.take().map(\.nonce)
+        for name in ["b", "c", "d"] {
+            c.delta(.eds, add: [name])
+            nonces += c.take().map(\.nonce)
+        }
+        #expect(nonces.count == 4)
+        c.delta(.cds)
+        h.publish("n", .cds, ["x@1"])
+        #expect(c.take().map(\.resources) == [["x@1"]])
+        c.delta(.eds, nonce: nonces[3])
+        #expect(h.shard.counters[.eds]?.acks == 1)
+        c.delta(.eds, nonce: nonces[1], error: "no")
+        #expect(state() == .nacked)
+        c.delta(.eds, nonce: nonces[2])
+        // The same again answers nothing any more.
+        c.delta(.eds, nonce: nonces[2])
+        #expect(h.shard.counters[.eds]?.acks == 2 && h.shard.counters[.eds]?.nacks == 1)
+        #expect(c.take().isEmpty)
+        c.delta(.eds, nonce: nonces[0])
+        #expect(h.shard.counters[.eds]?.acks == 3)
+        h.publish("n", .eds, lane: .named, ["b@2"])
+        #expect(c.takeAndAck().map(\.resources) == [["b@2"]])
+        #expect(state() == .acked)
     }
 
     @Test("AGG-09 a client that resumes before the origin has spoken is sent only the difference")

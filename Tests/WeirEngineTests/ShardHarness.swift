@@ -13,6 +13,8 @@ final class ShardHarness {
     private(set) var events: [ShardEvent] = []
     private var inboxes: [UInt64: [Response]] = [:]
     private var handles: UInt64 = 0
+    /// Clients that read nothing for now.
+    var blocked: Set<UInt64> = []
     /// The body objects of all responses so far, to see how many encodings there were.
     private(set) var bodies: [SharedBody] = []
 
@@ -99,15 +101,16 @@ final class ShardHarness {
         self.events += self.shard.events
         self.shard.endRound()
         for id in self.shard.streams.ids {
-            guard let handle = self.shard.streams[id]?.handle, sent.contains(handle), !blocked.contains(handle) else {
-                continue
-            }
+            guard let handle = self.shard.streams[id]?.handle, sent.contains(handle), !blocked.contains(handle),
+                !self.blocked.contains(handle)
+            else { continue }
             self.shard.drained(id)
         }
         if !self.shard.sends.isEmpty { self.settle(blocking: blocked) }
     }
 
     func unblock(_ client: Client) {
+        self.blocked.remove(client.handle)
         self.shard.drained(client.id)
         self.settle()
     }
@@ -168,9 +171,10 @@ final class ShardHarness {
     // MARK: Home
 
     /// A resource whose payload is a message with its name in field 1 and `content` in field 15.
-    static func resource(_ type: XDSType, _ name: String, _ version: String?, _ content: String, eds: Bool = false)
-        -> Resource
-    {
+    static func resource(
+        _ type: XDSType, _ name: String, _ version: String?, _ content: String, eds: Bool = false,
+        uncached: Bool = false
+    ) -> Resource {
         var value = WireWriter()
         value.string(1, name)
         if eds { value.uint(2, 3) }
@@ -178,15 +182,19 @@ final class ShardHarness {
         var any = WireWriter()
         any.string(1, type.typeURL)
         any.message(2, value.bytes)
+        // `cache_control { do_not_cache: true }`.
+        let extra: [UInt8] = uncached ? [0x3A, 2, 8, 1] : []
+        let message = any.bytes + extra
         return Resource(
             name: name, version: version, type: type, any: ByteRange(offset: 0, count: any.bytes.count),
-            in: any.bytes.span)
+            extras: uncached ? [ByteRange(offset: any.bytes.count, count: extra.count)] : [], in: message.span)
     }
 
     /// Publishes changes as a home would: `a@1` is present, `-a` gone.
     func publish(
         _ key: String, _ type: XDSType, lane: Lane = .wildcard, _ changes: [String], version: String = "v",
-        passes: Bool = false, wildcardKnown: Bool? = nil, eds: Bool = false
+        passes: Bool = false, wildcardKnown: Bool? = nil, eds: Bool = false, uncached: Bool = false,
+        blocking blocked: Set<UInt64> = []
     ) {
         let generation = self.generations["\(key)\(type.label)", default: 0] + 1
         self.generations["\(key)\(type.label)"] = generation
@@ -195,7 +203,7 @@ final class ShardHarness {
                 return ResourceChange(lane: lane, name: String(text.dropFirst()), presence: .absent)
             }
             let parts = text.split(separator: "@").map(String.init)
-            let resource = Self.resource(type, parts[0], parts[1], parts[1], eds: eds)
+            let resource = Self.resource(type, parts[0], parts[1], parts[1], eds: eds, uncached: uncached)
             return ResourceChange(lane: lane, name: parts[0], presence: .present(resource))
         }
         self.shard.update(
@@ -204,8 +212,16 @@ final class ShardHarness {
                 typeURL: type.typeURL, generation: generation, isFull: self.isNew(type, key), changes: list,
                 wildcardKnown: wildcardKnown ?? (lane == .wildcard), version: version, passesVersionToSotW: passes,
                 receivedAt: self.now, receivedAtWall: WallTime(rawValue: 0)))
-        self.settle()
+        self.settle(blocking: blocked)
     }
+
+    /// Publishes by name while the transport of one client keeps its bytes.
+    func publishBlocked(_ key: String, _ type: XDSType, _ changes: [String], _ client: Client) {
+        self.publish(key, type, lane: .named, changes, blocking: [client.handle])
+    }
+
+    /// What the client was sent since the last call, by a transport that keeps its bytes.
+    func takeBlocked(_ client: Client) -> [Response] { self.inboxes.removeValue(forKey: client.handle) ?? [] }
 
     /// Whether the worker has nothing of a type, so that a home would tell it everything.
     private func isNew(_ type: XDSType, _ key: String) -> Bool {
@@ -213,7 +229,8 @@ final class ShardHarness {
         return self.shard.views.first { $0?.group == group && $0?.type == type }??.generation ?? 0 == 0
     }
 
-    /// The interest told to the home since the last call, as text: `+*`, `-*`, `+a`, `-a`.
+    /// The interest told to the home since the last call, as text: `+*`, `-*`, `+a`, `-a`, and `!a` for one to be fetched
+    /// anew.
     func takeInterest(_ type: XDSType) -> [String] {
         self.settle()
         var result: [String] = []
@@ -221,6 +238,7 @@ final class ShardHarness {
             guard case .interest(let change) = entry.command, change.typeURL == type.typeURL else { continue }
             if let wildcard = change.wildcard { result.append(wildcard ? "+*" : "-*") }
             result += change.added.map { "+" + $0 } + change.removed.map { "-" + $0 }
+            result += change.renewed.map { "!" + $0 }
         }
         self.commands.removeAll { if case .interest = $0.command { true } else { false } }
         return result

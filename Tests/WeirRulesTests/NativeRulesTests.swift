@@ -55,6 +55,27 @@ struct NativeRulesTests {
             ])
     }
 
+    @Test("AGG-24 secrets are kept apart by the verified names of clients, unless the key holds them anyway")
+    func secrets() throws {
+        func request(_ type: XDSType, _ names: [String]) -> RuleRequest {
+            RuleRequest(node: node, typeURL: type.typeURL, peerSANs: names)
+        }
+        let plain = try rule("{node.cluster}")
+        let names = ["spiffe://prod/web", "web.prod"]
+        #expect(key(plain, request: request(.sds, names)) == "edge-prod#spiffe%3A%2F%2Fprod%2Fweb+web.prod")
+        #expect(key(plain, request: request(.sds, ["spiffe://prod/db"])) == "edge-prod#spiffe%3A%2F%2Fprod%2Fdb")
+        #expect(key(plain, request: request(.sds, [])) == "edge-prod")
+        #expect(key(plain, request: request(.cds, names)) == "edge-prod")
+        #expect(key(try rule("{peer.san}"), request: request(.sds, names)) == "spiffe%3A%2F%2Fprod%2Fweb")
+        let caught = try rule("{who}", [("peer.san", "spiffe://prod/(?<who>.*)")])
+        #expect(key(caught, request: request(.sds, names)) == "web")
+        let only = try rule("k", [("peer.san", "spiffe://prod/.*")])
+        #expect(key(only, request: request(.sds, names)) == "k#spiffe%3A%2F%2Fprod%2Fweb+web.prod")
+        #expect(AggregationRules.rules([plain]).dependsOnType(peerSANs: names))
+        #expect(!AggregationRules.rules([plain]).dependsOnType(peerSANs: []))
+        #expect(!AggregationRules.rules([caught]).dependsOnType(peerSANs: names))
+    }
+
     @Test("a pattern matches the whole value")
     func wholeValue() throws {
         #expect(key(try rule("k", [("node.cluster", "edge")])) == nil)

@@ -227,8 +227,14 @@ class Stream:
         subscription.nonce = self.plane.next_nonce()
         return discovery_pb2.DeltaDiscoveryResponse(
             system_version_info=state.version, type_url=type_url, nonce=subscription.nonce,
-            resources=[discovery_pb2.Resource(name=n, version=e.version, resource=e.body) for n, e in owed.items()],
+            resources=[self._wrap(n, e) for n, e in owed.items()],
             removed_resources=sorted(removed))
+
+    def _wrap(self, name, entry):
+        wrapped = discovery_pb2.Resource(name=name, version=entry.version, resource=entry.body)
+        if name in self.plane.do_not_cache:
+            wrapped.cache_control.do_not_cache = True
+        return wrapped
 
     def send(self, response):
         """Queues a response message (or raw bytes) as it is."""
@@ -244,8 +250,9 @@ class Stream:
 class ControlPlane(grpc.GenericRpcHandler):
     """The scriptable server. All methods without underscore may be called from the test's thread."""
 
-    def __init__(self, protocols=("sotw", "delta"), credentials=None, max_streams=None, port=None):
+    def __init__(self, protocols=("sotw", "delta"), credentials=None, max_streams=None, port=None, options=()):
         self.protocols = set(protocols)
+        self.options = list(options)
         self.credentials = credentials
         self.max_streams = max_streams
         self.port = port or free_port()
@@ -257,6 +264,8 @@ class ControlPlane(grpc.GenericRpcHandler):
         #: Send endpoints again after their cluster changed, as Envoy needs (ORD-05). Off: leave that to the relay.
         self.resend_endpoints = False
         self.silent = set()
+        #: Names that go out as not to be cached (delta).
+        self.do_not_cache = set()
         self.refuse = None
         self.streams = []
         #: Generic handlers of further services, to be set before `start`.
@@ -285,7 +294,7 @@ class ControlPlane(grpc.GenericRpcHandler):
             options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1),
                        ("grpc.max_send_message_length", -1), ("grpc.http2.max_pings_without_data", 0),
                        ("grpc.keepalive_permit_without_calls", 1),
-                       ("grpc.http2.min_recv_ping_interval_without_data_ms", 100)]
+                       ("grpc.http2.min_recv_ping_interval_without_data_ms", 100), *self.options]
             if self.max_streams:
                 options.append(("grpc.max_concurrent_streams", self.max_streams))
             server = grpc.aio.server(options=options)

@@ -72,7 +72,7 @@ class RawClient:
         self.socket.settimeout(0.05)
         self.auto_window = auto_window
         self.streams = {}
-        self.goaways, self.closed = [], False
+        self.goaways, self.pongs, self.closed = [], [], False
         self.remote_settings = {}
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding="utf-8", validate_outbound_headers=False,
@@ -154,6 +154,8 @@ class RawClient:
         elif isinstance(event, h2.events.ConnectionTerminated):
             event.messages_before = {number: len(each.messages()) for number, each in self.streams.items()}
             self.goaways.append(event)
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs.append(event.ping_data)
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self.remote_settings.update({k: v.new_value for k, v in event.changed_settings.items()})
 

@@ -175,6 +175,13 @@ def routes(name, *pairs):
     return message
 
 
+def scoped_routes(name, route_name):
+    """A scope of routes, taken by the key `name`."""
+    message = scoped_route_pb2.ScopedRouteConfiguration(name=name, route_configuration_name=route_name)
+    message.key.fragments.add(string_key=name)
+    return message
+
+
 def _router():
     wrapped = any_pb2.Any()
     wrapped.Pack(router_pb2.Router())

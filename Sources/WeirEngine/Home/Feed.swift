@@ -14,6 +14,12 @@ final class Feed {
     var wildcardWorkers: UInt64 = 0
     /// Names: the workers that want each; a name without workers lingers.
     var names: [String: UInt64] = [:]
+    /// Those of the names that are glob collections.
+    var globs: Set<String> = []
+    /// Resources that a glob collection brought, with its name.
+    var members: [String: String] = [:]
+    /// What is known by other names than its own.
+    var aliases = AliasTable()
     /// When what nobody wants any more goes: names, or `*` for a wildcard.
     var lingering: [String: Instant] = [:]
 
@@ -25,6 +31,8 @@ final class Feed {
     var confirmed: Set<String> = []
     /// Delta: versions newer than those of the cached resources, under which the content was the same.
     var newerVersions: [String: String] = [:]
+    /// Names whose next answer is published though it is what is held: it was fetched for a new subscriber (AGG-23).
+    var renewing: Set<String> = []
 
     // On the present stream:
     var isRequested = false

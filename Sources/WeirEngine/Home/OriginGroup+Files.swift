@@ -13,6 +13,10 @@ extension OriginGroup {
         self.filesVersion = version
         self.setOrigin(OriginState(isConnected: true, server: "files", lastError: ""))
         for type in self.sortedTypes {
+            self.fillFromFiles(type, keepsRemoved: type.type.removalsGoLast, now: now, wall: wall)
+        }
+        // What later types named until now goes last (ORD-01).
+        for type in self.sortedTypes where type.type.removalsGoLast {
             self.fillFromFiles(type, now: now, wall: wall)
         }
     }
@@ -56,12 +60,17 @@ extension OriginGroup {
         return ResourceChange(lane: .named, name: name, presence: .present(resource))
     }
 
-    /// Brings a type up to the files after a change of interest.
-    func fillFromFiles(_ type: OriginType, now: Instant, wall: WallTime) {
+    /// Brings a type up to the files after a change of interest. `keepsRemoved`: but for what is gone from them.
+    func fillFromFiles(_ type: OriginType, keepsRemoved: Bool = false, now: Instant, wall: WallTime) {
         guard let files = self.files else { return }
         let isFirst = type.wildcard != nil && !type.wildcardKnown
         if type.wildcard != nil { type.wildcardKnown = true }
-        let changes = self.changes(type, to: files[type.type.typeURL] ?? [:])
+        var changes = self.changes(type, to: files[type.type.typeURL] ?? [:])
+        if keepsRemoved {
+            let all = changes.count
+            changes.removeAll { $0.presence.resource == nil && type.resource($0.name, in: $0.lane) != nil }
+            if changes.isEmpty, all > 0, !isFirst { return }
+        }
         let lane: Lane = type.wildcard != nil ? .wildcard : .named
         self.publish(changes, type, lane, version: self.filesVersion, force: isFirst, now, wall)
     }

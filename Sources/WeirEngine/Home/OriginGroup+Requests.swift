@@ -20,7 +20,9 @@ extension OriginGroup {
             let held = self.heldVersions(feed, type)
             feed.presentedVersions = held
             // What this server never sent it will not call removed either.
-            if feed.lane == .wildcard { self.beginSweep(feed, type, except: feed.confirmed) }
+            if feed.lane == .wildcard || !feed.globs.isEmpty {
+                self.beginSweep(feed, type, except: feed.confirmed)
+            }
             self.send(feed.firstDeltaRequest(held: held, explicitWildcard: explicit), feed)
         case nil: return
         }
@@ -37,7 +39,10 @@ extension OriginGroup {
         case .sotw:
             guard Set(feed.names.keys) != feed.toldNames || !returned.isEmpty else { return }
             // A SotW server sends a name again only if it was not in the list before.
-            if !returned.isEmpty { self.send(feed.sotwRequest(explicitWildcard: false, without: returned), feed) }
+            if !returned.isEmpty {
+                self.send(feed.sotwRequest(explicitWildcard: false, without: returned), feed)
+                self.noteGivenUp(returned, feed, again: true)
+            }
             self.send(feed.sotwRequest(explicitWildcard: false), feed)
         case .delta:
             guard let request = feed.deltaChange() else { return }
@@ -78,6 +83,7 @@ extension OriginGroup {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }
+        self.noteGivenUp(feed.toldNames.subtracting(wanted), feed)
         feed.toldNames = wanted
         if forgottenToo { feed.forgotten = [] } else { feed.forgotten.formIntersection(wanted) }
     }
@@ -85,8 +91,10 @@ extension OriginGroup {
     /// The versions of what is cached, as this server calls them.
     private func heldVersions(_ feed: Feed, _ type: OriginType) -> [String: String] {
         var held: [String: String] = [:]
-        for name in type.presentNames(in: feed.lane) where feed.confirmed.contains(name) {
-            held[name] = feed.newerVersions[name] ?? type.resource(name, in: feed.lane)?.version
+        for key in type.presentNames(in: feed.lane) {
+            guard let resource = type.resource(key, in: feed.lane), resource.hasBody else { continue }
+            guard feed.confirmed.contains(resource.name), !feed.renewing.contains(resource.name) else { continue }
+            held[resource.name] = feed.newerVersions[resource.name] ?? resource.version
         }
         return held
     }
@@ -102,6 +110,7 @@ extension OriginGroup {
             self.send(request, feed)
             // An ACK carries the present names too; one that was forgotten and is wanted again stays to be told.
             self.noteTold(feed, type, now, forgottenToo: false)
+            self.renew(feed, type, now)
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
             request.responseNonce = received.nonce
@@ -109,6 +118,26 @@ extension OriginGroup {
             self.send(request, feed)
         case nil: return
         }
+    }
+
+    /// Gives up and asks for again, with the newest nonce, the names that were and did not come.
+    private func renew(_ feed: Feed, _ type: OriginType, _ now: Instant) {
+        guard feed.lane == .named, var givenUp = self.streams[feed.stream].givenUp[feed.type.typeURL] else { return }
+        for name in type.presentNames(in: .named) { givenUp[name] = nil }
+        let missing = givenUp.filter { feed.names[$0.key] != nil && $0.value < UpstreamStream.renewalsMax }.keys
+        for name in missing { givenUp[name, default: 0] += 1 }
+        self.streams[feed.stream].givenUp[feed.type.typeURL] = givenUp.isEmpty ? nil : givenUp
+        guard !missing.isEmpty else { return }
+        feed.forgotten.formUnion(missing)
+        self.sendChange(feed, now)
+    }
+
+    private func noteGivenUp(_ names: Set<String>, _ feed: Feed, again: Bool = false) {
+        guard self.variant == .sotw, !names.isEmpty else { return }
+        var givenUp = self.streams[feed.stream].givenUp[feed.type.typeURL] ?? [:]
+        for name in names { givenUp[name] = again ? givenUp[name] ?? 0 : 0 }
+        if givenUp.count > UpstreamStream.givenUpMax { givenUp = givenUp.filter { feed.names[$0.key] != nil } }
+        self.streams[feed.stream].givenUp[feed.type.typeURL] = givenUp
     }
 
     /// Whether an empty list of names would not mean the wildcard: after names were sent, and in the types for which

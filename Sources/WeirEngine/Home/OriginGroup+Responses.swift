@@ -60,15 +60,20 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>,
         _ now: Instant, _ wall: WallTime
     ) {
-        var changes = self.changes(received, feed, type, in: message)
+        var changes = self.changes(received, feed, type, in: message, now)
         // Absence means deletion in the types that are always sent whole, and only of what was there (XLT-01, XLT-04).
-        if type.type.isFullSet, !received.isPartial {
+        // A response of heartbeats alone is no set (TTL-06).
+        let isHeartbeat = !received.resources.isEmpty && received.resources.allSatisfy { $0.any == nil }
+        if type.type.isFullSet, !received.isPartial, !isHeartbeat {
             var mentioned = Set(received.resources.map(\.name))
             mentioned.formUnion(received.badNames)
-            for name in type.presentNames(in: feed.lane).sorted() where !mentioned.contains(name) {
-                changes.append(ResourceChange(lane: feed.lane, name: name, presence: .absent))
+            mentioned.formUnion(received.errors.map(\.name))
+            for name in type.presentNames(in: feed.lane).sorted()
+            where !mentioned.contains(type.resource(name, in: feed.lane)?.name ?? name) {
+                changes.append(self.absence(of: name, feed))
             }
         }
+        changes += self.errorChanges(received, feed, type)
         if received.faults.isEmpty {
             feed.acceptedVersion = received.version
             feed.acceptedFrom = self.streams[feed.stream].server
@@ -90,14 +95,13 @@ extension OriginGroup {
         }
         feed.confirmed.formUnion(received.resources.map(\.name))
         feed.confirmed.subtract(received.removed)
-        var changes = self.changes(received, feed, type, in: message)
+        var changes = self.changes(received, feed, type, in: message, now)
         for name in received.removed where !received.badNames.contains(name) {
-            feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
-            if feed.lane == .wildcard || feed.names[name] != nil {
-                changes.append(ResourceChange(lane: feed.lane, name: name, presence: .absent))
-            }
+            feed.renewing.remove(name)
+            changes += self.removals(of: name, feed, type)
         }
+        changes += self.errorChanges(received, feed, type)
         self.confirm(received, feed, now)
         self.finish(received, changes, feed, type, now, wall)
     }
@@ -116,15 +120,19 @@ extension OriginGroup {
         feed.firstAnswerOver = now + self.policy.sweepDelay
         feed.mentioned.formUnion(received.resources.map(\.name))
         feed.mentioned.formUnion(received.badNames)
-        let ignored = received.resources.contains { presented[$0.name] == $0.version && $0.any != nil }
-        guard ignored, feed.lane == .wildcard else { return }
+        // What is asked for by name may be sent again all the same (DELTA-12).
+        let ignored = received.resources.contains {
+            presented[$0.name] == $0.version && $0.any != nil && feed.names[$0.name] == nil
+        }
+        guard ignored, feed.lane == .wildcard || !feed.globs.isEmpty else { return }
         self.beginSweep(feed, type, except: feed.mentioned)
         feed.presentedVersions = nil
         feed.mentioned = []
     }
 
     func beginSweep(_ feed: Feed, _ type: OriginType, except confirmed: Set<String>) {
-        let names = Set(type.presentNames(in: feed.lane)).subtracting(confirmed)
+        var names = Set(type.presentNames(in: feed.lane)).subtracting(confirmed)
+        if feed.lane == .named { names = names.filter { feed.names[$0] == nil } }
         feed.unconfirmed = names.isEmpty ? nil : names
     }
 
@@ -141,6 +149,7 @@ extension OriginGroup {
         var left = before.subtracting(received.resources.map(\.name))
         left.subtract(received.removed)
         left.subtract(received.badNames)
+        left.subtract(received.errors.map(\.name))
         feed.unconfirmed = left
         if feed.sweepAt == nil || left.count < before.count {
             feed.sweepAt = now + self.policy.sweepDelay
@@ -155,39 +164,11 @@ extension OriginGroup {
         guard let unconfirmed = feed.unconfirmed else { return }
         feed.unconfirmed = nil
         self.publish(
-            unconfirmed.sorted().map { ResourceChange(lane: feed.lane, name: $0, presence: .absent) }, type, feed.lane,
+            unconfirmed.sorted().map { self.absence(of: $0, feed) }, type, feed.lane,
             version: nil, now, wall)
     }
 
     // MARK: Both
-
-    /// The resources of a response that differ from what is held.
-    private func changes(
-        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>
-    ) -> [ResourceChange] {
-        var changes: [ResourceChange] = []
-        for resource in received.resources {
-            // A server may send more names than were asked for; nobody here could be sent them.
-            if feed.lane == .named, feed.names[resource.name] == nil { continue }
-            feed.unanswered[resource.name] = nil
-            let held = type.resource(resource.name, in: feed.lane)
-            // A heartbeat keeps a resource alive and is no update, nor is it a resource by itself (TTL-02); that an alias
-            // cannot be resolved says nothing of the resource that is held (NAME-09).
-            if resource.any == nil, held?.hasBody ?? resource.aliases.isEmpty { continue }
-            if let held = held, held.hasSameContent(any: resource.any, extras: resource.extras, in: message) {
-                if let version = resource.version {
-                    feed.newerVersions[resource.name] = version == held.version ? nil : version
-                }
-                continue
-            }
-            feed.newerVersions[resource.name] = nil
-            let new = Resource(
-                name: resource.name, version: resource.version, type: type.type, any: resource.any,
-                extras: resource.extras, aliases: resource.aliases, hasTTL: resource.hasTTL, in: message)
-            changes.append(ResourceChange(lane: feed.lane, name: resource.name, presence: .present(new)))
-        }
-        return changes
-    }
 
     private func finish(
         _ received: ReceivedResponse, _ changes: [ResourceChange], _ feed: Feed, _ type: OriginType, _ now: Instant,

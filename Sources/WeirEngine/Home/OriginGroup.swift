@@ -92,6 +92,7 @@ package final class OriginGroup {
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
+        self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
         if wishes <= 0 { type.synced &= ~bit }
         if isNewFollower, wishes > 0, type.generation > 0 {
@@ -99,6 +100,7 @@ package final class OriginGroup {
             self.actions.append(.publish(update, workers: bit))
             type.synced |= bit
         }
+        self.renew(change, type, now, wall)
         if type.feeds.isEmpty { self.types[change.typeURL] = nil }
         self.scheduleFlush(now)
     }
@@ -126,8 +128,32 @@ package final class OriginGroup {
         guard (workers ?? 0) & bit == 0 else { return false }
         feed.names[name] = (workers ?? 0) | bit
         feed.lingering[name] = nil
-        if workers == nil { feed.isDirty = true }
+        if workers == nil {
+            feed.isDirty = true
+            if ResourceName.isGlob(name, type: feed.type) { feed.globs.insert(name) }
+        }
         return true
+    }
+
+    /// Has the origin asked once more for what it does not want to be answered from a cache (AGG-23). Those who hold it
+    /// hear nothing of that, unless it has changed.
+    private func renew(_ change: InterestChange, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        guard let feed = type.named else { return }
+        let names = (change.added + change.renewed).filter { feed.names[$0] != nil && type.mustBeFetched($0) }
+        guard !names.isEmpty else { return }
+        guard self.variant != nil else {
+            // Files are always at hand.
+            let held = names.compactMap { name in
+                type.resource(name, in: .named).map {
+                    ResourceChange(lane: .named, name: name, presence: .present($0))
+                }
+            }
+            self.publish(held, type, .named, version: nil, now, wall)
+            return
+        }
+        feed.renewing.formUnion(names)
+        feed.forgotten.formUnion(feed.toldNames.intersection(names))
+        feed.isDirty = true
     }
 
     private func remove(_ name: String, _ bit: UInt64, _ type: OriginType, _ now: Instant) -> Bool {
@@ -234,6 +260,7 @@ package final class OriginGroup {
                 self.expireLinger(feed, type, now, wall)
                 self.expireUnanswered(feed, type, now, wall)
                 if let sweepAt = feed.sweepAt, sweepAt <= now { self.sweep(feed, type, now, wall) }
+                self.expireTimesToLive(feed, type, now, wall)
             }
         }
         if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
@@ -243,6 +270,7 @@ package final class OriginGroup {
 
     private func findNextDeadline() {
         self.nextDeadline = self.flushAt
+        for type in self.types.values { self.scheduleExpiries(type) }
         for feed in self.types.values.flatMap(\.feeds) {
             for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
                 if let instant = instant { self.schedule(instant) }
@@ -278,12 +306,16 @@ package final class OriginGroup {
         }
         for name in due {
             feed.names[name] = nil
+            feed.globs.remove(name)
+            feed.aliases.forget(key: name)
             if feed.toldNames.contains(name) { feed.forgotten.insert(name) }
             feed.unanswered[name] = nil
             feed.newerVersions[name] = nil
+            feed.renewing.remove(name)
         }
+        let given = due.filter { !self.keepsAsMember($0, feed, type) } + self.membersGivenUp(feed)
         self.publish(
-            due.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
+            given.map { ResourceChange(lane: .named, name: $0, presence: .unknown) }, type, .named, version: nil, now,
             wall)
         feed.isDirty = true
         if feed.isEmpty {
@@ -299,7 +331,8 @@ package final class OriginGroup {
         if feed.isRequested { self.sendEndOfWildcard(feed) }
         type.wildcard = nil
         type.wildcardKnown = false
-        let gone = type.presentNames(in: .wildcard).sorted()
+        let known = Set(type.presentNames(in: .wildcard)).union(type.errors[.wildcard].map { Set($0.keys) } ?? [])
+        let gone = known.sorted()
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
             now, wall)
@@ -342,11 +375,13 @@ package final class OriginGroup {
         _ now: Instant, _ wall: WallTime
     ) -> Int {
         let effective = changes.filter { type.apply($0) }
-        let equal = effective.isEmpty && version.map { type.noteEqual($0) } ?? false
+        let equal = effective.allSatisfy(\.isRefresh) && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
-        type.advance(upstreamVersion: version, lane: lane, contentChanged: !effective.isEmpty, wall: wall)
+        let changed = effective.count { !$0.isRefresh }
+        type.advance(upstreamVersion: version, lane: lane, contentChanged: changed > 0, wall: wall)
         self.tell(type, effective, now, wall)
-        return effective.count
+        self.scheduleExpiries(type)
+        return changed
     }
 
     /// Tells the followers of a type what is new, and those that know nothing yet everything.
@@ -354,7 +389,7 @@ package final class OriginGroup {
         let followers = type.workers
         let new = followers & ~type.synced
         if new != 0 {
-            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
+            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall, fresh: changes)
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {
@@ -378,6 +413,13 @@ struct UpstreamStream {
     var endedWildcards: Set<String> = []
     /// SotW: the newest nonce of each type, whatever became of its feed: a server drops requests with another (UP-13).
     var nonces: [String: String] = [:]
+    /// SotW: names that were given up on this stream, by type. When a response was on its way meanwhile, the server dropped
+    /// that request, for its nonce was not the newest any more (UP-13); if the name is asked for again, that is no news
+    /// to the server. So it is given up and asked for once more, as often as this says, when a response comes without it.
+    var givenUp: [String: [String: Int]] = [:]
+    static let renewalsMax = 4
+    /// Beyond this, names that nobody wants are forgotten; asked for again, they might only come with their next change.
+    static let givenUpMax = 10_000
     /// Types that were requested on this stream: a late response of one is answered, though nobody wants it any more.
     var requestedTypes: Set<String> = []
 }

@@ -11,6 +11,10 @@ final class OriginType {
     private(set) var wild: [String: Resource] = [:]
     /// The named lane: what is known of the names that are wanted; the others are unknown.
     private(set) var byName: [String: Presence] = [:]
+    /// When resources with a time to live are gone unless the origin says otherwise, by name.
+    private(set) var expiries: [Lane: [String: Instant]] = [:]
+    /// Why resources are not sent, by name; until they are.
+    private(set) var errors: [Lane: [String: ResourceError]] = [:]
     /// Whether the wildcard lane has been answered.
     var wildcardKnown = false
     private(set) var generation: Generation = 0
@@ -52,13 +56,21 @@ final class OriginType {
         let named = self.byName.values.compactMap { presence -> Resource? in
             if case .present(let resource) = presence { resource } else { nil }
         }
-        return (Array(self.wild.values) + named).sorted { $0.name < $1.name }
+        // One that is subscribed to by an alias stands under several names.
+        var seen: Set<ObjectIdentifier> = []
+        return (Array(self.wild.values) + named).filter { seen.insert(ObjectIdentifier($0)).inserted }
+            .sorted { $0.name < $1.name }
     }
 
     func resource(_ name: String, in lane: Lane) -> Resource? {
         if lane == .wildcard { return self.wild[name] }
         if case .present(let resource)? = self.byName[name] { return resource }
         return nil
+    }
+
+    /// Whether a name is held by name and each new subscriber must be answered by the origin (AGG-23).
+    func mustBeFetched(_ name: String) -> Bool {
+        if case .present(let resource)? = self.byName[name] { resource.mustBeFetched } else { false }
     }
 
     /// The names present in a lane.
@@ -71,31 +83,53 @@ final class OriginType {
 
     /// Puts one change into the lane. Returns whether it makes a difference.
     func apply(_ change: ResourceChange) -> Bool {
+        let isNewError = self.noteError(change)
+        if change.error != nil, change.isRefresh { return isNewError }
         let old = self.resource(change.name, in: change.lane)
         if let old = old {
             self.digest.subtract(Self.digest(of: old))
             self.bytes -= old.encoded.count
         }
+        var expires: Instant?
         if case .present(let new) = change.presence {
             self.digest.add(Self.digest(of: new))
             self.bytes += new.encoded.count
+            expires = new.timeToLive?.expires
+        }
+        if expires != nil || self.expiries[change.lane]?[change.name] != nil {
+            self.expiries[change.lane, default: [:]][change.name] = expires
         }
         switch (change.lane, change.presence) {
         case (.wildcard, .present(let resource)):
             self.wild[change.name] = resource
             return true
         case (.wildcard, _):
-            return self.wild.removeValue(forKey: change.name) != nil
-        case (.named, .unknown):
+            return self.wild.removeValue(forKey: change.name) != nil || isNewError
+        case (.named, .populated):
+            if case .populated? = self.byName[change.name] { return false }
+            self.byName[change.name] = .populated
+            return true
+        case (.named, .absent) where change.collection != nil:
+            // Nobody asked for it by name, so nobody need be told of its absence later.
             return self.byName.removeValue(forKey: change.name) != nil
+        case (.named, .unknown):
+            return self.byName.removeValue(forKey: change.name) != nil || isNewError
         case (.named, .absent):
-            if case .absent? = self.byName[change.name] { return false }
+            if case .absent? = self.byName[change.name] { return isNewError }
             self.byName[change.name] = .absent
             return true
         case (.named, .present):
             self.byName[change.name] = change.presence
             return true
         }
+    }
+
+    /// Remembers the error of a change, or that there is none any more. Returns whether it is news.
+    private func noteError(_ change: ResourceChange) -> Bool {
+        let known = self.errors[change.lane]?[change.name]
+        guard change.error != known, change.error != nil || !change.isRefresh else { return false }
+        self.errors[change.lane, default: [:]][change.name] = change.error
+        return true
     }
 
     private static func digest(of resource: Resource) -> ContentHash {
@@ -124,13 +158,25 @@ final class OriginType {
         return true
     }
 
-    /// The whole state, for a worker that just began to follow the type.
-    func fullUpdate(passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
+    /// The whole state, for a worker that just began to follow the type; without what must be fetched for it, except
+    /// for the `fresh` ones.
+    func fullUpdate(
+        passesVersion: Bool, now: Instant, wall: WallTime, fresh: [ResourceChange] = []
+    ) -> TypeUpdate {
+        let fresh = Set(fresh.filter { $0.lane == .named }.map(\.name))
         var changes = self.wild.sorted { $0.key < $1.key }.map {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
-        changes += self.byName.sorted { $0.key < $1.key }.map {
-            ResourceChange(lane: .named, name: $0.key, presence: $0.value)
+        for (name, presence) in self.byName.sorted(by: { $0.key < $1.key }) {
+            if self.mustBeFetched(name), !fresh.contains(name) { continue }
+            changes.append(
+                ResourceChange(lane: .named, name: name, presence: presence, collection: self.named?.members[name]))
+        }
+        for (lane, errors) in self.errors.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            for (name, error) in errors.sorted(by: { $0.key < $1.key }) {
+                changes.append(
+                    ResourceChange(lane: lane, name: name, presence: .unknown, isRefresh: true, error: error))
+            }
         }
         var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
         update.isFull = true

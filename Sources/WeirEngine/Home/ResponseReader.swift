@@ -9,7 +9,7 @@ struct ReceivedResource {
     var any: ByteRange?
     var extras: [ByteRange] = []
     var aliases: [String] = []
-    var hasTTL = false
+    var ttl: Nanoseconds?
 }
 
 /// What an upstream response says, after the checks at transport level. Payloads are not looked at (UP-04).
@@ -18,6 +18,8 @@ struct ReceivedResponse {
     var nonce = ""
     var resources: [ReceivedResource] = []
     var removed: [String] = []
+    /// Why resources are not sent, by name.
+    var errors: [(name: String, error: ResourceError)] = []
     /// Names whose entries are unusable: what is cached of them stays (UP-05).
     var badNames: Set<String> = []
     /// Whether entries were lost whose names are unknown: then absence proves nothing.
@@ -52,6 +54,7 @@ enum ResponseReader {
             }
         }
         result.resources.removeAll { result.badNames.contains($0.name) }
+        result.errors = self.errors(response.resourceErrors, seen, in: bytes)
         return result
     }
 
@@ -91,7 +94,7 @@ enum ResponseReader {
         var name = ""
         do throws(WireError) {
             while let field = try reader.next(in: bytes) {
-                if field.number == wanted { name = bytes.string(try field.bytes()) }
+                if field.number == wanted { name = ResourceName.canonical(bytes.string(try field.bytes())) }
             }
         } catch {
             throw ReadFault("undecodable \(type.label) payload: \(error)")
@@ -101,6 +104,20 @@ enum ResponseReader {
                 "no resource name in field \(wanted) of \(type.label); SotW needs one to tell resources apart")
         }
         return name
+    }
+
+    /// The errors of names that are not in the same response as resources. What cannot be read says nothing.
+    private static func errors(
+        _ ranges: [ByteRange], _ seen: Set<String>, in bytes: borrowing Span<UInt8>
+    ) -> [(name: String, error: ResourceError)] {
+        var errors: [(name: String, error: ResourceError)] = []
+        var named = seen
+        for range in ranges {
+            guard let entry = try? ResourceError.read(range, in: bytes) else { continue }
+            let name = ResourceName.canonical(entry.name)
+            if !name.isEmpty, named.insert(name).inserted { errors.append((name, entry.error)) }
+        }
+        return errors
     }
 
     // MARK: Delta
@@ -123,7 +140,7 @@ enum ResponseReader {
             }
         }
         for range in response.removedResources {
-            let name = bytes.string(range)
+            let name = ResourceName.canonical(bytes.string(range))
             if seen.contains(name) {
                 result.faults.append("\"\(name)\" is both in resources and in removed_resources")
                 result.badNames.insert(name)
@@ -132,13 +149,14 @@ enum ResponseReader {
             }
         }
         result.resources.removeAll { result.badNames.contains($0.name) }
+        result.errors = self.errors(response.resourceErrors, seen, in: bytes)
         return result
     }
 
     private static func resource(
         _ envelope: ResourceEnvelope, _ type: XDSType, in bytes: borrowing Span<UInt8>
     ) throws(ReadFault) -> ReceivedResource {
-        let name = bytes.string(envelope.name)
+        let name = ResourceName.canonical(bytes.string(envelope.name))
         if let payload = envelope.resource {
             guard let any = try? AnyEnvelope(decoding: payload, in: bytes) else {
                 throw ReadFault("undecodable Any in \"\(name)\"", name: name)
@@ -150,7 +168,7 @@ enum ResponseReader {
         }
         return ReceivedResource(
             name: name, version: bytes.string(envelope.version), any: envelope.resource, extras: envelope.extras,
-            aliases: envelope.aliases.map { bytes.string($0) }, hasTTL: envelope.hasTTL)
+            aliases: envelope.aliases.map { ResourceName.canonical(bytes.string($0)) }, ttl: envelope.ttl)
     }
 
     private static func admit(

@@ -75,6 +75,8 @@ extension Shard {
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
+                self.streams[id]?.takesTimeToLive =
+                    stream.service.variant == .sotw && ClientFeatures.takesTimeToLive(node: encoded.span)
             }
             self.streams[id]?.group = group
             return group

@@ -15,6 +15,8 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
+        if !view.retired.isEmpty { self.retiring.insert(index) }
+        if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
         view.convergenceReported = dirty.isEmpty
         for subscription in dirty { self.push(subscription, in: view) }
@@ -29,6 +31,12 @@ extension Shard {
             if encoded.bodies.isEmpty {
                 // Nothing to say to this variant: its members are at the newest state as they are.
                 view.cohorts[Int(cohort)]?.generation = view.generation
+                continue
+            }
+            if !encoded.left.isEmpty {
+                // Too much to hand over at once: each is answered by itself, piece by piece.
+                for member in view.cohorts[Int(cohort)]?.awaiting ?? [] { self.fallBehind(member, in: view) }
+                for member in view.cohorts[Int(cohort)]?.idle ?? [] { self.makeDue(member) }
                 continue
             }
             self.pushIdle(cohort, subscription, encoded, in: view)
@@ -46,17 +54,13 @@ extension Shard {
         var joined: [Int32] = view.cohorts[Int(target)]?.awaiting ?? []
         view.cohorts[Int(target)]?.awaiting = []
         joined.reserveCapacity(joined.count + cohort.idle.count)
-        var stuck: [Int32] = []
+        var kept: [Int32] = []
 
         // The loop that runs per stream: plain data, no allocation, no reference counting.
-        let order = view.type.pushOrder
         for member in cohort.idle {
             let stream = self.typeStreams[Int(member)].stream
-            if self.links[Int(stream)].behind > 0, self.overtakes(member, stream, order, source, cohort, in: view) {
-                continue
-            }
-            if self.isStuck(stream) {
-                stuck.append(member)
+            if self.links[Int(stream)].pending > 0 || self.isStuck(stream) {
+                kept.append(member)
                 continue
             }
             self.hand(member, stream, first, encoded.bodies.count)
@@ -68,37 +72,22 @@ extension Shard {
             if !repush.names.isEmpty { self.repushEndpoints(after: member, stream, repush) }
         }
         view.cohorts[Int(target)]?.awaiting = joined
-        self.countResponses(of: view, (cohort.idle.count - stuck.count) * encoded.bodies.count)
-        self.keepStuck(stuck, in: source, view)
-        // Either may be left without members: all were stuck, or none was.
+        self.countResponses(of: view, (cohort.idle.count - kept.count) * encoded.bodies.count)
+        self.keep(kept, in: source, view)
+        // Either may be left without members: all were kept, or none was.
         for cohort in [source, target] where view.cohorts[Int(cohort)]?.isEmpty == true { view.removeCohort(cohort) }
     }
 
-    /// Lets earlier types that are behind go first. Returns true if that made the member itself due for an answer (its
-    /// clusters were sent, so its endpoints are owed again): then it gets everything in `flush`.
-    private func overtakes(
-        _ member: Int32, _ stream: Int32, _ order: Int, _ source: Int32, _ cohort: Cohort, in view: TypeView
-    ) -> Bool {
-        // It is on no list at this point; say so, in case it is touched meanwhile.
-        self.typeStreams[Int(member)].cohort = TypeStream.none
-        self.typeStreams[Int(member)].base = cohort.generation
-        self.versions[Int(member)].sent = cohort.version
-        view.detached += 1
-        self.flushBehind(stream: stream, before: order)
-        if self.typeStreams[Int(member)].isDue { return true }
-        self.typeStreams[Int(member)].cohort = source
-        view.detached -= 1
-        return false
-    }
-
-    /// Members whose bytes are stuck in the transport stay where they are.
-    private func keepStuck(_ stuck: [Int32], in cohort: Int32, _ view: TypeView) {
-        for (position, member) in stuck.enumerated() {
+    /// Members that cannot be sent this by itself stay where they are. Those whose bytes are stuck in the transport wait
+    /// until these have left; those from whose stream something else is held back get all of it in `flush`, so that no
+    /// type overtakes what came before it (ORD-02).
+    private func keep(_ kept: [Int32], in cohort: Int32, _ view: TypeView) {
+        for (position, member) in kept.enumerated() {
             self.typeStreams[Int(member)].position = Int32(position)
-            self.links[Int(self.typeStreams[Int(member)].stream)].isHolding = true
             self.fallBehind(member, in: view)
+            self.move(stream: self.typeStreams[Int(member)].stream)
         }
-        view.cohorts[Int(cohort)]?.idle = stuck
+        view.cohorts[Int(cohort)]?.idle = kept
     }
 
     /// Registers bodies for this round; returns the number of the first.
@@ -110,7 +99,7 @@ extension Shard {
 
     /// Hands the responses of one type to one stream. The only thing that is the stream's own is the nonce.
     @inline(__always)
-    private func hand(_ member: Int32, _ stream: Int32, _ first: Int32, _ count: Int) {
+    func hand(_ member: Int32, _ stream: Int32, _ first: Int32, _ count: Int) {
         var nonce = self.typeStreams[Int(member)].nonce
         var outstanding = self.typeStreams[Int(member)].outstanding
         for i in 0..<count {
@@ -125,9 +114,10 @@ extension Shard {
         self.typeStreams[Int(member)].wasAnswered = true
         self.links[Int(stream)].sentRound = self.round
         self.links[Int(stream)].hasUnsent = true
+        self.links[Int(stream)].queued += Int32(truncatingIfNeeded: count)
     }
 
-    private func countResponses(of view: TypeView, _ count: Int) {
+    func countResponses(of view: TypeView, _ count: Int) {
         self.counters[view.type, default: TypeCounters()].responses += count
     }
 
@@ -149,7 +139,9 @@ extension Shard {
             let subscription = view.subscriptions[Int(cohort.subscription)],
             cohort.generation < subscription.changed
         else { return nil }
-        if let step = cohort.step, step.to >= subscription.changed { return step.encoded }
+        if let step = cohort.step, step.to >= subscription.changed, step.encoded.isUsable(at: self.now) {
+            return step.encoded
+        }
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encode(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
@@ -157,20 +149,115 @@ extension Shard {
         return encoded
     }
 
+    /// The same for members whose removals go out later.
+    private func split(from index: Int32, in view: TypeView) -> SplitEncoded? {
+        guard let cohort = view.cohorts[Int(index)],
+            let subscription = view.subscriptions[Int(cohort.subscription)],
+            cohort.generation < subscription.changed
+        else { return nil }
+        if let split = cohort.split, split.to >= subscription.changed, split.encoded.isUsable(at: self.now) {
+            return split.encoded
+        }
+        let names = view.changes(for: cohort.subscription, since: cohort.generation)
+        let encoded = self.encodeSplit(
+            subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
+        view.cohorts[Int(index)]?.split = (view.generation, encoded)
+        return encoded
+    }
+
+    /// What comes and what changes; then, apart from it, what goes.
+    func encodeSplit(
+        _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
+        resume: [String: String]? = nil, asked: Set<NameID> = []
+    ) -> SplitEncoded {
+        let leaving = names.filter { view.visible($0, to: content) == nil }
+        guard !leaving.isEmpty || resume != nil else {
+            return SplitEncoded(
+                first: self.encode(content, isDelta: isDelta, names: names, base: base, in: view, asked: asked))
+        }
+        let encoded = self.encodeApart(
+            content, isDelta: isDelta, names: names, leaving: leaving, base: base, in: view, resume: resume,
+            asked: asked)
+        self.noteSize(of: encoded.first, in: view)
+        self.noteSize(of: encoded.late, in: view)
+        return encoded
+    }
+
+    private func encodeApart(
+        _ content: Subscription.Content, isDelta: Bool, names: [NameID], leaving: [NameID], base: Generation,
+        in view: TypeView, resume: [String: String]?, asked: Set<NameID>
+    ) -> SplitEncoded {
+        let staying = names.filter { view.visible($0, to: content) != nil }
+        let encoder = self.encoder(view)
+        if isDelta {
+            let gone = resume.map { self.gone($0, besides: names, content, base, in: view) } ?? []
+            let mustSend = resume == nil && content.wildcard && view.wildcardKnownAt > base
+            let refreshed = view.refreshedOnly(staying, content, since: base).subtracting(asked)
+            let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
+            var first = encoder.delta(
+                content, names: staying, mustSend: mustSend, skipping: resume ?? [:],
+                refreshed: resume == nil ? refreshed : [], failed: resume == nil ? failed : [])
+            if !first.left.isEmpty, resume == nil {
+                // What goes must not overtake what did not fit.
+                first.left.formUnion(leaving)
+                return SplitEncoded(first: first)
+            }
+            return SplitEncoded(
+                first: first, late: encoder.delta(content, names: leaving, gone: gone, mustSend: false, failed: failed))
+        }
+        let retired = view.retired(content, since: base)
+        let whole = self.encode(content, isDelta: false, names: names, base: base, in: view, asked: asked)
+        guard view.sendsFullSet, !retired.isEmpty, !whole.bodies.isEmpty else { return SplitEncoded(first: whole) }
+        return SplitEncoded(
+            first: encoder.sotw(content, names: staying, retired: retired, mustSend: false),
+            late: Encoded(
+                bodies: whole.bodies, version: whole.version, endpointNames: [], usableUntil: whole.usableUntil))
+    }
+
+    private func encoder(_ view: TypeView) -> ResponseEncoder {
+        ResponseEncoder(
+            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes,
+            now: self.now)
+    }
+
     func encode(
         _ content: Subscription.Content, isDelta: Bool, names: [NameID], base: Generation, in view: TypeView,
-        resume: [String: String]? = nil, mustSend: Bool = false
+        resume: [String: String]? = nil, mustSend: Bool = false, asked: Set<NameID> = []
     ) -> Encoded {
-        let encoder = ResponseEncoder(
-            view: view, identifier: self.policy.controlPlaneIdentifier, maxBytes: self.policy.maxResponseBytes)
+        let encoder = self.encoder(view)
         let wildcardAnswered = content.wildcard && view.wildcardKnownAt > base
-        if isDelta {
-            guard let held = resume else { return encoder.delta(content, names: names, mustSend: wildcardAnswered) }
-            let gone = self.gone(held, content, base, in: view)
-            return encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+        let encoded: Encoded
+        let refreshed = view.refreshedOnly(names, content, since: base).subtracting(asked)
+        let failed = view.errorsOnly(names, content, since: base).subtracting(asked)
+        if isDelta, let held = resume {
+            let gone = self.gone(held, besides: names, content, base, in: view)
+            encoded = encoder.delta(content, names: names, gone: gone, mustSend: false, skipping: held)
+        } else if isDelta {
+            encoded = encoder.delta(
+                content, names: names, mustSend: wildcardAnswered, refreshed: refreshed, failed: failed)
+        } else {
+            // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole
+            // (TTL-05, TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
+            let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
+            let news = old.isEmpty ? names : names.filter { !old.contains($0) }
+            encoded = encoder.sotw(
+                content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)
         }
-        return encoder.sotw(
-            content, names: self.sotwNames(names, content, base, in: view), mustSend: mustSend || wildcardAnswered)
+        self.noteSize(of: encoded, in: view)
+        return encoded
+    }
+
+    /// A whole SotW set, or one large resource, cannot be split. Clients of gRPC refuse what is above 4 MiB for ever,
+    /// unless they are told otherwise, so that it must be heard of (WIRE-06).
+    private func noteSize(of encoded: Encoded, in view: TypeView) {
+        for body in encoded.bodies where body.bytes.count > self.policy.maxResponseBytes {
+            self.counters[view.type, default: TypeCounters()].oversized += 1
+            guard !view.saidOversized else { continue }
+            view.saidOversized = true
+            self.events.append(
+                .oversized(
+                    key: self.groups[Int(view.group)]?.key ?? "", type: view.type, bytes: body.bytes.count))
+        }
     }
 
     /// What a SotW client must hear of: what it sees now, and what it saw before. A name that never existed is no news
@@ -180,6 +267,7 @@ extension Shard {
     ) -> [NameID] {
         names.filter { id in
             if view.visible(id, to: content) != nil { return true }
+            if let known = view.errors[id], known.since > base { return true }
             guard base > 0 else { return false }
             if content.wildcard, view[id].wildChanged > base { return true }
             return content.contains(id) && view[id].namedWasRemoved
@@ -188,76 +276,88 @@ extension Shard {
 
     /// Names a reconnecting delta client holds of the wildcard set that are not in it any more.
     private func gone(
-        _ held: [String: String], _ content: Subscription.Content, _ base: Generation, in view: TypeView
+        _ held: [String: String], besides names: [NameID], _ content: Subscription.Content, _ base: Generation,
+        in view: TypeView
     ) -> [String] {
-        guard content.wildcard, view.wildcardKnownAt > base else { return [] }
+        let listed = Set(names)
+        let answered = Set(content.globs.filter { view[$0].namedChanged > base && !view.isUnknown($0) })
+        let isWildcardAnswered = content.wildcard && view.wildcardKnownAt > base
+        guard isWildcardAnswered || !answered.isEmpty else { return [] }
         return held.keys.filter { name in
+            let glob =
+                content.globs.isEmpty
+                ? nil : ResourceName.collection(of: name, type: view.type).flatMap { view.existingID(of: $0) }
+            if let glob = glob, content.globs.contains(glob) {
+                guard answered.contains(glob) else { return false }
+            } else if !isWildcardAnswered {
+                return false
+            }
             guard let id = view.existingID(of: name) else { return true }
-            return view.visible(id, to: content) == nil && !content.contains(id)
+            return view.visible(id, to: content) == nil && !content.contains(id) && !listed.contains(id)
         }.sorted()
     }
 
     // MARK: Catching up
 
-    /// A type stream answered everything outstanding: it settles, or gets what it missed.
+    /// A type stream answered everything outstanding: it settles, or its stream gets what it missed.
     func afterAnswer(_ index: Int32) {
         self.becomeIdle(index)
         let record = self.typeStreams[Int(index)]
-        if record.cohort == TypeStream.none {
-            // Detached with an answer due that was held back.
-            if record.isBehind { self.makeDue(index) } else if !record.isDue { self.settle(index) }
-            return
-        }
         if record.isBehind {
-            self.catchUp(index)
-        } else {
+            self.move(stream: record.stream)
+        } else if !record.isDue {
             self.settle(index)
         }
     }
 
-    /// Sends one member of a cohort what it missed, if anything.
-    func catchUp(_ index: Int32) {
+    /// Sends one member of a cohort what it missed, if anything; the removals only later with `splitting`.
+    func catchUp(_ index: Int32, splitting: Bool) {
         let record = self.typeStreams[Int(index)]
         guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else { return }
-        guard let encoded = self.step(from: record.cohort, in: view), !encoded.bodies.isEmpty else {
-            self.caughtUp(index)
+        let split =
+            splitting
+            ? self.split(from: record.cohort, in: view)
+            : self.step(from: record.cohort, in: view).map { SplitEncoded(first: $0) }
+        self.caughtUp(index)
+        guard let encoded = split, !encoded.isEmpty else {
             if !record.isAwaiting { self.settle(index) }
             return
         }
+        if !encoded.left.isEmpty { return self.makeDue(index) }
         let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
         self.detach(index)
-        self.deliver(index, encoded, in: view)
+        self.deliver(index, encoded.first, in: view)
         self.join(
             index, cohort: view.currentCohort(of: record.subscription, isDelta: isDelta, version: encoded.version),
             in: view)
-        self.caughtUp(index)
-        if !encoded.endpointNames.isEmpty {
-            self.repushEndpoints(after: index, record.stream, EndpointRepush(names: encoded.endpointNames))
-        }
+        self.handLater(index, encoded.late)
+        self.repushEndpoints(after: index, record.stream, of: encoded.first)
     }
 
-    /// Sends a stream what is held back from its types before `order`, in push order and without waiting for ACKs, so
-    /// that a later type never overtakes an earlier one (ORD-02, ORD-10). A stream that does not read gets nothing.
-    func flushBehind(stream: Int32, before order: Int) {
-        var index = self.links[Int(stream)].firstType
-        while index != TypeStream.none {
-            let next = self.typeStreams[Int(index)].next
-            if self.typeStreams[Int(index)].isBehind, let view = self.view(of: index), view.type.pushOrder < order {
-                if self.isStuck(stream) {
-                    self.links[Int(stream)].isHolding = true
-                    return
-                }
-                if self.typeStreams[Int(index)].cohort == TypeStream.none {
-                    self.answer(index, ignoringOutstanding: true)
-                } else {
-                    self.catchUp(index)
-                }
-            }
-            index = next
+    /// Removals go out when the other types of the stream have had their turn (ORD-03).
+    func handLater(_ index: Int32, _ encoded: Encoded) {
+        if !encoded.bodies.isEmpty { self.late.append((index, encoded)) }
+    }
+
+    func handLate() {
+        for (index, encoded) in self.late {
+            let record = self.typeStreams[Int(index)]
+            guard let view = self.views[Int(record.view)] else { continue }
+            let first = self.register(encoded.bodies)
+            if record.cohort != TypeStream.none { self.moveToAwaiting(index, in: view) }
+            self.hand(index, record.stream, first, encoded.bodies.count)
+            self.countResponses(of: view, encoded.bodies.count)
+            self.unsettle(index, in: view)
         }
+        self.late.removeAll(keepingCapacity: true)
     }
 
     // MARK: Endpoints after clusters
+
+    func repushEndpoints(after member: Int32, _ stream: Int32, of encoded: Encoded) {
+        guard !encoded.endpointNames.isEmpty, !encoded.bodies.isEmpty else { return }
+        self.repushEndpoints(after: member, stream, EndpointRepush(names: encoded.endpointNames))
+    }
 
     /// Sends again, unchanged as they may be, the endpoints of clusters that were just sent: Envoy keeps a changed
     /// cluster in warming until EDS answers anew, and may not ask (ORD-05).
@@ -267,7 +367,7 @@ extension Shard {
             let record = self.typeStreams[Int(index)]
             if let view = self.views[Int(record.view)], view.type == .eds {
                 if record.subscription != TypeStream.none, record.wasAnswered {
-                    self.repush(index, record, repush, in: view)
+                    self.repush(index, record, stream, repush, in: view)
                 }
                 return
             }
@@ -275,8 +375,11 @@ extension Shard {
         }
     }
 
-    private func repush(_ index: Int32, _ record: TypeStream, _ repush: EndpointRepush, in view: TypeView) {
-        guard record.cohort != TypeStream.none else {
+    private func repush(
+        _ index: Int32, _ record: TypeStream, _ stream: Int32, _ repush: EndpointRepush, in view: TypeView
+    ) {
+        guard record.cohort != TypeStream.none, !record.isEnlisted else {
+            // It is to be sent something anyhow.
             self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
             self.makeDue(index)
             return
@@ -292,20 +395,23 @@ extension Shard {
                 view.visible($0, to: content) != nil
             }
             let encoded = self.encode(content, isDelta: isDelta, names: ids, base: view.generation, in: view)
-            first = (self.register(encoded.bodies), encoded.bodies.count)
+            first = encoded.left.isEmpty ? (self.register(encoded.bodies), encoded.bodies.count) : (0, -1)
             repush.encoded[key] = first
         }
-        guard first.1 > 0 else { return }
-        if !record.isInAwaitingList {
-            // It has something outstanding again.
-            self.moveToAwaiting(index, in: view)
+        guard first.1 != 0 else { return }
+        if first.1 < 0 || self.isFull(stream) {
+            self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
+            return self.makeDue(index)
         }
+        self.moveToAwaiting(index, in: view)
         self.hand(index, record.stream, first.0, first.1)
         self.countResponses(of: view, first.1)
         self.unsettle(index, in: view)
     }
 
-    private func moveToAwaiting(_ index: Int32, in view: TypeView) {
+    /// A member of a cohort has something outstanding again.
+    func moveToAwaiting(_ index: Int32, in view: TypeView) {
+        guard !self.typeStreams[Int(index)].isInAwaitingList else { return }
         let cohort = self.typeStreams[Int(index)].cohort
         self.leaveList(self.typeStreams[Int(index)], in: view)
         self.typeStreams[Int(index)].isInAwaitingList = true

@@ -70,11 +70,14 @@ extension Shard {
         var wildcard = names.isEmpty && !record.hasNamed && view.type.acceptsLegacyWildcard
         var ids: Set<NameID> = []
         for name in names {
-            let text = bytes.string(name)
+            let text = ResourceName.canonical(bytes.string(name))
             if text == "*" { wildcard = true } else { ids.insert(view.id(of: text)) }
         }
         if !names.isEmpty { self.typeStreams[Int(index)].hasNamed = true }
-        return self.subscribe(index, to: Subscription.Content(wildcard: wildcard, names: ids.sorted()), view)
+        var content = Subscription.Content(wildcard: wildcard, names: ids.sorted())
+        content.wrapsTimeToLive =
+            !content.isNothing && self.streams[self.id(ofStream: index)]?.takesTimeToLive == true
+        return self.subscribe(index, to: content, view)
     }
 
     /// A digest of the piece of the message in which the names stand, tags included: equal lists have equal pieces, and
@@ -117,7 +120,7 @@ extension Shard {
         var owed: Set<NameID> = []
         var everything = false
         for range in request.subscribe {
-            let name = bytes.string(range)
+            let name = ResourceName.canonical(bytes.string(range))
             if name == "*" {
                 wildcard = true
                 everything = true
@@ -128,7 +131,7 @@ extension Shard {
             }
         }
         for range in request.unsubscribe {
-            let name = bytes.string(range)
+            let name = ResourceName.canonical(bytes.string(range))
             if name == "*" {
                 wildcard = false
                 everything = false
@@ -139,8 +142,11 @@ extension Shard {
                 owed.insert(id)
             }
         }
-        if !wildcard { owed.formIntersection(names) }
-        let changed = self.subscribe(index, to: Subscription.Content(wildcard: wildcard, names: names.sorted()), view)
+        var content = Subscription.Content(wildcard: wildcard, names: names.sorted())
+        content.globs = view.globs(among: names)
+        owed.formUnion(view.members(of: view.globs(among: wildcard ? owed : owed.intersection(names))))
+        if !wildcard { owed = owed.filter { view.isNamed($0, by: content) } }
+        let changed = self.subscribe(index, to: content, view)
         if everything || !owed.isEmpty {
             self.owe(index) {
                 $0.names.formUnion(owed)
@@ -149,7 +155,7 @@ extension Shard {
         }
         if !wildcard, self.typeStreams[Int(index)].owed != TypeStream.none {
             // An answer that was held back says nothing about names that were given up meanwhile (DELTA-07).
-            self.owe(index) { $0.names.formIntersection(names) }
+            self.owe(index) { $0.names = $0.names.filter { view.isNamed($0, by: content) } }
         }
         if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
@@ -161,7 +167,7 @@ extension Shard {
         let place = self.typeStreams[Int(index)].owed
         guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
         for range in request.subscribe + request.unsubscribe {
-            let name = bytes.string(range)
+            let name = ResourceName.canonical(bytes.string(range))
             if name == "*" { held.removeAll() } else { held[name] = nil }
         }
         self.owed[place]?.resume = .resources(held)
@@ -174,7 +180,9 @@ extension Shard {
         guard !request.initialVersions.isEmpty else { return }
         var held: [String: String] = [:]
         held.reserveCapacity(request.initialVersions.count)
-        for entry in request.initialVersions { held[bytes.string(entry.name)] = bytes.string(entry.version) }
+        for entry in request.initialVersions {
+            held[ResourceName.canonical(bytes.string(entry.name))] = bytes.string(entry.version)
+        }
         self.owe(index) { $0.resume = .resources(held) }
     }
 
@@ -259,9 +267,11 @@ extension Shard {
             self.settle(index)
         } else if had != TypeStream.none {
             let endsWildcard = old.wildcard && !content.wildcard
-            let added = content.names.filter {
+            var added = content.names.filter {
                 !old.contains($0) || endsWildcard && view.isDifferentByName($0)
             }
+            added += view.members(of: content.globs.filter { !old.contains($0) })
+            if endsWildcard { added += view.members(of: content.globs).filter { view.isDifferentByName($0) } }
             let everything = content.wildcard && !old.wildcard
             if everything || !added.isEmpty {
                 self.owe(index) {

@@ -1,4 +1,4 @@
-import WeirBase
+package import WeirBase
 import WeirXDS
 
 /// What happens because time passes, or because an origin comes and goes.
@@ -20,21 +20,13 @@ extension Shard {
                 self.links[Int(record.stream)].isHolding = true
                 continue
             }
+            self.move(stream: record.stream)
             if record.isAwaiting, let view = self.view(of: index) {
                 self.events.append(
                     .ackTimeout(
                         node: self.streams[self.id(ofStream: index)]?.identity?.id ?? "",
                         key: self.groups[Int(view.group)]?.key ?? "", type: view.type))
             }
-            self.flushOne(index)
-        }
-    }
-
-    private func flushOne(_ index: Int32) {
-        if self.typeStreams[Int(index)].cohort == TypeStream.none {
-            self.answer(index, ignoringOutstanding: true)
-        } else {
-            self.catchUp(index)
         }
     }
 
@@ -101,6 +93,7 @@ extension Shard {
             for index in view.subscriptions.indices { view.subscriptions[index]?.full = VariantSlots() }
             for index in view.cohorts.indices where view.cohorts[index]?.awaiting.isEmpty == true {
                 view.cohorts[index]?.step = nil
+                view.cohorts[index]?.split = nil
             }
         }
     }
@@ -113,13 +106,13 @@ extension Shard {
     }
 
     /// The home refuses the group: all its streams end.
-    package func groupRefused(_ key: String, _ message: String) {
+    package func groupRefused(_ key: String, _ code: RefusalCode, _ reason: RejectionReason, _ message: String) {
         guard let index = self.groupIndex[key], let group = self.groups[Int(index)] else { return }
         let views = Set(group.views)
         for typeStream in self.typeStreams.indices {
             let record = self.typeStreams[typeStream]
             guard record.stream != TypeStream.none, views.contains(record.view) else { continue }
-            self.refuse(self.id(ofStream: Int32(typeStream)), .resourceExhausted, .tooManyGroups, message)
+            self.refuse(self.id(ofStream: Int32(typeStream)), code, reason, message)
         }
     }
 }

@@ -37,8 +37,16 @@ package final class Shard {
     var freeViews: [Int32] = []
     /// Views whose interest may have changed in this round.
     var touchedViews: Set<Int32> = []
+    /// Views that were brought something in this round that answers only those who waited for it.
+    var freshViews: [Int32] = []
     /// Type streams with an answer due, in the order they became so.
     var due: [Int32] = []
+    /// Streams that get in `flush` whatever is held back from them.
+    var moving: [Int32] = []
+    /// Removals of this round that go out after the types that may have named what is removed (ORD-03).
+    var late: [(typeStream: Int32, encoded: Encoded)] = []
+    /// Views that keep what left them for clients that are behind.
+    var retiring: Set<Int32> = []
     var owed = SideTable<OwedAnswer>()
     /// Type streams that newer content or a due answer is held back from, until they answer or time out.
     var behind: Set<Int32> = []
@@ -63,8 +71,8 @@ package final class Shard {
 
     /// Whether another `flush` would find something to do.
     package var hasWork: Bool {
-        !self.due.isEmpty || !self.touchedViews.isEmpty || !self.sends.isEmpty || !self.refusals.isEmpty
-            || !self.commands.isEmpty
+        !self.due.isEmpty || !self.moving.isEmpty || !self.touchedViews.isEmpty || !self.sends.isEmpty
+            || !self.refusals.isEmpty || !self.commands.isEmpty
     }
 
     /// Sets the clocks for the calls that follow.
@@ -81,6 +89,8 @@ package final class Shard {
         self.commands.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
         self.pushes.removeAll(keepingCapacity: true)
+        for view in self.freshViews { self.views[Int(view)]?.endRound() }
+        self.freshViews.removeAll(keepingCapacity: true)
         self.round &+= 1
     }
 
@@ -105,6 +115,7 @@ package final class Shard {
             self.removeTypeStream(next)
             next = following
         }
+        self.links[Int(id.index)] = StreamLink()
     }
 
     /// Everything handed over for this stream has left for the kernel.
@@ -112,9 +123,10 @@ package final class Shard {
         guard self.streams.contains(id) else { return }
         let index = Int(id.index)
         self.links[index].hasUnsent = false
+        self.links[index].queued = 0
         guard self.links[index].isHolding else { return }
         self.links[index].isHolding = false
-        self.flushBehind(stream: Int32(id.index), before: .max)
+        self.move(stream: Int32(id.index))
     }
 
     /// Ends a stream with a status and forgets it.
@@ -210,6 +222,7 @@ package final class Shard {
         if record.subscription != TypeStream.none { view.release(record.subscription) }
         self.dropOwed(index)
         self.caughtUp(index)
+        self.notDue(index)
         self.rejections[index] = nil
         self.typeStreams[Int(index)] = TypeStream(stream: TypeStream.none, view: 0, handle: 0)
         self.versions[Int(index)] = TypeVersions()
@@ -279,14 +292,16 @@ package final class Shard {
         self.unsettle(index, in: view)
         guard !self.typeStreams[Int(index)].isBehind else { return }
         self.typeStreams[Int(index)].isBehind = true
-        self.links[Int(self.typeStreams[Int(index)].stream)].behind += 1
+        self.links[Int(self.typeStreams[Int(index)].stream)].pending += 1
+        view.behind += 1
         self.behind.insert(index)
     }
 
     func caughtUp(_ index: Int32) {
         guard self.typeStreams[Int(index)].isBehind else { return }
         self.typeStreams[Int(index)].isBehind = false
-        self.links[Int(self.typeStreams[Int(index)].stream)].behind -= 1
+        self.links[Int(self.typeStreams[Int(index)].stream)].pending -= 1
+        self.view(of: index)?.behind -= 1
         self.behind.remove(index)
     }
 
@@ -294,8 +309,14 @@ package final class Shard {
     /// newest state goes out when they have left.
     func isStuck(_ stream: Int32) -> Bool {
         let link = self.links[Int(stream)]
-        return link.hasUnsent && link.sentRound != self.round
+        return link.hasUnsent && (link.sentRound != self.round || link.queued >= Self.queuedMax)
     }
+
+    /// Whether a stream was handed so many messages that the transport has no room for many more.
+    func isFull(_ stream: Int32) -> Bool { self.links[Int(stream)].queued >= Self.queuedMax }
+
+    /// Messages of one stream in the transport; one answer more fits into its queue of 64 on top of these.
+    private static let queuedMax: Int32 = 24
 
     // MARK: Convergence
 
@@ -331,6 +352,8 @@ struct DownstreamStream {
     var group = TypeStream.none
     var keyScope = KeyScope.stream
     var wasAnswered = false
+    /// SotW: whether it takes resources with a time to live, in a wrapper.
+    var takesTimeToLive = false
 
     init(handle: UInt64, service: DiscoveryService, peer: PeerIdentity, openedAt: Instant, openedAtWall: WallTime) {
         self.handle = handle
@@ -346,12 +369,16 @@ struct StreamLink {
     /// Its types, linked in push order.
     var firstType = TypeStream.none
     var typeCount: Int32 = 0
-    /// Types that newer content is held back from.
-    var behind: Int32 = 0
+    /// Types that newer content is held back from, and types with an answer due.
+    var pending: Int32 = 0
+    /// Whether all of that goes out in the next `flush`.
+    var isMoving = false
     /// The round in which something was last handed over.
     var sentRound: UInt32 = 0
     /// Whether the transport holds bytes of it that have not left.
     var hasUnsent = false
+    /// Messages handed over since it last had none.
+    var queued: Int32 = 0
     /// Whether something waits for `drained`.
     var isHolding = false
 }

@@ -123,6 +123,8 @@ package enum ShardEvent: Sendable {
     /// Every stream of the group has settled on the newest state, so long after its bytes were read from upstream.
     case converged(type: XDSType, after: Nanoseconds)
     case ackTimeout(node: String, key: String, type: XDSType)
+    /// A response larger than `maxResponseBytes` that cannot be split (WIRE-06); told once for each type of a group.
+    case oversized(key: String, type: XDSType, bytes: Int)
 }
 
 /// Counters of one type since the shard began; read and exported by the shell.
@@ -131,6 +133,8 @@ package struct TypeCounters: Hashable, Sendable {
     package var responses = 0
     package var acks = 0
     package var nacks = 0
+    /// Responses, counted once for all streams that share them, that are larger than `maxResponseBytes`.
+    package var oversized = 0
 
     package init() {}
 }

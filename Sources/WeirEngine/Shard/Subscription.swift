@@ -13,6 +13,11 @@ struct Subscription {
         var wildcard: Bool
         /// Sorted, each once.
         var names: [NameID]
+        /// Those of the names that are glob collections, sorted. SotW clients have none: to them such a name is one like any
+        /// other (XLT-10).
+        var globs: [NameID] = []
+        /// SotW clients that take resources with a time to live, in a wrapper (TTL-01).
+        var wrapsTimeToLive = false
 
         var isNothing: Bool { !self.wildcard && self.names.isEmpty }
 
@@ -58,6 +63,8 @@ struct Cohort {
     var awaiting: [Int32] = []
     /// The encoded way from here to the newest generation, while members take it.
     var step: (to: Generation, encoded: Encoded)?
+    /// The same in two parts, for members that get the removals later.
+    var split: (to: Generation, encoded: SplitEncoded)?
 
     var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
 }
@@ -70,4 +77,27 @@ struct Encoded {
     var version: String
     /// For clusters: the EDS names of those that are new or changed in it (ORD-05).
     var endpointNames: [String]
+    /// Until when it may be sent to further clients: what is left of a time to live shrinks. Nil: ever.
+    var usableUntil: Instant?
+    /// Names that did not fit: they are owed to who gets it.
+    var left: Set<NameID> = []
+
+    static let nothing = Encoded(bodies: [], version: "", endpointNames: [])
+
+    func isUsable(at now: Instant) -> Bool { self.usableUntil.map { now < $0 } ?? true }
+}
+
+/// A response whose removals go out after other types, because those may have named what is removed (ORD-03).
+struct SplitEncoded {
+    var first: Encoded
+    /// Without bodies: nothing is removed, or it went out with the first.
+    var late = Encoded.nothing
+
+    /// What the client has in the end.
+    var version: String { self.late.bodies.isEmpty ? self.first.version : self.late.version }
+    var isEmpty: Bool { self.first.bodies.isEmpty && self.late.bodies.isEmpty }
+    /// Names that did not fit into either.
+    var left: Set<NameID> { self.late.left.isEmpty ? self.first.left : self.first.left.union(self.late.left) }
+
+    func isUsable(at now: Instant) -> Bool { self.first.isUsable(at: now) && self.late.isUsable(at: now) }
 }

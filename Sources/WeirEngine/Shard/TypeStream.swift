@@ -37,6 +37,8 @@ struct TypeStream {
     var isInitialized = false
     /// Whether it waits in the shard's list of answers due.
     var isDue = false
+    /// Whether its turn in the present `flush` is still to come.
+    var isEnlisted = false
     /// Whether the newest response was rejected; the record stands in the shard's table until the next ACK.
     var isRejected = false
     /// Whether any response was sent.

@@ -21,6 +21,8 @@ final class TypeView {
         /// Whether its absence is a removal: there was something to remove (UP-12: SotW clients are not told of names
         /// that never existed).
         var namedWasRemoved = false
+        /// When it was last heard of without having changed: its time to live began anew.
+        var refreshed: Generation = 0
         /// The subscriptions that name it.
         var subscribers: [Int32] = []
         /// Answers due that mention it: it must not be forgotten before they are given.
@@ -52,6 +54,8 @@ final class TypeView {
     /// The wildcard set, in no particular order.
     private(set) var wildcardMembers: [NameID] = []
     private var wildcardHash = ContentHash.zero
+    /// When anything was last heard of without having changed.
+    var newestRefresh: Generation = 0
     /// What the newest update changed.
     private(set) var recent: [Recent] = []
 
@@ -63,10 +67,24 @@ final class TypeView {
     var cohorts: ContiguousArray<Cohort?> = []
     private var freeCohorts: [Int32] = []
 
+    /// Whether it was said that responses are larger than clients take by default.
+    var saidOversized = false
+
+    /// Names held by name of which each new subscriber must be answered by the origin (AGG-23): few, and usually none.
+    var uncached: Set<NameID> = []
+    /// Those of them that came in this round: they answer whoever waited.
+    var fresh: Set<NameID> = []
+    /// Those of them that the home has been asked to fetch.
+    var renewing: Set<NameID> = []
+
     /// Type streams of this view, whatever they are doing.
     var streams = 0
     /// Type streams that are not settled on the newest state; zero means converged.
     var unsettled = 0
+    /// Type streams that newer content is held back from.
+    var behind = 0
+    /// What left, for clients that are behind (ORD-03).
+    private(set) var retired = RetiredResources()
     var convergenceReported = true
     /// Detached type streams that wait for the origin, so that an update must look at them.
     var waiting: Set<Int32> = []
@@ -74,6 +92,7 @@ final class TypeView {
     /// Changes of interest not yet told to the home.
     private var interestWildcard: Bool?
     private var interestNames: [NameID: Bool] = [:]
+    var interestRenewals: [NameID] = []
     /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
     private var unwanted: [NameID] = []
 
@@ -86,6 +105,9 @@ final class TypeView {
     /// Whether SotW responses of the type carry everything: types where absence means deletion, and types weir does
     /// not know, for which more is the safer side.
     var sendsFullSet: Bool { self.type.isFullSet || self.type.shortName == nil }
+
+    /// Whether the origin's first answer to the wildcard is sure to come: in other types than these, silence can be one.
+    var awaitsWildcard: Bool { self.type.isFullSet && self.wildcardKnownAt == 0 }
 
     // MARK: Names
 
@@ -100,6 +122,7 @@ final class TypeView {
             self.entries.append(Entry(name: name))
         }
         self.ids[name] = id
+        if let glob = ResourceName.collection(of: name, type: self.type) { self.collections.add(id, to: glob) }
         return id
     }
 
@@ -113,12 +136,13 @@ final class TypeView {
     /// What a client with this subscription sees under the name; nil if nothing.
     func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
         if subscription.wildcard, let resource = self[id].wild { return resource }
-        guard subscription.contains(id) else { return nil }
+        let isNamed = subscription.contains(id)
+        guard isNamed || self.isMember(id, of: subscription) else { return nil }
         switch self[id].named {
         case .present(let resource): return resource
-        case .absent: return nil
+        case .absent, .populated: return nil
         // Until the origin has answered the name, what the wildcard knows of it serves.
-        case .unknown: return self[id].wild
+        case .unknown: return isNamed ? self[id].wild : nil
         }
     }
 
@@ -129,11 +153,11 @@ final class TypeView {
         switch self[id].named {
         case .present(let named): return named.hash != wild.hash || named.version != wild.version
         case .absent: return true
-        case .unknown: return false
+        case .unknown, .populated: return false
         }
     }
 
-    private func isUnknown(_ id: NameID) -> Bool {
+    func isUnknown(_ id: NameID) -> Bool {
         if case .unknown = self[id].named { true } else { false }
     }
 
@@ -145,11 +169,15 @@ final class TypeView {
         // The home must be told its name first.
         guard case .unknown = entry.named, self.interestNames[id] == nil else { return }
         guard entry.wildChanged == 0 || self.wildcardSubscriptions.isEmpty else { return }
+        guard self.errors[id]?.lane != .wildcard else { return }
         self.free(id)
     }
 
     private func free(_ id: NameID) {
         self.ids[self[id].name] = nil
+        self.collections.remove(id)
+        self.otherNames[id] = nil
+        self.errors[id] = nil
         self[id] = Entry(name: "", isInUse: false)
         self.freeEntries.append(id)
         self.idEpoch += 1
@@ -188,12 +216,21 @@ final class TypeView {
         }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
         self.pruneDeparted()
+        self.pruneMembers()
         for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
         return dirty.marked
     }
 
     private func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
         let id = self.id(of: change.name)
+        if self.noteError(id, change, &dirty) {
+            self.recent.append(Recent(name: id, lane: change.lane))
+            return
+        }
+        if change.isRefresh, self.refresh(id, change, &dirty) {
+            self.recent.append(Recent(name: id, lane: change.lane))
+            return
+        }
         switch change.lane {
         case .wildcard:
             if case .present(let resource) = change.presence {
@@ -207,6 +244,14 @@ final class TypeView {
             if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
+            self.noteFreshness(id, change.presence)
+            // Fetched for one more stream, and still the same: those who have it need not hear of it.
+            if case .present(let new) = change.presence, new.mustBeFetched, case .present(let old) = self[id].named,
+                old.hash == new.hash, old.version == new.version
+            {
+                self[id].named = change.presence
+                return
+            }
             if self.isSeenAlready(id, change.presence) {
                 self[id].named = change.presence
                 self[id].namedChanged = self[id].wildChanged
@@ -215,12 +260,14 @@ final class TypeView {
             switch (self[id].named, change.presence) {
             case (.present, .absent): self[id].namedWasRemoved = true
             case (.unknown, .absent): if self[id].wild != nil { self[id].namedWasRemoved = true }
-            case (.absent, .absent): break
-            case (_, .present), (_, .unknown): self[id].namedWasRemoved = false
+            case (.absent, .absent), (.populated, .absent): break
+            case (_, .present), (_, .unknown), (_, .populated): self[id].namedWasRemoved = false
             }
+            self.noteRetirement(of: self[id].named.resource, by: change.presence.resource, .named)
             self[id].named = change.presence
             self[id].namedChanged = self.generation
-            for subscription in self[id].subscribers where !self.isShadowed(id, for: subscription) {
+            self.noteNames(id, change)
+            for subscription in self.subscribers(of: id) where !self.isShadowed(id, for: subscription) {
                 dirty.mark(subscription, in: self)
             }
         }
@@ -236,6 +283,7 @@ final class TypeView {
     private func setWild(_ id: NameID, _ resource: Resource?) {
         if let old = self[id].wild { self.wildcardHash.subtract(Self.digest(of: old)) }
         if let new = resource { self.wildcardHash.add(Self.digest(of: new)) }
+        self.noteRetirement(of: self[id].wild, by: resource, .wildcard)
         if resource != nil, self[id].wildPosition < 0 {
             self[id].wildPosition = Int32(self.wildcardMembers.count)
             self.wildcardMembers.append(id)
@@ -252,6 +300,15 @@ final class TypeView {
         self[id].wildChanged = self.generation
         if resource == nil { self.departed.append(id) }
     }
+
+    /// Which names stand in which glob collections.
+    var collections = Collections()
+    /// Why resources are not sent.
+    var errors: [NameID: KnownError] = [:]
+    /// Names under which a resource with another one was asked for: the resource's own.
+    var otherNames: [NameID: String] = [:]
+    /// Members of glob collections that are gone, of which some client may have to be told.
+    var goneMembers: [NameID] = []
 
     /// Names that left the wildcard set and that some cohort may have to be told of.
     private var departed: [NameID] = []
@@ -270,7 +327,31 @@ final class TypeView {
                 self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
             }
             if case .unknown = self[id].named { continue }
-            if !named.contains(id) { self[id].named = .unknown }
+            if !named.contains(id) {
+                self[id].named = .unknown
+                self.noteFreshness(id, .unknown)
+            }
+        }
+    }
+
+    /// SotW responses are whole, so that a removal can only be held back by sending once more what is removed.
+    private func noteRetirement(of old: Resource?, by new: Resource?, _ lane: Lane) {
+        guard self.type == .cds else { return }
+        if let old = old, new == nil {
+            self.retired.left(old, lane, at: self.generation)
+        } else if old == nil, let new = new {
+            self.retired.appeared(new.name, lane, at: self.generation)
+        }
+    }
+
+    /// Nobody is behind: what left is of no use to anybody.
+    func forgetRetired() { self.retired = RetiredResources() }
+
+    /// What a client with this subscription, having been sent `base`, holds of resources that left since then.
+    func retired(_ content: Subscription.Content, since base: Generation) -> [Resource] {
+        self.retired.held(at: base) { name, lane in
+            guard let id = self.ids[name], self.visible(id, to: content) == nil else { return false }
+            return lane == .wildcard ? content.wildcard : content.contains(id)
         }
     }
 
@@ -322,8 +403,10 @@ final class TypeView {
 
     /// A version derived from what a SotW client with this subscription sees: equal on every relay that holds the same,
     /// and changed exactly when it changes (XLT-06).
-    func derivedVersion(for subscription: Subscription.Content) -> String {
+    /// `retired` is seen besides.
+    func derivedVersion(for subscription: Subscription.Content, and retired: [Resource] = []) -> String {
         var hash = subscription.wildcard ? self.wildcardHash : .zero
+        for resource in retired { hash.add(Self.digest(of: resource)) }
         for id in subscription.names {
             if subscription.wildcard, self[id].wild != nil { continue }
             if let resource = self.visible(id, to: subscription) { hash.add(Self.digest(of: resource)) }
@@ -405,7 +488,9 @@ final class TypeView {
             for name in self.unwanted { self.releaseIfUnused(name) }
             self.unwanted.removeAll(keepingCapacity: true)
         }
-        guard self.interestWildcard != nil || !self.interestNames.isEmpty else { return nil }
+        guard self.interestWildcard != nil || !self.interestNames.isEmpty || !self.interestRenewals.isEmpty else {
+            return nil
+        }
         var change = InterestChange(typeURL: self.type.typeURL)
         if let wildcard = self.interestWildcard, wildcard != self.toldWildcard {
             change.wildcard = wildcard
@@ -416,6 +501,8 @@ final class TypeView {
         }
         self.interestNames.removeAll(keepingCapacity: true)
         self.interestWildcard = nil
+        change.renewed = self.interestRenewals.map { self[$0].name }.sorted()
+        self.interestRenewals.removeAll()
         change.added.sort()
         change.removed.sort()
         return change.isEmpty ? nil : change
@@ -428,14 +515,24 @@ final class TypeView {
     /// grow stale unseen (AGG-07).
     func forgetContent() {
         self.unwanted.removeAll()
+        self.uncached.removeAll()
+        self.fresh.removeAll()
+        self.renewing.removeAll()
+        self.interestRenewals.removeAll()
         self.entries.removeAll()
         self.freeEntries.removeAll()
         self.ids.removeAll()
+        self.collections = Collections()
+        self.otherNames = [:]
+        self.errors = [:]
+        self.goneMembers = []
         self.wildcardMembers.removeAll()
         self.wildcardHash = .zero
         self.recent.removeAll()
         self.departed.removeAll()
+        self.retired = RetiredResources()
         self.generation = 0
+        self.newestRefresh = 0
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
@@ -486,7 +583,7 @@ final class TypeView {
             var seen: Set<NameID> = []
             return self.recent.compactMap { change in
                 let isShadowed = content.wildcard && self[change.name].wild != nil
-                let isNamed = content.contains(change.name) && !isShadowed
+                let isNamed = self.isNamed(change.name, by: content) && !isShadowed
                 let concerns =
                     change.lane == .wildcard
                     ? content.wildcard || isNamed && self.isUnknown(change.name)
@@ -496,36 +593,43 @@ final class TypeView {
         }
         var result: [NameID] = []
         if content.wildcard {
-            for id in self.wildcardMembers where self[id].wildChanged > base || base == 0 { result.append(id) }
-            if base > 0 {
-                for id in Set(self.departed) where self[id].wild == nil && self[id].wildChanged > base {
-                    result.append(id)
-                }
+            for id in self.wildcardMembers
+            where self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
+                result.append(id)
             }
+            if base > 0 { result += self.left(since: base) }
         }
-        for id in content.names {
+        for id in self.expand(content, gone: base > 0) {
             // Seen through the wildcard, or just left it: listed above.
             if content.wildcard, self[id].wild != nil || base > 0 && self[id].wildChanged > base { continue }
             if self.isUnknown(id) {
-                if self[id].wild != nil, self[id].wildChanged > base || base == 0 { result.append(id) }
-            } else if self[id].namedChanged > base || base == 0 {
+                if self[id].wild != nil, self[id].wildChanged > base || self[id].refreshed > base || base == 0 {
+                    result.append(id)
+                }
+            } else if self[id].namedChanged > base || self[id].refreshed > base || base == 0 {
                 result.append(id)
             }
         }
+        if !self.errors.isEmpty { result += self.newErrors(content, since: base, except: result) }
         return result
+    }
+
+    /// The names that left the wildcard set after `base`.
+    func left(since base: Generation) -> [NameID] {
+        Set(self.departed).filter { self[$0].wild == nil && self[$0].wildChanged > base }.sorted()
     }
 
     /// Whether the origin has answered everything the subscription asks.
     func isAnswered(_ content: Subscription.Content) -> Bool {
         if content.wildcard, self.wildcardKnownAt == 0 { return false }
         return content.names.allSatisfy { id in
-            !self.isUnknown(id) || self[id].wild != nil
+            !self.isUnknown(id) || self[id].wild != nil || self.errors[id] != nil
         }
     }
 }
 
 /// Collects the subscriptions that one update concerns, each once.
-private struct DirtySubscriptions {
+struct DirtySubscriptions {
     let generation: Generation
     var wildcard = false
     var marked: [Int32] = []

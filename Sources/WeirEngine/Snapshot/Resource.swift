@@ -9,6 +9,8 @@ package import WeirXDS
 ///
 ///     12 LEN { 0a LEN version | 1a LEN name | extras | 12 LEN any }      delta element
 ///                                                      12 LEN any        SotW element
+///
+/// A time to live is not among the bytes: what is left of it is written when a response is encoded (TTL-04).
 package final class Resource: Sendable {
     package let name: String
     /// The version that delta clients see: the upstream's own, or derived from the content (XLT-05).
@@ -22,7 +24,10 @@ package final class Resource: Sendable {
     /// The content of the `Any` within `encoded`; empty when there is no body.
     package let anyRange: ByteRange
     package let aliases: [String]
-    package let hasTTL: Bool
+    /// How long it lives; nil: for good. No part of the content: `hash` and `version` do not depend on it (TTL-07).
+    package let timeToLive: TimeToLive?
+    /// Whether the origin wants each new subscriber to be answered by itself (`cache_control.do_not_cache`, AGG-23).
+    package let mustBeFetched: Bool
     /// For a cluster whose endpoints come by EDS: the name it asks EDS for (ORD-05).
     package let endpointsName: String?
 
@@ -41,8 +46,7 @@ package final class Resource: Sendable {
     /// With `version` nil the version is derived from the content. The bytes are copied once, out of the message.
     package init(
         name: String, version: String?, type: XDSType, any: ByteRange?, extras: [ByteRange] = [],
-        aliases: [String] = [],
-        hasTTL: Bool = false, in message: borrowing Span<UInt8>
+        aliases: [String] = [], timeToLive: TimeToLive? = nil, in message: borrowing Span<UInt8>
     ) {
         var hash = any.map { ContentHash(of: message.extracting($0.offset..<$0.end)) } ?? .zero
         for extra in extras { hash = hash.followed(by: ContentHash(of: message.extracting(extra.offset..<extra.end))) }
@@ -68,8 +72,23 @@ package final class Resource: Sendable {
         self.anyRange = ByteRange(offset: writer.bytes.count - (any?.count ?? 0), count: any?.count ?? 0)
         self.encoded = writer.bytes
         self.aliases = aliases
-        self.hasTTL = hasTTL
+        self.timeToLive = timeToLive
+        self.mustBeFetched = CacheControl.forbidsCaching(extras, in: message)
         self.endpointsName = type == .cds ? EndpointsName.of(name: name, any: any, in: message) : nil
+    }
+
+    /// The same resource with another time to live; shares the bytes.
+    package init(_ other: Resource, timeToLive: TimeToLive?) {
+        self.name = other.name
+        self.version = other.version
+        self.hash = other.hash
+        self.encoded = other.encoded
+        self.bareOffset = other.bareOffset
+        self.anyRange = other.anyRange
+        self.aliases = other.aliases
+        self.timeToLive = timeToLive
+        self.mustBeFetched = other.mustBeFetched
+        self.endpointsName = other.endpointsName
     }
 
     /// Whether a message holds the same content as this resource; no copy, no digest.
@@ -94,8 +113,13 @@ package final class Resource: Sendable {
         let content =
             (self.version.isEmpty ? 0 : WireWriter.size(ofField: self.version.utf8.count))
             + WireWriter.size(ofField: self.name.utf8.count)
-        let header = WireWriter.size(ofField: self.elementContentCount) - self.elementContentCount
-        return header + content
+        return self.contentRange.offset + content
+    }
+
+    /// The content of the delta element, a whole `Resource` message, as a range of `encoded`.
+    package var contentRange: ByteRange {
+        let count = self.elementContentCount
+        return ByteRange(offset: self.encoded.count - count, count: count)
     }
 
     /// The length that stands in the delta element's header: all bytes after its tag and length.
@@ -105,6 +129,28 @@ package final class Resource: Sendable {
             if count >= 0, WireWriter.size(ofVarint: count) == lengthBytes { return count }
         }
         return 0
+    }
+}
+
+/// Reads the one field of a `Resource` that is addressed to caches.
+private enum CacheControl {
+    private static let cacheControlField = 7
+    private static let doNotCacheField = 1
+
+    static func forbidsCaching(_ extras: [ByteRange], in message: borrowing Span<UInt8>) -> Bool {
+        // What cannot be read here is passed on as it is, and cached.
+        extras.contains { (try? self.read($0, in: message)) ?? false }
+    }
+
+    private static func read(_ extra: ByteRange, in message: borrowing Span<UInt8>) throws(WireError) -> Bool {
+        var outer = WireReader(extra)
+        guard let field = try outer.next(in: message), field.number == self.cacheControlField else { return false }
+        var reader = WireReader(try field.bytes())
+        var forbids = false
+        while let field = try reader.next(in: message) {
+            if field.number == self.doNotCacheField { forbids = try field.varint() != 0 }
+        }
+        return forbids
     }
 }
 

@@ -1,4 +1,5 @@
 package import WeirBase
+package import WeirXDS
 
 /// Counts the states of one (group, type) at its home worker: orders them, never leaves the process.
 package typealias Generation = UInt64
@@ -15,8 +16,17 @@ package enum Presence: Sendable {
     case present(Resource)
     /// The origin said, by protocol, that it does not exist (negative answers are cached, AGG-18).
     case absent
+    /// A glob collection that has members, each under its own name; it is nothing by itself.
+    case populated
     /// Nothing is known: never answered, or no longer subscribed upstream.
     case unknown
+
+    var resource: Resource? { if case .present(let resource) = self { resource } else { nil } }
+}
+
+extension XDSType {
+    /// Whether resources of later types name those of this one: then what is removed goes after these (ORD-01, ORD-03).
+    var removalsGoLast: Bool { self.pushOrder <= XDSType.leds.pushOrder }
 }
 
 /// One name whose state changed.
@@ -24,11 +34,23 @@ package struct ResourceChange: Sendable {
     package var lane: Lane
     package var name: String
     package var presence: Presence
+    /// Whether it is what was there before, heard of again: its time to live begins anew, or ends (TTL-02, TTL-07).
+    package var isRefresh: Bool
+    /// The glob collection that brings it, for a resource that is subscribed to through one.
+    package var collection: String?
+    /// Why the origin does not send the resource; with `isRefresh` that is all there is to it, and what was there stays.
+    package var error: ResourceError?
 
-    package init(lane: Lane, name: String, presence: Presence) {
+    package init(
+        lane: Lane, name: String, presence: Presence, isRefresh: Bool = false, collection: String? = nil,
+        error: ResourceError? = nil
+    ) {
         self.lane = lane
         self.name = name
         self.presence = presence
+        self.isRefresh = isRefresh
+        self.collection = collection
+        self.error = error
     }
 }
 
@@ -81,6 +103,8 @@ package struct InterestChange: Hashable, Sendable {
     package var wildcard: Bool?
     package var added: [String]
     package var removed: [String]
+    /// Names that are wanted already and must be fetched anew for one more stream (AGG-23).
+    package var renewed: [String] = []
 
     package init(typeURL: String, wildcard: Bool? = nil, added: [String] = [], removed: [String] = []) {
         self.typeURL = typeURL
@@ -89,7 +113,9 @@ package struct InterestChange: Hashable, Sendable {
         self.removed = removed
     }
 
-    package var isEmpty: Bool { self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty }
+    package var isEmpty: Bool {
+        self.wildcard == nil && self.added.isEmpty && self.removed.isEmpty && self.renewed.isEmpty
+    }
 }
 
 /// Whether a group's origin can be asked at the moment.

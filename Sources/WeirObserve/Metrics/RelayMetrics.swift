@@ -38,6 +38,7 @@ package final class RelayMetrics: Sendable {
     private let responsesByType: LabelTable<Counter>
     private let acksByType: LabelTable<Counter>
     private let nacksByType: LabelTable<Counter>
+    private let oversizedByType: LabelTable<Counter>
     private let rejectedByReason: LabelTable<Counter>
     private let streamsByService: LabelTable<Gauge>
     private let requestsByService: LabelTable<Counter>
@@ -71,6 +72,10 @@ package final class RelayMetrics: Sendable {
         self.acksByType = acks.counters(by: "type", Self.types)
         var nacks = MetricFamily("weir_downstream_nacks_total", .counter, help: "Responses that clients rejected.")
         self.nacksByType = nacks.counters(by: "type", Self.types)
+        var oversized = MetricFamily(
+            "weir_downstream_oversized_total", .counter,
+            help: "Responses larger than max_response_size, because they cannot be split.")
+        self.oversizedByType = oversized.counters(by: "type", Self.types)
         var rejected = MetricFamily(
             "weir_downstream_rejected_total", .counter, help: "Streams and connections refused or ended, by reason.")
         self.rejectedByReason = rejected.counters(by: "reason", RejectionReason.allCases.map(\.rawValue))
@@ -130,9 +135,9 @@ package final class RelayMetrics: Sendable {
         self.cacheBytes = bytes.gauge()
 
         self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, rejected, serviceStreams,
-            serviceRequests, connected, upstreamResponses,
-            reconnects, push, convergence, pushes, groups, resources, bytes,
+            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
+            serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
+            bytes,
         ])
     }
 
@@ -148,6 +153,8 @@ package final class RelayMetrics: Sendable {
     package func acks(type: String) -> Counter { self.acksByType[type] }
     /// `weir_downstream_nacks_total`.
     package func nacks(type: String) -> Counter { self.nacksByType[type] }
+    /// `weir_downstream_oversized_total`.
+    package func oversized(type: String) -> Counter { self.oversizedByType[type] }
     /// `weir_downstream_rejected_total`.
     package func rejected(_ reason: RejectionReason) -> Counter { self.rejectedByReason[reason.rawValue] }
     /// `weir_downstream_service_streams`; see `services`.

@@ -34,6 +34,12 @@ package struct AggregationRule: Hashable, Sendable {
 
     package var dependsOnType: Bool { self.typeURLs != nil || self.key.dependsOnType }
 
+    /// Whether its key holds the client's verified name, or a part of it.
+    var holdsPeerName: Bool {
+        let groups = self.conditions.filter { $0.field == .peerSAN }.flatMap { $0.pattern.groupNames.compactMap { $0 } }
+        return self.key.holdsPeerName(captures: groups)
+    }
+
     /// Whether no request gets past this rule.
     package var matchesEverything: Bool { self.conditions.isEmpty && self.typeURLs == nil && self.key.isTotal }
 
@@ -71,7 +77,8 @@ package struct AggregationRule: Hashable, Sendable {
         if let typeURLs = self.typeURLs, !typeURLs.contains(request.typeURL) { return .rejected(.type) }
         switch self.key.render(request, captures: captures, san: san) {
         case .missing(let why): return .rejected(.key(why))
-        case .key(let key):
+        case .key(var key):
+            if SecretsKey.isNeeded(for: request), !self.holdsPeerName { SecretsKey.append(to: &key, request) }
             return .matched(RuleMatch(key: key, rule: self.label, upstream: self.upstream, captures: captures))
         }
     }

@@ -36,6 +36,16 @@ package struct KeyTemplate: Hashable, Sendable {
 
     package var dependsOnType: Bool { self.sources.values.contains(.request(.type)) }
 
+    /// Whether it holds the client's verified name: `peer.san`, or what one of `captures` caught of it.
+    func holdsPeerName(captures: [String]) -> Bool {
+        self.sources.values.contains { source in
+            switch source {
+            case .request(let field): field == .peerSAN
+            case .capture(let name): captures.contains(name)
+            }
+        }
+    }
+
     /// Whether every request gets a key from it, whatever fields it lacks.
     var isTotal: Bool {
         self.template.fields.allSatisfy { $0.fallback != nil }

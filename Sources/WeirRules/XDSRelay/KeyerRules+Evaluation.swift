@@ -18,7 +18,8 @@ extension KeyerRules {
     func outcome(_ request: RuleRequest, upstream: String) -> RuleExplanation {
         var rejected: [RejectedRule] = []
         do {
-            let (key, rules) = try self.key(request, rejected: &rejected)
+            var (key, rules) = try self.key(request, rejected: &rejected)
+            if SecretsKey.isNeeded(for: request) { SecretsKey.append(to: &key, request) }
             let match = RuleMatch(key: key, rule: rules.joined(separator: " + "), upstream: upstream)
             return RuleExplanation(outcome: .matched(match), rejected: rejected)
         } catch {

@@ -100,6 +100,11 @@ final class RelayShared: Sendable {
             self.logger.log(
                 .info, "no answer to a response within ack_timeout",
                 [("node", node), ("key", key), ("type", type.label)])
+        case .oversized(let key, let type, let bytes):
+            self.logger.log(
+                .warning,
+                "a response is larger than max_response_size and cannot be split: clients need a higher receive limit",
+                [("key", key), ("type", type.label), ("bytes", String(bytes))])
         }
     }
 }

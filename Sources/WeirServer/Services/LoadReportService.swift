@@ -103,6 +103,10 @@ final class LoadReportStream: ServiceStream {
     }
 
     private func forward(_ message: [UInt8], _ key: String, _ name: String) {
+        guard self.worker.shared.configuration.upstream(named: name) != nil else {
+            let text = "key \"\(key)\" belongs to upstream \"\(name)\", which takes a restart of the relay"
+            return self.refuse(.unavailable, .unknownUpstream, text)
+        }
         guard let client = self.worker.homes.upstreams[name] else {
             let text = "key \"\(key)\" has upstream \"\(name)\", which is files: nobody there takes load reports"
             return self.call.finish(.unimplemented, text)

@@ -46,18 +46,15 @@ final class Homes {
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
         switch command {
         case .join(let upstream, let node):
-            guard let group = self.groups[key] ?? self.make(key, upstream, node) else {
-                let limit = self.shared.configuration.cache.groupsMax
+            do throws(GroupRefusal) {
+                let group = try self.group(key, upstream, node)
+                group.origin.workerJoined(worker)
+                self.carryOut(group)
+            } catch {
                 self.deliver?(
                     worker,
-                    .groupRefused(
-                        key: key,
-                        message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
-                            + "key \"\(key)\" would be one more"))
-                return
+                    .groupRefused(key: key, code: error.code, reason: error.reason, message: error.message))
             }
-            group.origin.workerJoined(worker)
-            self.carryOut(group)
         case .interest(let change):
             guard let group = self.groups[key] else { return }
             group.origin.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
@@ -69,9 +66,23 @@ final class Homes {
         }
     }
 
-    private func make(_ key: String, _ upstream: String, _ node: [UInt8]) -> HomeGroup? {
-        guard self.shared.groupCount.reserve(max: self.shared.configuration.cache.groupsMax) else { return nil }
-        guard let configuration = self.shared.configuration.upstream(named: upstream) else { return nil }
+    /// The group of a key, made if it is new.
+    private func group(_ key: String, _ upstream: String, _ node: [UInt8]) throws(GroupRefusal) -> HomeGroup {
+        if let group = self.groups[key] { return group }
+        // Rules are reloaded and upstreams are not: a rule may name one that does not run yet.
+        guard let configuration = self.shared.configuration.upstream(named: upstream) else {
+            throw GroupRefusal(
+                code: .unavailable, reason: .unknownUpstream,
+                message: "key \"\(key)\" belongs to upstream \"\(upstream)\", which is new in the configuration "
+                    + "and takes a restart of the relay")
+        }
+        let limit = self.shared.configuration.cache.groupsMax
+        guard self.shared.groupCount.reserve(max: limit) else {
+            throw GroupRefusal(
+                code: .resourceExhausted, reason: .tooManyGroups,
+                message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
+                    + "key \"\(key)\" would be one more")
+        }
         var policy = OriginPolicy()
         policy.linger = self.shared.configuration.cache.linger
         let variant = self.upstreams[upstream]?.variant
@@ -207,6 +218,13 @@ final class Homes {
 
 /// Lets a timer that is made before its owner reach it afterwards.
 private final class SoonTarget { var fire: (() -> Void)? }
+
+/// Why a group cannot be opened: what the streams that need it are told.
+private struct GroupRefusal: Error {
+    var code: RefusalCode
+    var reason: RejectionReason
+    var message: String
+}
 
 /// One group at home here.
 final class HomeGroup {

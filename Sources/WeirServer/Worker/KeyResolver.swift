@@ -32,7 +32,7 @@ struct KeyResolver: Sendable {
         guard let upstream = self.upstreams[match.upstream] else {
             return .refused("rule \(match.rule) names upstream \"\(match.upstream)\", which is not configured")
         }
-        let scope = self.scope
+        let scope = self.scope(for: request.peer)
         return .group(
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
@@ -40,9 +40,9 @@ struct KeyResolver: Sendable {
             upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
     }
 
-    private var scope: KeyScope {
+    private func scope(for peer: PeerIdentity) -> KeyScope {
         if self.rules.dependsOnNames { return .request }
-        return self.rules.dependsOnType ? .type : .stream
+        return self.rules.dependsOnType(peerSANs: peer.names) ? .type : .stream
     }
 
     /// What the group calls itself upstream: by the template, or as the node that opened it.

@@ -106,7 +106,8 @@ final class Worker {
         case .group(let key, let worker, let command): self.homes.receive(key: key, from: worker, command)
         case .update(let key, let update): self.shard.update(group: key, update)
         case .originState(let key, let state): self.shard.originChanged(group: key, state)
-        case .groupRefused(let key, let text): self.shard.groupRefused(key, text)
+        case .groupRefused(let key, let code, let reason, let text):
+            self.shard.groupRefused(key, code, reason, text)
         case .files(let snapshot): self.homes.receive(snapshot)
         case .perform(let body): body(self)
         case .drain(let timeout): self.drain(timeout)

@@ -27,6 +27,7 @@ struct CounterExport {
             metrics.responses(type: type.label).add(UInt64(counters.responses - last.responses))
             metrics.acks(type: type.label).add(UInt64(counters.acks - last.acks))
             metrics.nacks(type: type.label).add(UInt64(counters.nacks - last.nacks))
+            metrics.oversized(type: type.label).add(UInt64(counters.oversized - last.oversized))
         }
     }
 }

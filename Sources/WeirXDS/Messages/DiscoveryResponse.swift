@@ -57,9 +57,10 @@ package struct ResourceEnvelope: Sendable {
     /// The content of the `Any`; nil for a heartbeat or an unresolved alias.
     package var resource: ByteRange?
     package var aliases: [ByteRange] = []
-    package var hasTTL = false
-    /// Whole fields, tags included, that are neither name, version nor resource: aliases, ttl, cache_control, metadata
-    /// and whatever later versions add. They travel on as they are (AGG-22).
+    /// How long the client may keep it without hearing of it again; nil: for good. Always positive.
+    package var ttl: Nanoseconds?
+    /// Whole fields, tags included, that are neither name, version, resource nor ttl: aliases, cache_control, metadata and
+    /// whatever later versions add. They travel on as they are (AGG-22).
     package var extras: [ByteRange] = []
 
     package init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
@@ -72,9 +73,7 @@ package struct ResourceEnvelope: Sendable {
             case 4:
                 self.aliases.append(try field.bytes())
                 self.extras.append(field.range)
-            case 6:
-                self.hasTTL = true
-                self.extras.append(field.range)
+            case 6: self.ttl = try ProtobufDuration.span(in: bytes, try field.bytes())
             default: self.extras.append(field.range)
             }
         }

@@ -196,10 +196,9 @@ import WeirBase
         #expect(value23 == Self.any)
         let value24 = envelope.aliases.map { span.string($0) }
         #expect(value24 == ["alias"])
-        #expect(envelope.hasTTL)
+        #expect(envelope.ttl == .seconds(5))
         var extras = WireWriter()
         extras.element(4, "alias")
-        extras.message(6, [0x08, 0x05])
         extras.message(7, [0x08, 0x01])
         extras.uint(99, 3)
         let value25 = envelope.extras.flatMap { span.array($0) }

@@ -1,0 +1,42 @@
+package import WeirBase
+
+/// `envoy.service.discovery.v3.ResourceError`: why a resource that was asked for is not sent.
+///
+/// Source: xRFC TP3; gRFC A88.
+package struct ResourceError: Hashable, Sendable {
+    /// The gRPC status code.
+    package let code: Int32
+    /// The message as it was received, for those who asked for the name.
+    package let encoded: [UInt8]
+
+    private static let notFoundCode: Int32 = 5
+
+    /// Whether it says the same as a removal.
+    package var isNotFound: Bool { self.code == Self.notFoundCode }
+
+    /// Reads the error and the name it is about.
+    package static func read(
+        _ range: ByteRange, in bytes: borrowing Span<UInt8>
+    ) throws(WireError) -> (name: String, error: ResourceError) {
+        var name = ""
+        var code: Int32 = 0
+        var reader = WireReader(range)
+        while let field = try reader.next(in: bytes) {
+            switch field.number {
+            case 1: name = try Self.name(in: bytes, try field.bytes())
+            case 2: code = try ErrorDetail(decoding: try field.bytes(), in: bytes).code
+            default: break
+            }
+        }
+        return (name, ResourceError(code: code, encoded: bytes.array(range)))
+    }
+
+    private static func name(in bytes: borrowing Span<UInt8>, _ range: ByteRange) throws(WireError) -> String {
+        var name = ""
+        var reader = WireReader(range)
+        while let field = try reader.next(in: bytes) {
+            if field.number == 1 { name = bytes.string(try field.bytes()) }
+        }
+        return name
+    }
+}

@@ -1,0 +1,76 @@
+import Testing
+import WeirBase
+import WeirXDS
+
+@testable import WeirEngine
+
+/// What the origin wants to be asked for each time (`cache_control.do_not_cache`).
+@Suite struct HomeFetchTests {
+    private func uncached(_ name: String, _ version: String) -> [UInt8] {
+        HomeHarness.envelope(name, version, HomeHarness.any(.eds, "\(name)@\(version)"), uncached: true)
+    }
+
+    private func warmed() -> HomeHarness {
+        let h = HomeHarness(.delta)
+        h.join()
+        h.want(.eds, ["a", "b"])
+        h.open()
+        h.delta(.eds, "n1", ["b@1"], raw: [self.uncached("a", "1")])
+        _ = h.takeRequests()
+        _ = h.takeUpdates()
+        return h
+    }
+
+    @Test(
+        "AGG-23 a name to be fetched is given up and asked for again, and its answer is published though it is the same"
+    )
+    func renewal() {
+        let h = self.warmed()
+        h.wantSoon(.eds, renewing: ["a", "b", "never-heard-of"])
+        h.advance(.milliseconds(10))
+        #expect(h.takeRequests() == ["0 eds -a", "0 eds +a"])
+        h.delta(.eds, "n2", raw: [self.uncached("a", "1")])
+        #expect(h.takeUpdates() == ["'a@1"])
+        // Unasked, it is what is held; that the server calls the state by another version is all there is to tell.
+        h.delta(.eds, "n3", raw: [self.uncached("a", "1")])
+        #expect(h.takeUpdates() == [""])
+    }
+
+    @Test("AGG-23 another worker is not told what must be fetched for it")
+    func anotherWorker() {
+        let h = self.warmed()
+        h.join(1)
+        h.want(.eds, ["a", "b"], worker: 1)
+        #expect(h.takeUpdates(workers: 2) == ["'b@1"])
+        #expect(h.takeRequests() == ["0 eds -a", "0 eds +a"])
+        h.delta(.eds, "n2", raw: [self.uncached("a", "1")])
+        #expect(h.takeUpdates(workers: 2) == ["'a@1"])
+    }
+
+    @Test("AGG-23 a server that is asked on a new stream is not told that it is held")
+    func newStream() {
+        let h = self.warmed()
+        h.lose()
+        h.wantSoon(.eds, renewing: ["a"])
+        h.open()
+        #expect(h.takeRequests() == ["0 node eds +a,b irv=b@1"])
+        h.delta(.eds, "n2", raw: [self.uncached("a", "1")])
+        #expect(h.takeUpdates() == ["'a@1"])
+    }
+
+    @Test("AGG-23 in SotW the list goes once without the name")
+    func sotw() {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.eds, ["a", "b"])
+        h.open()
+        var wrapper = WireWriter()
+        wrapper.string(1, XDSType.wrapperURL)
+        wrapper.message(2, self.uncached("a", "1"))
+        h.sotw(.eds, "1", "n1", ["b@1"], raw: [wrapper.bytes])
+        _ = h.takeRequests()
+        h.wantSoon(.eds, renewing: ["a"])
+        h.advance(.milliseconds(10))
+        #expect(h.takeRequests() == ["0 eds v=1 n=n1 [b]", "0 eds v=1 n=n1 [a,b]"])
+    }
+}
