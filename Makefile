@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize sanitize-address \
-        sanitize-thread fuzz clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize fuzz \
+        clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin

@@ -1,9 +1,9 @@
-"""Builds one FileDescriptorSet of all xDS messages from the xds-protos wheel.
+"""Builds one FileDescriptorSet of all xDS messages from the xds-protos wheel, and of the other services that weir serves.
 
     python integration/descriptors.py OUTPUT
 
 Files stand in the order of their dependencies, and the bytes are the same for the same wheel. weir reads the set to show
-resources as JSON and to read resource files.
+resources as JSON, to read resource files, and to answer gRPC's server reflection.
 """
 
 import importlib
@@ -12,6 +12,8 @@ import pkgutil
 import sys
 
 from google.protobuf import descriptor_pb2
+
+import service_protos
 
 # Packages of the wheel; google.protobuf itself comes with the protobuf wheel.
 ROOTS = ("envoy", "xds", "udpa", "validate", "google", "opencensus", "opentelemetry", "cel")
@@ -55,6 +57,10 @@ def load(names):
             continue
         if hasattr(module, "DESCRIPTOR"):
             add(module.DESCRIPTOR)
+    known = {f"{file.package}.{service.name}" for file in files.values() for service in file.service}
+    for file in service_protos.files():
+        if not {f"{file.package}.{service.name}" for service in file.service} & known:
+            files.setdefault(file.name, file)
     return files
 
 

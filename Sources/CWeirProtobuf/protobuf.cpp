@@ -168,6 +168,23 @@ struct weir_pb_descriptors {
         }
     }
 
+    // A message without what is sensitive in it. Throws where it cannot be read.
+    std::string redacted(const char *name, const std::string &binary) const {
+        const pb::Descriptor *type = pool.FindMessageTypeByName(name);
+        if (type == nullptr) {
+            throw std::runtime_error(std::string("unknown message type ") + name);
+        }
+        pb::DynamicMessageFactory factory;
+        std::unique_ptr<pb::Message> message(factory.GetPrototype(type)->New());
+        if (!message->ParsePartialFromString(binary)) {
+            throw std::runtime_error(std::string("the bytes are no ") + name);
+        }
+        redact(message.get(), false, 0);
+        // Nobody knows what fields hold that are not known.
+        message->DiscardUnknownFields();
+        return message->SerializePartialAsString();
+    }
+
     void redact_any(pb::Message *any, bool all, int depth) const {
         const pb::Reflection *reflection = any->GetReflection();
         const pb::FieldDescriptor *url = any->GetDescriptor()->FindFieldByNumber(1);
@@ -192,6 +209,7 @@ struct weir_pb_descriptors {
             throw std::runtime_error("an Any inside is no valid " + name);
         }
         redact(inner.get(), all, depth + 1);
+        inner->DiscardUnknownFields();
         reflection->SetString(any, value, inner->SerializePartialAsString());
     }
 };
@@ -269,17 +287,7 @@ int weir_pb_json(
     char **json, size_t *json_count, char **error) try {
     std::string binary(reinterpret_cast<const char *>(bytes), count);
     if (redact) {
-        const pb::Descriptor *type = descriptors->pool.FindMessageTypeByName(name);
-        if (type == nullptr) {
-            return fail(error, std::string("unknown message type ") + name);
-        }
-        pb::DynamicMessageFactory factory;
-        std::unique_ptr<pb::Message> message(factory.GetPrototype(type)->New());
-        if (!message->ParsePartialFromString(binary)) {
-            return fail(error, std::string("the bytes are no ") + name);
-        }
-        descriptors->redact(message.get(), false, 0);
-        binary = message->SerializePartialAsString();
+        binary = descriptors->redacted(name, binary);
     }
     std::string text;
     pb::util::JsonPrintOptions options;
@@ -292,6 +300,24 @@ int weir_pb_json(
     *json = copy(text);
     *json_count = text.size();
     return *json != nullptr;
+} catch (const std::exception &exception) {
+    return fail(error, exception.what());
+} catch (...) {
+    return fail(error, "an unknown exception");
+}
+
+int weir_pb_redact(
+    const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, uint8_t **redacted,
+    size_t *redacted_count, char **error) try {
+    std::string binary =
+        descriptors->redacted(name, std::string(reinterpret_cast<const char *>(bytes), count));
+    *redacted = static_cast<uint8_t *>(std::malloc(binary.size() + 1));
+    if (*redacted == nullptr) {
+        return fail(error, "out of memory");
+    }
+    std::memcpy(*redacted, binary.data(), binary.size());
+    *redacted_count = binary.size();
+    return 1;
 } catch (const std::exception &exception) {
     return fail(error, exception.what());
 } catch (...) {

@@ -60,6 +60,21 @@ package struct ProtobufError: Error, Hashable, Sendable, CustomStringConvertible
             decoding: UnsafeRawBufferPointer(start: text, count: count), as: UTF8.self)
     }
 
+    /// The encoding of a message with what the API marks as sensitive replaced, as `json` does it. Fields that the
+    /// descriptors do not know are left out.
+    package func redacted(typeURL: String, bytes: [UInt8]) throws(ProtobufError) -> [UInt8] {
+        try self.check(typeURL)
+        var redacted: UnsafeMutablePointer<UInt8>?
+        var count = 0
+        var error: UnsafeMutablePointer<CChar>?
+        let isDone = unsafe Self.name(of: typeURL).withCString { name in
+            unsafe weir_pb_redact(self.raw, name, bytes, bytes.count, &redacted, &count, &error)
+        }
+        guard isDone != 0, let redacted = unsafe redacted else { throw unsafe Self.take(error) }
+        defer { unsafe weir_pb_free(redacted) }
+        return unsafe Array(UnsafeBufferPointer(start: redacted, count: count))
+    }
+
     private func check(_ typeURL: String) throws(ProtobufError) {
         guard self.knows(typeURL: typeURL) else {
             throw ProtobufError("unknown message type \(Self.name(of: typeURL)): it is not in the descriptor set")

@@ -376,4 +376,34 @@ struct NodeReaderTests {
             ])
         #expect(throws: NodeReadingError.self) { try read("[").get() }
     }
+
+    @Test("health and client status: what they default to, what they take, and who may ask")
+    func services() throws {
+        let plain = try #require(try Folder(["relay.yaml": rest]).load().configuration).downstream
+        #expect(plain.health.coldStart == .serving && plain.clientStatus.allowedSANs.isEmpty)
+        let tls = "tls: {certificate_chain: a, private_key: a, client_ca: a}"
+        let text = """
+            downstream:
+              listeners: [{address: "127.0.0.1:1", \(tls)}]
+              health: {cold_start: not_serving}
+              client_status: {allowed_sans: ["spiffe://prod/**"]}
+
+            """
+        let (configuration, messages) = try Folder(["relay.yaml": text + rest, "a": ""]).load()
+        #expect(messages.isEmpty)
+        #expect(configuration?.downstream.health.coldStart == .notServing)
+        #expect(configuration?.downstream.clientStatus.allowedSANs.map(\.text) == ["spiffe://prod/**"])
+        let wrong = """
+            downstream:
+              health: {cold_start: maybe}
+              client_status: {allowed_sans: ["x"]}
+
+            """
+        #expect(
+            try Folder(["relay.yaml": wrong + rest]).load().messages == [
+                "relay.yaml:2:24: error: downstream.health.cold_start: \"maybe\" is none of \"serving\", \"not_serving\"",
+                "relay.yaml:3:33: error: downstream.client_status.allowed_sans: it needs a listener with "
+                    + "\"tls.client_ca\": without it no client has a certificate to go by",
+            ])
+    }
 }

@@ -96,6 +96,22 @@ struct LoopTests {
         #expect(log == ["callback", "first", "second", "third"])
     }
 
+    @Test("another turn that is asked for while the loop is about to sleep comes without sleep")
+    func turnAgain() {
+        let loop = Loop()
+        var turns = 0
+        loop.beforeSleep = { [unowned loop] in
+            turns += 1
+            if turns < 3 { loop.turnAgain() }
+            // Also what asks from the work that is done last.
+            if turns == 3 { loop.runSoon { loop.turnAgain() } }
+            if turns == 4 { loop.stop() }
+        }
+        // Nothing else wakes the loop before the watchdog does.
+        runBounded(loop)
+        #expect(turns == 4)
+    }
+
     @Test("soon-work that adds soon-work for ever neither sleeps nor keeps timers from firing")
     func endlessSoon() {
         let loop = Loop()

@@ -94,8 +94,9 @@ struct RelayMetricsTests {
                 "weir_build_info gauge", "weir_downstream_connections gauge", "weir_downstream_streams gauge",
                 "weir_downstream_requests_total counter", "weir_downstream_responses_total counter",
                 "weir_downstream_acks_total counter", "weir_downstream_nacks_total counter",
-                "weir_downstream_oversized_total counter", "weir_downstream_rejected_total counter",
-                "weir_upstream_connected gauge",
+                "weir_downstream_oversized_total counter",
+                "weir_downstream_rejected_total counter", "weir_downstream_service_streams gauge",
+                "weir_downstream_service_requests_total counter", "weir_upstream_connected gauge",
                 "weir_upstream_responses_total counter", "weir_upstream_reconnects_total counter",
                 "weir_push_seconds histogram", "weir_convergence_seconds histogram", "weir_pushes_total counter",
                 "weir_cache_groups gauge", "weir_cache_resources gauge", "weir_cache_bytes gauge",
@@ -116,7 +117,9 @@ struct RelayMetricsTests {
         metrics.responses(type: "eds").add(6)
         metrics.acks(type: "lds").add(7)
         metrics.nacks(type: "rds").add(8)
-        metrics.rejected(reason: "no_rule").add(9)
+        metrics.rejected(.noRule).add(9)
+        metrics.serviceStreams(service: "health").add(16)
+        metrics.serviceRequests(service: "load_reports").add(17)
         metrics.oversized(type: "cds").add(16)
         metrics.connected(upstream: "primary", server: "[::1]:2").set(1)
         metrics.upstreamResponses(upstream: "primary", type: "sds").add(10)
@@ -134,6 +137,8 @@ struct RelayMetricsTests {
             #"weir_downstream_requests_total{type="cds"} 5"#, #"weir_downstream_responses_total{type="eds"} 6"#,
             #"weir_downstream_acks_total{type="lds"} 7"#, #"weir_downstream_nacks_total{type="rds"} 8"#,
             #"weir_downstream_rejected_total{reason="no_rule"} 9"#,
+            #"weir_downstream_service_streams{service="health"} 16"#,
+            #"weir_downstream_service_requests_total{service="load_reports"} 17"#,
             #"weir_downstream_oversized_total{type="cds"} 16"#,
             #"weir_upstream_connected{upstream="primary",server="127.0.0.1:1"} 0"#,
             #"weir_upstream_connected{upstream="primary",server="[::1]:2"} 1"#,

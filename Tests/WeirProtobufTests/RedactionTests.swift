@@ -105,6 +105,20 @@ import Testing
         return result
     }
 
+    @Test("SVC-03 AGG-24 the encoding is redacted as the JSON is, and fields that nobody knows are left out")
+    func encodings() throws {
+        let set = try Descriptors.load()
+        let json = #"{"name":"kept","tls_certificate":{"private_key":{"inline_string":"VERY-PRIVATE"}}}"#
+        let unknown: [UInt8] = [0xFA, 0x3E, 12] + Array(Self.leak.utf8)
+        let bytes = try set.encode(json: json, typeURL: Self.secret) + unknown
+        let redacted = try set.redacted(typeURL: Self.secret, bytes: bytes)
+        let text = String(decoding: redacted, as: UTF8.self)
+        #expect(text.contains("kept") && !text.contains(Self.leak))
+        #expect(try set.json(typeURL: Self.secret, bytes: redacted, redacting: false).contains("[redacted]"))
+        #expect(throws: ProtobufError.self) { try set.redacted(typeURL: Self.prefix + "no.Such", bytes: []) }
+        #expect(throws: ProtobufError.self) { try set.redacted(typeURL: Self.secret, bytes: [0x0A, 0x09]) }
+    }
+
     @Test("the keys of a sensitive map stay, its values go")
     func mapKeys() throws {
         let json =

@@ -51,6 +51,14 @@ struct DocumentTests {
         }
     }
 
+    @Test("every reason to refuse a stream is in the documents, and no other")
+    func reasons() {
+        let table = text(of: "docs/operations.md").split(separator: "### Reasons of")[1].split(separator: "###")[0]
+        let documented = table.split(separator: "\n").filter { $0.hasPrefix("| `") }
+            .map { String($0.dropFirst(3).prefix { $0 != "`" }) }
+        #expect(documented == RejectionReason.allCases.map(\.rawValue))
+    }
+
     @Test("the configurations that come with the project are valid", arguments: relayConfigurations)
     func configurations(_ path: String) {
         let (configuration, diagnostics) = loadConfiguration(path: "\(root)/\(path)", environment: [:])

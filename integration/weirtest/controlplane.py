@@ -268,6 +268,8 @@ class ControlPlane(grpc.GenericRpcHandler):
         self.do_not_cache = set()
         self.refuse = None
         self.streams = []
+        #: Generic handlers of further services, to be set before `start`.
+        self.handlers = []
         self.server = None
         self._gate = None
         self._nonces = itertools.count(1)
@@ -296,7 +298,7 @@ class ControlPlane(grpc.GenericRpcHandler):
             if self.max_streams:
                 options.append(("grpc.max_concurrent_streams", self.max_streams))
             server = grpc.aio.server(options=options)
-            server.add_generic_rpc_handlers((self, ))
+            server.add_generic_rpc_handlers((self, *self.handlers))
             if self.credentials:
                 server.add_secure_port(self.address, self.credentials)
             else:

@@ -23,8 +23,8 @@ HTTP2 = {
 MODES = ("ads-sotw", "ads-delta", "grpc-sotw", "grpc-delta")
 
 
-def bootstrap(mode, xds_address, admin_port, node_id="envoy-1", node_cluster="web"):
-    """A bootstrap as a dictionary."""
+def bootstrap(mode, xds_address, admin_port, node_id="envoy-1", node_cluster="web", load_reports=False):
+    """A bootstrap as a dictionary; with `load_reports` Envoy reports its load to the xDS server."""
     host, port = xds_address.rsplit(":", 1)
     source = {
         "api_type": "DELTA_GRPC" if mode.endswith("delta") else "GRPC",
@@ -41,7 +41,11 @@ def bootstrap(mode, xds_address, admin_port, node_id="envoy-1", node_cluster="we
         own = {"api_config_source": source, "resource_api_version": "V3"}
         dynamic = {"lds_config": own, "cds_config": own}
     endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
+    report = {"cluster_manager": {"load_stats_config": {
+        "api_type": "GRPC", "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": "xds_cluster"}}]}}} if load_reports else {}
     return {
+        **report,
         "node": {"id": node_id, "cluster": node_cluster, "locality": {"region": "local"}},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin_port}}},
         "dynamic_resources": dynamic,

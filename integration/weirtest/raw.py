@@ -152,6 +152,7 @@ class RawClient:
         elif isinstance(event, h2.events.StreamReset):
             stream.reset = event.error_code
         elif isinstance(event, h2.events.ConnectionTerminated):
+            event.messages_before = {number: len(each.messages()) for number, each in self.streams.items()}
             self.goaways.append(event)
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs.append(event.ping_data)

@@ -13,6 +13,25 @@ package struct DownstreamConfiguration: Hashable, Sendable {
     /// A connection is asked to leave after this time ±10 %; 0: never.
     package var connectionAgeMax = Nanoseconds.seconds(3_600)
     package var drainTimeout = Nanoseconds.seconds(30)
+    package var health = HealthConfiguration()
+    package var clientStatus = ClientStatusConfiguration()
+}
+
+/// `downstream.client_status`: the client status service (CSDS).
+package struct ClientStatusConfiguration: Hashable, Sendable {
+    /// Whose certificates may ask it; empty: every client.
+    package var allowedSANs: [SANPattern] = []
+}
+
+/// `downstream.health`: what health checks over gRPC say.
+package struct HealthConfiguration: Hashable, Sendable {
+    package enum ColdStart: String, Hashable, Sendable, CaseIterable {
+        case serving
+        case notServing = "not_serving"
+    }
+
+    /// While clients wait for resources and no upstream has ever answered.
+    package var coldStart = ColdStart.serving
 }
 
 /// One of `downstream.listeners`.

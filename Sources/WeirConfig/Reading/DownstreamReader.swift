@@ -3,7 +3,9 @@ import WeirRules
 
 extension Field {
     func downstream(in folder: String) -> DownstreamConfiguration? {
-        let known = ["listeners", "limits", "keepalive", "max_connection_age", "drain_timeout"]
+        let known = [
+            "listeners", "limits", "keepalive", "max_connection_age", "drain_timeout", "health", "client_status",
+        ]
         guard let section = self.section(known) else { return nil }
         var downstream = DownstreamConfiguration()
         section.read("listeners", into: &downstream.listeners) { $0.listeners(in: folder) }
@@ -11,7 +13,26 @@ extension Field {
         section.read("keepalive", into: &downstream.keepalive) { $0.keepalive() }
         section.read("max_connection_age", into: &downstream.connectionAgeMax) { $0.duration(.period, orZero: true) }
         section.read("drain_timeout", into: &downstream.drainTimeout) { $0.duration(.timeout, orZero: true) }
+        section.read("client_status", into: &downstream.clientStatus) { $0.clientStatus(downstream.listeners) }
+        section.read("health", into: &downstream.health) { $0.health() }
         return downstream
+    }
+
+    private func clientStatus(_ listeners: [ListenerConfiguration]) -> ClientStatusConfiguration? {
+        guard let section = self.section(["allowed_sans"]) else { return nil }
+        var status = ClientStatusConfiguration()
+        section.read("allowed_sans", into: &status.allowedSANs) { $0.sanPatterns() }
+        if let names = section["allowed_sans"], !listeners.contains(where: { $0.tls?.clientCA != nil }) {
+            names.error("it needs a listener with \"tls.client_ca\": without it no client has a certificate to go by")
+        }
+        return status
+    }
+
+    private func health() -> HealthConfiguration? {
+        guard let section = self.section(["cold_start"]) else { return nil }
+        var health = HealthConfiguration()
+        section.read("cold_start", into: &health.coldStart) { $0.choice(HealthConfiguration.ColdStart.self) }
+        return health
     }
 
     private func listeners(in folder: String) -> [ListenerConfiguration]? {

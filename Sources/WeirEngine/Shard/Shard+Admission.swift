@@ -15,7 +15,7 @@ extension Shard {
         if existing != TypeStream.none, stream.keyScope != .request { return existing }
         guard self.links[Int(id.index)].typeCount < self.policy.maxTypesPerStream else {
             self.refuse(
-                id, .resourceExhausted, "types",
+                id, .resourceExhausted, .tooManyTypes,
                 "more than \(self.policy.maxTypesPerStream) resource types on one stream")
             return nil
         }
@@ -36,13 +36,13 @@ extension Shard {
             let text = typeURL.isEmpty ? "" : bytes.string(typeURL)
             if text.isEmpty || text == bound.typeURL { return bound }
             self.refuse(
-                id, .invalidArgument, "type_url",
+                id, .invalidArgument, .typeURL,
                 "type_url \"\(text)\" on \(stream.service.path), which serves \(bound.typeURL) only")
             return nil
         }
         guard !typeURL.isEmpty else {
             self.refuse(
-                id, .invalidArgument, "type_url", "a request on the aggregated discovery service must have a type_url")
+                id, .invalidArgument, .typeURL, "a request on the aggregated discovery service must have a type_url")
             return nil
         }
         return XDSType.of(typeURL: bytes.string(typeURL))
@@ -61,14 +61,14 @@ extension Shard {
             encoded = bytes.array(node)
         } else {
             self.refuse(
-                id, .invalidArgument, "node", "the first request on a stream must carry a node, and this one has none")
+                id, .invalidArgument, .node, "the first request on a stream must carry a node, and this one has none")
             return nil
         }
         let request = KeyRequest(
             node: encoded, typeURL: type.typeURL, resourceNames: names.map { bytes.string($0) }, peer: stream.peer)
         switch self.resolve(request) {
         case .refused(let message):
-            self.refuse(id, .invalidArgument, "no_rule", message)
+            self.refuse(id, .invalidArgument, .noRule, message)
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
             let group = self.group(key, upstream, coldTimeout, upstreamNode)

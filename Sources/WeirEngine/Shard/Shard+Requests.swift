@@ -13,7 +13,7 @@ extension Shard {
             case .delta: self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
             }
         } catch {
-            self.refuse(id, .invalidArgument, "malformed", "the discovery request cannot be decoded: \(error)")
+            self.refuse(id, .invalidArgument, .malformed, "the discovery request cannot be decoded: \(error)")
         }
     }
 
@@ -213,6 +213,9 @@ extension Shard {
         if counts { self.counters[view.type, default: TypeCounters()].acks += 1 }
         guard isNewest else { return }
         self.versions[Int(index)].acked = self.sentVersion(index)
+        if !self.typeStreams[Int(index)].isAwaiting {
+            self.versions[Int(index)].acceptedGeneration = self.sentGeneration(index)
+        }
         if self.typeStreams[Int(index)].isRejected {
             self.typeStreams[Int(index)].isRejected = false
             self.rejections[index] = nil
@@ -257,6 +260,7 @@ extension Shard {
         let had = self.typeStreams[Int(index)].subscription
         guard content != old else { return false }
         self.detach(index)
+        self.versions[Int(index)].acceptedGeneration = 0
         self.typeStreams[Int(index)].subscription = content.isNothing ? TypeStream.none : view.retain(content)
         if had != TypeStream.none { view.release(had) }
         self.touchedViews.insert(self.typeStreams[Int(index)].view)
@@ -314,7 +318,7 @@ extension Shard {
 
     private func refuseLocators(_ id: SlotID) {
         self.refuse(
-            id, .invalidArgument, "locators",
+            id, .invalidArgument, .locators,
             "resource locators with dynamic parameters are not supported; subscribe by resource name")
     }
 }

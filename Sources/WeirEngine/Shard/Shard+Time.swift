@@ -1,4 +1,4 @@
-import WeirBase
+package import WeirBase
 import WeirXDS
 
 /// What happens because time passes, or because an origin comes and goes.
@@ -40,7 +40,7 @@ extension Shard {
             if stream.identity == nil {
                 if self.now - entry.since >= self.policy.firstRequestTimeout {
                     self.refuse(
-                        entry.stream, .deadlineExceeded, "first_request_timeout",
+                        entry.stream, .deadlineExceeded, .firstRequestTimeout,
                         "no discovery request within \(self.policy.firstRequestTimeout.seconds) s of opening the stream"
                     )
                     continue
@@ -78,7 +78,7 @@ extension Shard {
         guard waiting >= group.coldTimeout else { return false }
         let reason = group.origin.lastError.isEmpty ? "not connected yet" : group.origin.lastError
         self.refuse(
-            id, .unavailable, "cold",
+            id, .unavailable, .upstreamUnavailable,
             "nothing is cached for key \"\(group.key)\" and upstream \(group.upstream) cannot be reached: \(reason)")
         return true
     }
@@ -106,7 +106,7 @@ extension Shard {
     }
 
     /// The home refuses the group: all its streams end.
-    package func groupRefused(_ key: String, _ code: RefusalCode, reason: String, _ message: String) {
+    package func groupRefused(_ key: String, _ code: RefusalCode, _ reason: RejectionReason, _ message: String) {
         guard let index = self.groupIndex[key], let group = self.groups[Int(index)] else { return }
         let views = Set(group.views)
         for typeStream in self.typeStreams.indices {

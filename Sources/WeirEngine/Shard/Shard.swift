@@ -130,7 +130,7 @@ package final class Shard {
     }
 
     /// Ends a stream with a status and forgets it.
-    func refuse(_ id: SlotID, _ code: RefusalCode, _ reason: String, _ message: String) {
+    func refuse(_ id: SlotID, _ code: RefusalCode, _ reason: RejectionReason, _ message: String) {
         guard let stream = self.streams[id] else { return }
         self.refusals.append(Refusal(handle: stream.handle, code: code, message: message, reason: reason))
         self.events.append(

@@ -23,7 +23,8 @@ package struct ShardPolicy: Sendable {
 package final class NodeIdentity: Sendable {
     package let id: String
     package let cluster: String
-    /// The whole encoded node, where it is needed again for keys that depend on the type; else empty.
+    /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
+    /// `Node.summary`).
     package let encoded: [UInt8]
 
     package init(id: String, cluster: String, encoded: [UInt8]) {
@@ -52,6 +53,13 @@ package struct KeyRequest {
     package var typeURL: String
     package var resourceNames: [String]
     package var peer: PeerIdentity
+
+    package init(node: [UInt8], typeURL: String, resourceNames: [String], peer: PeerIdentity) {
+        self.node = node
+        self.typeURL = typeURL
+        self.resourceNames = resourceNames
+        self.peer = peer
+    }
 }
 
 /// The rules' answer.
@@ -97,8 +105,7 @@ package struct Refusal: Sendable {
     package var handle: UInt64
     package var code: RefusalCode
     package var message: String
-    /// A word for the `reason` label of `weir_downstream_rejected_total`.
-    package var reason: String
+    package var reason: RejectionReason
 }
 
 /// What a shard says to the home of a group.

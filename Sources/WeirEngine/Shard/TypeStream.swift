@@ -69,6 +69,8 @@ struct TypeVersions {
     var acked = ""
     /// Last sent; empty for none. A member of a cohort has the cohort's instead.
     var sent = ""
+    /// The generation sent when everything was last accepted, under the present subscription.
+    var acceptedGeneration: Generation = 0
 }
 
 /// What a detached type stream is owed beyond the changes since its base.

@@ -26,6 +26,7 @@ package import WeirBase
     private var turnStart: Instant = Loop.monotonicNow()
     private var isRunning = false
     private var stopIsRequested = false
+    private var anotherTurnIsWanted = false
 
     /// Traps only if the process has no descriptor left for an epoll instance, which can happen at start-up only.
     package init() {
@@ -95,6 +96,10 @@ package import WeirBase
     /// left when the loop stops waits for the next run, and until then keeps alive what it holds.
     package func runSoon(_ body: @escaping () -> Void) { self.soon.append(body) }
 
+    /// Begins the next turn without sleep: for work that came up in or after this turn's `beforeSleep`, and that the next
+    /// one will do. Asked for earlier in the turn it changes nothing, as `beforeSleep` is still to come.
+    package func turnAgain() { self.anotherTurnIsWanted = true }
+
     /// Timers that start while the loop does not run must not count from the time of its last turn.
     func refreshClockIfNotRunning() {
         if !self.isRunning { unsafe ev_now_update(self.raw) }
@@ -107,9 +112,10 @@ package import WeirBase
 
     fileprivate func prepared() {
         self.runBatch()
+        self.anotherTurnIsWanted = false
         self.beforeSleep?()
         self.runBatch()
-        if self.soon.isEmpty {
+        if self.soon.isEmpty, !self.anotherTurnIsWanted {
             unsafe ev_idle_stop(self.raw, self.idle)
         } else {
             unsafe ev_idle_start(self.raw, self.idle)  // an active idle watcher makes the poll return at once

@@ -1,4 +1,4 @@
-import WeirBase
+package import WeirBase
 
 /// Every metric of the relay, made at start and bumped by any thread without a lock.
 ///
@@ -8,13 +8,9 @@ import WeirBase
 package final class RelayMetrics: Sendable {
     /// Short names of the types with series of their own.
     package static let types = ["cds", "eds", "leds", "lds", "srds", "rds", "vhds", "sds", "ecds", "rtds"]
+    /// What the port serves besides discovery.
+    package static let services = ["health", "reflection", "client_status", "load_reports"]
     package static let protocols = ["sotw", "delta"]
-    /// Why a stream or connection was refused or ended by the relay.
-    package static let rejectionReasons = [
-        "no_rule", "node_missing", "node_changed", "malformed", "message_too_large", "too_many_streams",
-        "too_many_connections", "too_many_resources", "rate_limited", "unauthorized", "tls_handshake",
-        "unknown_service", "slow_consumer", "ack_timeout", "draining", "upstream_unavailable",
-    ]
     /// What became of a response of the upstream.
     package enum PushOutcome: String, CaseIterable, Sendable {
         case sent
@@ -44,6 +40,8 @@ package final class RelayMetrics: Sendable {
     private let nacksByType: LabelTable<Counter>
     private let oversizedByType: LabelTable<Counter>
     private let rejectedByReason: LabelTable<Counter>
+    private let streamsByService: LabelTable<Gauge>
+    private let requestsByService: LabelTable<Counter>
     private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
     private let upstreamResponsesByUpstream: LabelTable<LabelTable<Counter>>
     private let reconnectsByUpstream: LabelTable<Counter>
@@ -80,7 +78,16 @@ package final class RelayMetrics: Sendable {
         self.oversizedByType = oversized.counters(by: "type", Self.types)
         var rejected = MetricFamily(
             "weir_downstream_rejected_total", .counter, help: "Streams and connections refused or ended, by reason.")
-        self.rejectedByReason = rejected.counters(by: "reason", Self.rejectionReasons)
+        self.rejectedByReason = rejected.counters(by: "reason", RejectionReason.allCases.map(\.rawValue))
+        var serviceStreams = MetricFamily(
+            "weir_downstream_service_streams", .gauge, help: "Open calls to services beside discovery.")
+        self.streamsByService = LabelTable(Self.services) { service, isOther in
+            serviceStreams.gauge(["service": service], hiddenWhileZero: isOther)
+        }
+        var serviceRequests = MetricFamily(
+            "weir_downstream_service_requests_total", .counter,
+            help: "Messages that clients sent to services beside discovery.")
+        self.requestsByService = serviceRequests.counters(by: "service", Self.services)
 
         var connected = MetricFamily(
             "weir_upstream_connected", .gauge, help: "1 while the upstream's server is connected, else 0.")
@@ -128,8 +135,9 @@ package final class RelayMetrics: Sendable {
         self.cacheBytes = bytes.gauge()
 
         self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, connected,
-            upstreamResponses, reconnects, push, convergence, pushes, groups, resources, bytes,
+            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
+            serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
+            bytes,
         ])
     }
 
@@ -147,8 +155,12 @@ package final class RelayMetrics: Sendable {
     package func nacks(type: String) -> Counter { self.nacksByType[type] }
     /// `weir_downstream_oversized_total`.
     package func oversized(type: String) -> Counter { self.oversizedByType[type] }
-    /// `weir_downstream_rejected_total`; see `rejectionReasons`.
-    package func rejected(reason: String) -> Counter { self.rejectedByReason[reason] }
+    /// `weir_downstream_rejected_total`.
+    package func rejected(_ reason: RejectionReason) -> Counter { self.rejectedByReason[reason.rawValue] }
+    /// `weir_downstream_service_streams`; see `services`.
+    package func serviceStreams(service: String) -> Gauge { self.streamsByService[service] }
+    /// `weir_downstream_service_requests_total`; see `services`.
+    package func serviceRequests(service: String) -> Counter { self.requestsByService[service] }
     /// `weir_upstream_connected`.
     package func connected(upstream: String, server: String) -> Gauge { self.connectedByUpstream[upstream][server] }
     /// `weir_upstream_responses_total`.

@@ -11,13 +11,12 @@ import WeirXDS
 final class AdminServer: Sendable {
     let shared: RelayShared
     let descriptors: DescriptorSet?
-    private let renderer: AdminThread
+    private var renderer: AdminThread { self.shared.renderer }
     private let server: Locked<HTTPServer?> = Locked(nil)
 
     init(shared: RelayShared, descriptors: DescriptorSet?) {
         self.shared = shared
         self.descriptors = descriptors
-        self.renderer = AdminThread()
     }
 
     func start() throws(StartError) {
@@ -101,7 +100,7 @@ final class AdminServer: Sendable {
 }
 
 /// The thread on which answers become text.
-private final class AdminThread: Sendable {
+final class AdminThread: Sendable {
     private enum Job: Sendable {
         case run(@Sendable () -> Void)
         case stop

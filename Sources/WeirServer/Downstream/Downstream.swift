@@ -16,22 +16,23 @@ final class Downstream {
     private var listeners: [(listener: ServerListener, tls: ListenerTLS?)] = []
     private var calls = SlotTable<Call>()
     private var peers = SlotTable<WeirEngine.PeerIdentity>()
+    let services: Services
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
     private var isDraining = false
-    private var isNudged = false
 
-    /// One discovery stream.
-    private struct Call {
-        var connection: ServerConnection
-        var stream: Int32
-        var shardStream: SlotID
+    private enum Call {
+        /// A discovery stream: the shard's.
+        case discovery(ServerConnection, stream: Int32, shardStream: SlotID)
+        /// Any other: its handler's.
+        case service(any ServiceStream, ServiceMethod)
     }
 
     init(worker: Worker, transport: Transport) throws(StartError) {
         self.worker = worker
         self.transport = transport
         self.shared = worker.shared
+        self.services = Services(worker: worker)
         for listener in self.shared.configuration.downstream.listeners { try self.listen(listener) }
     }
 
@@ -84,25 +85,31 @@ final class Downstream {
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         for send in sends {
-            guard let call = self.calls[SlotID(packed: send.handle)] else { continue }
+            guard case .discovery(let connection, let stream, _)? = self.calls[SlotID(packed: send.handle)] else {
+                continue
+            }
             let field = send.nonce.field
             var tail = MessageTail()
             for i in 0..<Nonce.fieldCount { tail.append(field[i]) }
             do throws(StreamRefusal) {
-                try call.connection.send(call.stream, bodies[Int(send.body)], tail)
+                try connection.send(stream, bodies[Int(send.body)], tail)
             } catch {
-                // A full queue: the engine keeps few responses per type unanswered, so this client reads nothing at all.
-                call.connection.finish(call.stream, .resourceExhausted, "the client does not read its responses")
+                // A closed stream's end is on the way. A full queue: the engine keeps few responses per type
+                // unanswered, so this client reads nothing at all.
+                guard error == .queueFull else { continue }
+                self.shared.metrics.rejected(.slowConsumer).add(1)
+                connection.finish(stream, .resourceExhausted, "the client does not read its responses")
             }
         }
     }
 
     func refuse(_ refusal: Refusal) {
-        self.shared.metrics.rejected(reason: refusal.reason).add(1)
-        guard let call = self.calls.remove(SlotID(packed: refusal.handle)) else { return }
-        call.connection.setUserData(call.stream, 0)
-        call.connection.finish(
-            call.stream, GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown, refusal.message)
+        self.shared.metrics.rejected(refusal.reason).add(1)
+        guard case .discovery(let connection, let stream, _)? = self.calls.remove(SlotID(packed: refusal.handle)) else {
+            return
+        }
+        connection.setUserData(stream, 0)
+        connection.finish(stream, GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown, refusal.message)
     }
 
     /// Notes pushes of this round; they are written when the turn's flush is over.
@@ -125,6 +132,9 @@ final class Downstream {
     /// Takes no new connections and asks those there are to leave, spread over the window (WIRE-12).
     func drain(_ window: Nanoseconds) {
         self.isDraining = true
+        self.services.drain()
+        // Now, as a GOAWAY would overtake what the services have just told.
+        self.transport.flush()
         for entry in self.listeners {
             entry.listener.stop()
             let connections = Array(entry.listener.connections)
@@ -169,57 +179,94 @@ extension Downstream: ServerConnectionDelegate {
     }
 
     func streamOpened(_ connection: ServerConnection, _ stream: Int32, _ request: RequestHead) {
-        guard let service = DiscoveryService.at(path: request.path) else {
-            return connection.finish(stream, .unimplemented, "weir does not serve \(request.path)")
+        if let service = DiscoveryService.at(path: request.path) {
+            self.discoveryOpened(connection, stream, service)
+        } else if let method = ServiceMethod(rawValue: request.path) {
+            self.serviceOpened(connection, stream, method)
+        } else {
+            self.shared.metrics.rejected(.unknownService).add(1)
+            connection.finish(stream, .unimplemented, "weir does not serve \(request.path)")
         }
-        guard !self.isDraining else {
-            return connection.finish(stream, .unavailable, "this relay is draining; connect again elsewhere")
-        }
-        let peer =
-            self.peers[SlotID(packed: connection.userData)]
-            ?? WeirEngine.PeerIdentity(address: connection.peer.description, names: [])
+    }
+
+    private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
+        guard !self.isDraining else { return self.refuseDraining(connection, stream) }
         self.worker.setTime()
         let placeholder = SlotID(index: 0, generation: 0)
-        let handle = self.calls.insert(Call(connection: connection, stream: stream, shardStream: placeholder))
-        let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: peer)
-        self.calls[handle]?.shardStream = shardStream
+        let handle = self.calls.insert(.discovery(connection, stream: stream, shardStream: placeholder))
+        let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
+        self.calls[handle] = .discovery(connection, stream: stream, shardStream: shardStream)
         connection.setUserData(stream, handle.packed)
         connection.respond(stream)
     }
 
-    private func call(_ connection: ServerConnection, _ stream: Int32) -> SlotID? {
+    private func serviceOpened(_ connection: ServerConnection, _ stream: Int32, _ method: ServiceMethod) {
+        // Health is asked to the end; it is how clients learn of it.
+        guard !self.isDraining || method.isHealth else { return self.refuseDraining(connection, stream) }
+        let call = ServiceCall(connection: connection, stream: stream, peer: self.peer(connection))
+        guard let handler = self.services.open(method, call) else { return }
+        self.shared.metrics.serviceStreams(service: method.label).add()
+        connection.setUserData(stream, self.calls.insert(.service(handler, method)).packed)
+    }
+
+    private func refuseDraining(_ connection: ServerConnection, _ stream: Int32) {
+        self.shared.metrics.rejected(.draining).add(1)
+        connection.finish(stream, .unavailable, "this relay is draining; connect again elsewhere")
+    }
+
+    private func peer(_ connection: ServerConnection) -> WeirEngine.PeerIdentity {
+        self.peers[SlotID(packed: connection.userData)]
+            ?? WeirEngine.PeerIdentity(address: connection.peer.description, names: [])
+    }
+
+    private func call(_ connection: ServerConnection, _ stream: Int32) -> Call? {
         guard let packed = connection.userData(stream), packed != 0 else { return nil }
-        return self.calls[SlotID(packed: packed)]?.shardStream
+        return self.calls[SlotID(packed: packed)]
     }
 
     func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        guard let shardStream = self.call(connection, stream) else { return }
-        self.worker.setTime()
-        self.worker.shard.receive(shardStream, bytes)
+        switch self.call(connection, stream) {
+        case .discovery(_, _, let shardStream)?:
+            self.worker.setTime()
+            self.worker.shard.receive(shardStream, bytes)
+        case .service(let handler, let method)?:
+            self.shared.metrics.serviceRequests(service: method.label).add(1)
+            handler.message(bytes)
+        case nil: break
+        }
     }
 
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32) {
+        if case .service(let handler, _)? = self.call(connection, stream) { return handler.halfClosed() }
         connection.finish(stream, .ok)
     }
 
     func streamClosed(_ connection: ServerConnection, _ stream: Int32, _ end: StreamEnd) {
+        if end.cause == .violated {
+            let isTooLarge = end.status == .resourceExhausted
+            self.shared.metrics.rejected(isTooLarge ? .messageTooLarge : .brokenStream).add(1)
+        }
         guard let packed = connection.userData(stream), packed != 0 else { return }
-        guard let call = self.calls.remove(SlotID(packed: packed)) else { return }
-        self.worker.setTime()
-        self.worker.shard.close(call.shardStream)
-        self.nudge()
+        switch self.calls.remove(SlotID(packed: packed)) {
+        case .discovery(_, _, let shardStream)?:
+            self.worker.setTime()
+            self.worker.shard.close(shardStream)
+        case .service(let handler, let method)?:
+            self.shared.metrics.serviceStreams(service: method.label).subtract()
+            handler.closed()
+        case nil: return
+        }
+        // What happens while the turn's output is written has a round of its own.
+        self.transport.loop.turnAgain()
     }
 
     func drained(_ connection: ServerConnection, _ stream: Int32) {
-        guard let shardStream = self.call(connection, stream) else { return }
-        self.worker.shard.drained(shardStream)
-        if self.worker.shard.hasWork { self.nudge() }
-    }
-
-    /// What happens while the turn's output is written makes another turn due.
-    private func nudge() {
-        guard !self.isNudged else { return }
-        self.isNudged = true
-        self.transport.loop.runSoon { [weak self] in self?.isNudged = false }
+        switch self.call(connection, stream) {
+        case .discovery(_, _, let shardStream)?:
+            self.worker.shard.drained(shardStream)
+            if self.worker.shard.hasWork { self.transport.loop.turnAgain() }
+        case .service(let handler, _)?: handler.drained()
+        case nil: break
+        }
     }
 }

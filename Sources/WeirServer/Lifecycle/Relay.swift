@@ -5,6 +5,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirXDS
 
 /// How a run of the relay ended, for the exit status.
 package enum RelayExit: Sendable {
@@ -60,13 +61,14 @@ private final class Relay {
         self.configuration = configuration
         self.logger = logger
         self.reload = reload
-        let descriptors = Self.loadDescriptors(logger)
+        let (descriptors, catalog) = Self.loadDescriptors(logger)
         let workers = configuration.workers > 0 ? configuration.workers : sysconf(CInt(_SC_NPROCESSORS_ONLN))
         let upstreams = UpstreamBoard()
         self.shared = RelayShared(
             configuration: configuration, logger: logger, workers: max(1, min(workers, Self.workersMax)),
             files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
-            unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier())
+            unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier(),
+            descriptors: descriptors, descriptorCatalog: catalog)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
     }
 
@@ -95,19 +97,22 @@ private final class Relay {
     // MARK: Descriptors
 
     /// The descriptors of all xDS messages: beside the program, one folder up, or where the environment says.
-    private static func loadDescriptors(_ logger: Logger) -> DescriptorSet? {
+    private static func loadDescriptors(_ logger: Logger) -> (DescriptorSet?, DescriptorCatalog?) {
         for path in self.descriptorPaths {
             guard let bytes = ProcessReader.readBytes(path) else { continue }
             do throws(ProtobufError) {
-                return try DescriptorSet(bytes: bytes)
+                let descriptors = try DescriptorSet(bytes: bytes)
+                // What libprotobuf has read, this reads too.
+                return (descriptors, try? DescriptorCatalog(fileDescriptorSet: bytes))
             } catch {
                 logger.log(.error, "descriptor set not usable", [("path", path), ("error", error.description)])
             }
         }
         logger.log(
-            .warning, "no descriptor set: resources are shown as bytes, and files origins cannot be read",
+            .warning,
+            "no descriptor set: resources are shown as bytes, files origins cannot be read, and reflection has no files",
             [("searched", self.descriptorPaths.joined(separator: " "))])
-        return nil
+        return (nil, nil)
     }
 
     private static var descriptorPaths: [String] {

@@ -4,6 +4,7 @@ import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
+import WeirProtobuf
 import WeirRules
 import WeirTransport
 import WeirXDS
@@ -31,10 +32,19 @@ final class RelayShared: Sendable {
     /// `control_plane.identifier` of every response.
     let identifier: String
     let lifecycle = Lifecycle()
+    /// Turns what workers have found into text and messages.
+    let renderer = AdminThread()
+    /// Questions about clients that are being answered.
+    let statusQuestions = GroupCount()
+    /// Nil without a descriptor set.
+    let descriptors: DescriptorSet?
+    /// What server reflection answers from; nil without a descriptor set.
+    let descriptorCatalog: DescriptorCatalog?
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
-        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String
+        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String,
+        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
     ) {
         self.configuration = configuration
         self.logger = logger
@@ -56,6 +66,18 @@ final class RelayShared: Sendable {
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
+        self.descriptors = descriptors
+        self.descriptorCatalog = descriptorCatalog
+    }
+
+    private let wasAnswered = Atomic<Bool>(false)
+
+    /// Whether somebody waits for resources and no upstream has ever answered.
+    var isCold: Bool { self.groupCount.value > 0 && !self.wasAnswered.load(ordering: .relaxed) }
+
+    /// An upstream's response was taken.
+    func noteAnswer() {
+        if !self.wasAnswered.load(ordering: .relaxed) { self.wasAnswered.store(true, ordering: .relaxed) }
     }
 
     /// A worker has no connections left; told once, or more often.

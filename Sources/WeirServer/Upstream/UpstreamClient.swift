@@ -46,7 +46,10 @@ final class UpstreamClient {
 
     private(set) var streams: [UpstreamStreamID: StreamState] = [:]
     private var waiting: [UpstreamStreamID] = []
-    private var calls = SlotTable<UpstreamStreamID>()
+    private var calls = SlotTable<Call>()
+    /// Of `calls`, how many are discovery streams.
+    private var openStreams = 0
+    private var forwards = ForwardedCallQueue()
     private(set) var connections: [ClientConnection] = []
     private var attempt: Attempt?
     /// A connection to the first server while another one is in use.
@@ -60,6 +63,11 @@ final class UpstreamClient {
     private var generator: SeededGenerator
     private(set) var statuses: [ServerStatus]
     private var isClosing = false
+
+    private enum Call {
+        case discovery(UpstreamStreamID)
+        case forwarded(ForwardedCall)
+    }
 
     struct StreamState {
         enum Phase {
@@ -136,6 +144,7 @@ final class UpstreamClient {
         self.waiting.removeAll { $0 == id }
         if case .open(let connection, let stream, let call) = state.phase {
             self.calls.remove(call)
+            self.openStreams -= 1
             self.publish()
             connection.halfClose(stream)
             connection.cancel(stream)
@@ -160,20 +169,58 @@ final class UpstreamClient {
             self.waiting.removeFirst()
             self.begin(id, on: connection)
         }
-        if !self.waiting.isEmpty { self.connectIfNeeded() }
+        while !self.forwards.isEmpty, let connection = self.connections.first(where: { $0.openable > 0 }) {
+            if let call = self.forwards.next() { self.begin(call, on: connection) }
+        }
+        if !self.waiting.isEmpty || !self.forwards.isEmpty { self.connectIfNeeded() }
+    }
+
+    // MARK: Calls that are passed on
+
+    /// Passes a call of a client on: opens it when there is a connection, or ends it UNAVAILABLE when no server can be
+    /// reached. The delegate is told later, never from within this.
+    func forward(_ path: String, _ delegate: any ForwardedCallDelegate) -> ForwardedCall {
+        let call = ForwardedCall(path: path, delegate: delegate)
+        self.transport.loop.runSoon { [weak self] in
+            guard let self = self, !self.isClosing else { return call.end(.unavailable, "the relay is stopping") }
+            // While all servers are given a rest, waiting for the next attempt is the client's own business.
+            guard self.retryAt == nil else { return call.end(.unavailable, self.unreachable) }
+            self.forwards.append(call)
+            self.pump()
+        }
+        return call
+    }
+
+    private var unreachable: String {
+        let error = self.statuses.first { !$0.lastError.isEmpty }?.lastError ?? "no server answers"
+        return "upstream \(self.name) cannot be reached: \(error)"
+    }
+
+    private func begin(_ call: ForwardedCall, on connection: ClientConnection) {
+        let slot = self.calls.insert(.forwarded(call))
+        guard let stream = connection.open(self.head(call.path), userData: slot.packed) else {
+            self.calls.remove(slot)
+            return call.end(.unavailable, self.unreachable)
+        }
+        call.phase = .open(connection, stream: stream)
+        call.delegate?.opened(call)
+    }
+
+    private func head(_ path: String) -> CallHead {
+        CallHead(
+            path: path, authority: self.authority, scheme: self.tls == nil ? "http" : "https",
+            userAgent: "weir/\(weirVersion)")
     }
 
     private func begin(_ id: UpstreamStreamID, on connection: ClientConnection) {
         let path = self.variant == .delta ? DiscoveryService.deltaAggregatedPath : DiscoveryService.streamAggregatedPath
-        let call = self.calls.insert(id)
-        let head = CallHead(
-            path: path, authority: self.authority, scheme: self.tls == nil ? "http" : "https",
-            userAgent: "weir/\(weirVersion)")
-        guard let stream = connection.open(head, userData: call.packed) else {
+        let call = self.calls.insert(.discovery(id))
+        guard let stream = connection.open(self.head(path), userData: call.packed) else {
             self.calls.remove(call)
             self.waiting.append(id)
             return
         }
+        self.openStreams += 1
         self.streams[id]?.phase = .open(connection, stream: stream, call: call)
         self.streams[id]?.hasReceived = false
         self.publish()
@@ -244,6 +291,7 @@ final class UpstreamClient {
         if self.failuresInCycle >= self.statuses.count {
             self.failuresInCycle = 0
             self.retryAt = self.transport.loop.now + self.backoff.next(using: &self.generator)
+            self.forwards.fail(self.unreachable)
             self.delegate?.upstream(self, unavailable: address, error: error)
         } else {
             self.connectIfNeeded()
@@ -285,6 +333,7 @@ final class UpstreamClient {
 
     func closeAll() {
         self.isClosing = true
+        self.forwards.fail("the relay is stopping")
         for connection in self.connections { connection.close("shutting down") }
         if case .connecting(let connection)? = self.attempt { connection.close("shutting down") }
         self.probe?.close("shutting down")
@@ -293,7 +342,7 @@ final class UpstreamClient {
     /// Shows the debug endpoint how things stand.
     private func publish() {
         var entry = UpstreamBoard.Entry(servers: self.statuses)
-        entry.streams = self.calls.count
+        entry.streams = self.openStreams
         self.shared.upstreams.update(self.name, part: self.worker, entry)
     }
 
@@ -372,19 +421,33 @@ extension UpstreamClient: ClientConnectionDelegate {
     func answered(_ connection: ClientConnection, _ stream: Int32) {}
 
     func message(_ connection: ClientConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        guard let packed = connection.userData(stream), let id = self.calls[SlotID(packed: packed)] else { return }
-        self.streams[id]?.hasReceived = true
-        self.backoff.reset()
-        self.delegate?.upstream(self, received: bytes, on: id)
+        guard let packed = connection.userData(stream) else { return }
+        switch self.calls[SlotID(packed: packed)] {
+        case .discovery(let id)?:
+            self.streams[id]?.hasReceived = true
+            self.backoff.reset()
+            self.delegate?.upstream(self, received: bytes, on: id)
+        case .forwarded(let call)?: call.delegate?.received(call, bytes)
+        case nil: break
+        }
     }
 
-    func drained(_ connection: ClientConnection, _ stream: Int32) {}
+    func drained(_ connection: ClientConnection, _ stream: Int32) {
+        guard let packed = connection.userData(stream),
+            case .forwarded(let call)? = self.calls[SlotID(packed: packed)]
+        else { return }
+        call.delegate?.drained(call)
+    }
 
     func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
-        guard let packed = connection.userData(stream), let id = self.calls.remove(SlotID(packed: packed)) else {
-            return
+        guard let packed = connection.userData(stream) else { return }
+        switch self.calls.remove(SlotID(packed: packed)) {
+        case .discovery(let id)?:
+            self.openStreams -= 1
+            self.streamFailed(id, end)
+        case .forwarded(let call)?: call.end(end.status, end.message)
+        case nil: break
         }
-        self.streamFailed(id, end)
     }
 
     func draining(_ connection: ClientConnection, _ goAway: GoAway) {

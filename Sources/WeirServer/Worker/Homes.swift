@@ -72,14 +72,14 @@ final class Homes {
         // Rules are reloaded and upstreams are not: a rule may name one that does not run yet.
         guard let configuration = self.shared.configuration.upstream(named: upstream) else {
             throw GroupRefusal(
-                code: .unavailable, reason: "unknown_upstream",
+                code: .unavailable, reason: .unknownUpstream,
                 message: "key \"\(key)\" belongs to upstream \"\(upstream)\", which is new in the configuration "
                     + "and takes a restart of the relay")
         }
         let limit = self.shared.configuration.cache.groupsMax
         guard self.shared.groupCount.reserve(max: limit) else {
             throw GroupRefusal(
-                code: .resourceExhausted, reason: "max_groups",
+                code: .resourceExhausted, reason: .tooManyGroups,
                 message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
                     + "key \"\(key)\" would be one more")
         }
@@ -170,6 +170,7 @@ final class Homes {
         let metrics = self.shared.metrics
         switch event {
         case .accepted(let typeURL, let version, let resources, let changed):
+            self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
             metrics.pushes(type: type.label, outcome: changed > 0 ? .sent : .unchanged).add(1)
@@ -221,7 +222,7 @@ private final class SoonTarget { var fire: (() -> Void)? }
 /// Why a group cannot be opened: what the streams that need it are told.
 private struct GroupRefusal: Error {
     var code: RefusalCode
-    var reason: String
+    var reason: RejectionReason
     var message: String
 }
 

@@ -36,7 +36,7 @@ struct KeyResolver: Sendable {
         return .group(
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
-                id: node.id, cluster: node.cluster, encoded: scope == .stream ? [] : request.node),
+                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node),
             upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
     }
 

@@ -26,6 +26,7 @@ final class Worker {
     /// Messages to the others, by worker, since the last round.
     private var outgoing: [[WorkerMessage]]
     private(set) var isDraining = false
+    private var isInRound = false
     private var counters = CounterExport()
     private let keys: KeySource
 
@@ -43,7 +44,9 @@ final class Worker {
         self.keys = keys
         self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
         let logger = shared.logger
+        let metrics = shared.metrics
         let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { event in
+            if event.kind == .connectionRefused { metrics.rejected(.tooManyConnections).add(1) }
             logger.log(.warning, "transport: \(event.text)", [("kind", event.kind.rawValue)])
         }
         self.transport = transport
@@ -104,7 +107,7 @@ final class Worker {
         case .update(let key, let update): self.shard.update(group: key, update)
         case .originState(let key, let state): self.shard.originChanged(group: key, state)
         case .groupRefused(let key, let code, let reason, let text):
-            self.shard.groupRefused(key, code, reason: reason, text)
+            self.shard.groupRefused(key, code, reason, text)
         case .files(let snapshot): self.homes.receive(snapshot)
         case .perform(let body): body(self)
         case .drain(let timeout): self.drain(timeout)
@@ -113,14 +116,21 @@ final class Worker {
     }
 
     private func send(_ message: WorkerMessage, to worker: Int) {
+        // What comes up while the turn's output is written is carried out in a round of its own, not after the sleep.
+        if !self.isInRound { self.loop.turnAgain() }
         if worker == self.index { self.local.append(message) } else { self.outgoing[worker].append(message) }
     }
+
+    /// What the rules in force make of a request, as for discovery.
+    func resolve(_ request: KeyRequest) -> KeyResolution { self.keys.resolver.resolve(request) }
 
     func setTime() { self.shard.setTime(self.loop.now, wall: Loop.wallNow()) }
 
     // MARK: Rounds
 
     private func round() {
+        self.isInRound = true
+        defer { self.isInRound = false }
         self.setTime()
         repeat {
             self.shard.flush()
@@ -159,6 +169,7 @@ final class Worker {
         self.setTime()
         self.shard.tick()
         self.homes.tick()
+        self.downstream?.services.tick()
         if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
     }
 

@@ -9,7 +9,7 @@ enum WorkerMessage: Sendable {
     /// From a home to a shard.
     case update(key: String, TypeUpdate)
     case originState(key: String, OriginState)
-    case groupRefused(key: String, code: RefusalCode, reason: String, message: String)
+    case groupRefused(key: String, code: RefusalCode, reason: RejectionReason, message: String)
     /// From the files thread to the homes of a files origin.
     case files(FilesSnapshot)
     /// Runs on the worker's loop, between rounds: inspection and operator commands.

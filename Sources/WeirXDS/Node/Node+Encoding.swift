@@ -38,6 +38,28 @@ extension Node {
         return writer.bytes
     }
 
+    /// The most bytes of a node that are kept for people.
+    package static let summaryBytesMax = 16 << 10
+
+    /// The bytes without the lists of extensions and listening addresses, which are long and say nothing about the client;
+    /// without its metadata as well if that is longer than `summaryBytesMax`.
+    package var summary: [UInt8] {
+        let kept = Node.without([9, 11], self.raw)
+        guard kept.count > Node.summaryBytesMax else { return kept }
+        let bare = Node.without([3], kept)
+        return bare.count > Node.summaryBytesMax ? Node.identity(id: self.id, cluster: self.cluster) : bare
+    }
+
+    private static func without(_ fields: Set<Int>, _ raw: [UInt8]) -> [UInt8] {
+        let bytes = raw.span
+        var writer = WireWriter(reserving: min(raw.count, Node.summaryBytesMax))
+        var reader = WireReader(ByteRange(offset: 0, count: raw.count))
+        while let field = try? reader.next(in: bytes) {
+            if !fields.contains(field.number) { writer.append(field.range, of: bytes) }
+        }
+        return writer.bytes
+    }
+
     private static func encoded(_ fields: [String: MetadataValue]) -> [UInt8] {
         var writer = WireWriter()
         for (name, value) in fields.sorted(by: { $0.key < $1.key }) {

@@ -29,6 +29,22 @@ struct NodeTests {
         #expect(try Node(decoding: Node(id: "", metadata: [:]).raw).hasMetadata)
     }
 
+    @Test("SVC-01 the summary of a node is bounded, and leaves out what is long and says nothing about the client")
+    func summary() throws {
+        func field(_ number: Int, _ count: Int) -> [UInt8] {
+            var writer = WireWriter()
+            writer.message(number, Array(repeating: 0x2E, count: count))
+            return writer.bytes
+        }
+        let raw = self.node.raw
+        #expect(try Node(decoding: raw + field(9, 100_000) + field(11, 3)).summary == raw)
+        let text = String(repeating: "m", count: Node.summaryBytesMax)
+        let large = Node(id: "n", cluster: "c", metadata: ["m": .string(text)], region: "r")
+        #expect(large.summary == Node(id: "n", cluster: "c", region: "r").raw)
+        let features = Node(id: "n", cluster: "c", clientFeatures: [text])
+        #expect(features.summary == Node(id: "n", cluster: "c").raw)
+    }
+
     @Test("bytes as Envoy writes them: build version, unknown fields, a wrapped double")
     func wire() throws {
         let bytes: [UInt8] =
