@@ -272,6 +272,19 @@ import WeirXDS
         #expect(client.take().flatMap { [$0.label] + $0.resources } == ["cds", "c@2", "eds", "c@1"])
     }
 
+    @Test("ORD-05 also while the client waits for the rest of what it held")
+    func endpointsWhileWaiting() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["*", "unanswered"], held: ["x": "1"])
+        client.delta(.eds, add: ["c"])
+        h.settle()
+        h.publish("n", .eds, lane: .named, ["c@1"])
+        client.takeAndAck()
+        h.publish("n", .cds, ["c@1"], eds: true)
+        #expect(client.take().map(\.label) == ["cds", "eds"])
+    }
+
     @Test("ORD-01 a control plane is asked for clusters first, whatever was first wanted")
     func interestInOrder() {
         let h = ShardHarness()

@@ -76,6 +76,7 @@ import WeirXDS
         client.isStuck = false
         var names: [String] = []
         _ = Self.readAll(client, &names)
-        #expect(names.count == 3000 && Set(names).count == 600)
+        // Endpoints may come again after their clusters (ORD-05).
+        #expect((3000...3600).contains(names.count) && Set(names).count == 600)
     }
 }
