@@ -294,7 +294,7 @@ import WeirXDS
             h.receive(c, writer.bytes)
             h.settle()
             #expect(h.refusals.last?.code == .invalidArgument)
-            #expect(h.refusals.last?.reason == "locators")
+            #expect(h.refusals.last?.reason == .locators)
         }
         #expect(h.refusals.count == 2)
     }
