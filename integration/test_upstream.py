@@ -1,5 +1,6 @@
 """The relay as a client: what it asks, acknowledges and rejects, and how it rides out the control plane's absence (UP)."""
 
+import socket
 import time
 
 import grpc
@@ -9,8 +10,9 @@ from envoy.service.discovery.v3 import discovery_pb2
 from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.clients import quiet
+from weirtest.tap import Tap
 from weirtest.waiting import eventually
-from weirtest.xds import CDS, EDS, LDS, RTDS
+from weirtest.xds import CDS, EDS, LDS, RDS, RTDS
 
 pytestmark = pytest.mark.relay_only
 
@@ -388,3 +390,122 @@ def test_ORD_02_types_arrive_in_the_order_in_which_they_were_sent(world, relay, 
     order = [r.type_url for r in client.history]
     last = {url: max(i for i, r in enumerate(client.history) if r.type_url == url) for url in (CDS, LDS)}
     assert last[CDS] < last[LDS], order
+
+
+# --- Order over the wire.
+
+
+def order_of(client):
+    """Each response of a client's life as (type, what it brought: name → body)."""
+    return [(r.type_url, r.bodies) for r in client.history]
+
+
+def test_ORD_01_one_push_of_all_types_arrives_make_before_break(world, relay, connect, upstream_protocol, protocol):
+    world.set(LDS, [xds.listener("l")])
+    world.set(RDS, [xds.routes("routes", ("/", "a"))])
+    clients = [connect(relay, protocol, node=xds.node(f"n{i}")) for i in range(20)]
+    for client in clients:
+        # In the worst order: whoever asks first is not answered first later.
+        for type_url, names in ((RDS, ["routes"]), (LDS, []), (EDS, ["a", "n"]), (CDS, [])):
+            client.subscribe(type_url, *names)
+    for client in clients:
+        client.converge(CDS, world.expected(CDS))
+        client.converge(RDS, world.expected(RDS))
+        client.settle()
+        client.history.clear()
+    eventually(lambda: all(s.acked_nonce == s.nonce for s in world.stream().subscriptions.values()), "the relay's ACKs")
+    with world.atomic():
+        world.update(RDS, [xds.routes("routes", ("/", "n"))])
+        world.update(LDS, [xds.listener("l", 10001)])
+        world.update(EDS, [xds.endpoints("n", 1)])
+        world.update(CDS, [xds.cluster("n")])
+    for client in clients:
+        client.converge(RDS, world.expected(RDS))
+        client.converge(LDS, world.expected(LDS))
+        client.converge(EDS, world.expected(EDS, names=["a", "n"]))
+        types = [type_url for type_url, _ in order_of(client)]
+        first = [types.index(type_url) for type_url in (CDS, EDS, LDS, RDS)]
+        assert first == sorted(first), [xds.SHORT[type_url] for type_url in types]
+
+
+def test_ORD_03_a_client_that_was_slow_sees_no_route_without_its_cluster(world, relay, connect, upstream_protocol,
+                                                                        protocol):
+    world.set(RDS, [xds.routes("routes", ("/", "a"))])
+    client = connect(relay, protocol, auto_ack=False)
+    client.subscribe(CDS)
+    client.subscribe(EDS, "a", "y")
+    client.subscribe(RDS, "routes")
+    client.converge(CDS, world.expected(CDS))
+    client.converge(RDS, world.expected(RDS))
+    # Nothing of this is acknowledged, so that what follows is put together.
+    other = connect(relay, protocol, node=xds.node("other"))
+    other.subscribe(CDS)
+    other.subscribe(RDS, "routes")
+    other.converge(CDS, world.expected(CDS))
+    world.update(CDS, [xds.cluster("y")])
+    world.update(EDS, [xds.endpoints("y", 1)])
+    world.update(RDS, [xds.routes("routes", ("/", "y"))])
+    world.update(CDS, remove=["a"])
+    other.converge(CDS, world.expected(CDS))
+    other.converge(RDS, world.expected(RDS))
+    for response in client.settle():
+        client.ack(response)
+    eventually(lambda: all(client.ack(r) is None for r in client.drain())
+               and client.held(CDS) == world.expected(CDS) and client.held(RDS) == world.expected(RDS), "the newest state")
+    clusters, target = set(), None
+    for response in client.history:
+        if response.type_url == CDS:
+            clusters = set(response.names) if protocol == "sotw" else (
+                clusters | set(response.names)) - set(response.removed)
+        elif response.type_url == RDS:
+            target = "y" if b"y" in response.bodies["routes"] else "a"
+        assert target is None or target in clusters, (target, clusters, [
+            (xds.SHORT[r.type_url], r.names, r.removed) for r in client.history])
+    assert target == "y" and "a" not in clusters
+
+
+# --- A control plane that is gone, or goes.
+
+
+def test_UP_20_a_control_plane_behind_a_black_hole_is_found_and_left(world, relay_to, connect, upstream_protocol):
+    tap = Tap(world.address)
+    relay = relay_to(world, upstream_protocol, {"upstreams": {"primary": {
+        "servers": [tap.address], "keepalive": {"interval": "300ms", "timeout": "300ms"}}}})
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, world.expected(CDS))
+    before = world.stream()
+    tap.black_hole()
+    world.update(CDS, [xds.cluster("a", 7)])
+    client.converge(CDS, world.expected(CDS))
+    assert any(s is not before for s in world.open_streams())
+    assert "keepalive" in relay.log.lower() or "ping" in relay.log.lower()
+    tap.stop()
+
+
+def test_UP_20_goaway_moves_new_streams_and_lets_the_old_one_finish(world, new_plane, relay_to, connect,
+                                                                   upstream_protocol):
+    second = new_plane()
+    second.set(CDS, [xds.cluster("elsewhere")])
+    relay = relay_to(world, upstream_protocol, {"upstreams": {"primary": {
+        "servers": [world.address, second.address]}}})
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, world.expected(CDS))
+    world.leave(grace=5)
+    eventually(lambda: not connects_to(world.address), "the listener to close")
+    late = connect(relay, "delta", node=xds.node("late", cluster="late"))
+    late.subscribe(CDS)
+    late.converge(CDS, second.expected(CDS))
+    # The stream that was there before goes on.
+    world.update(CDS, [xds.cluster("a", 7)])
+    client.converge(CDS, world.expected(CDS), timeout=4)
+
+
+def connects_to(address):
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+        return True
+    except OSError:
+        return False

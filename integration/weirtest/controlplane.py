@@ -317,6 +317,11 @@ class ControlPlane(grpc.GenericRpcHandler):
         self.server = None
         eventually(lambda: not self.open_streams(), "the control plane's streams to end")
 
+    def leave(self, grace):
+        """Takes no connections and no streams any more (GOAWAY); open streams may go on for `grace` seconds."""
+        server, self.server = self.server, None
+        self.peers.call(lambda: asyncio.ensure_future(server.stop(grace)))
+
     def restart(self):
         self.stop()
         return self.start()

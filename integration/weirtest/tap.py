@@ -13,7 +13,7 @@ class Tap:
         self.target = int(port)
         self.from_client, self.from_server = 0, 0
         self.peers = shared_loop()
-        self.tasks = set()
+        self.tasks, self.holes = set(), set()
         self.server = self.peers.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
@@ -25,13 +25,17 @@ class Tap:
 
         self.peers.call(body)
 
+    def black_hole(self):
+        """From now on nothing passes on the connections there are; they stay open. New ones are forwarded."""
+        self.peers.call(lambda: self.holes.update(self.tasks))
+
     async def _serve(self, reader, writer):
         task = asyncio.current_task()
         self.tasks.add(task)
         far_reader, far_writer = await asyncio.open_connection(self.host, self.target)
         try:
-            await asyncio.gather(self._pump(reader, far_writer, "from_client"),
-                                 self._pump(far_reader, writer, "from_server"))
+            await asyncio.gather(self._pump(reader, far_writer, "from_client", task),
+                                 self._pump(far_reader, writer, "from_server", task))
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -39,8 +43,10 @@ class Tap:
             for each in (writer, far_writer):
                 each.close()
 
-    async def _pump(self, reader, writer, counter):
+    async def _pump(self, reader, writer, counter, task):
         while data := await reader.read(65536):
+            if task in self.holes:
+                continue
             setattr(self, counter, getattr(self, counter) + len(data))
             writer.write(data)
             await writer.drain()
