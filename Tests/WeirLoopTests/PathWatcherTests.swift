@@ -54,6 +54,26 @@ struct PathWatcherTests {
         }
     }
 
+    @Test("a log beside a watched folder, written whenever it is told, does not make it tell again")
+    func neighbourOfFolder() {
+        let folder = TemporaryFolder()
+        folder.makeFolder("watched")
+        folder.write("watched/file", "one")
+        let loop = Loop()
+        var told = 0
+        let watcher = PathWatcher(loop: loop, path: folder.path + "/watched") {
+            told += 1
+            folder.write("log", "told \(told) times")
+        }
+        folder.write("watched/file", "two")
+        let end = loop.now + .milliseconds(500)
+        let timer = TimerWatcher(loop: loop) { [unowned loop] in if loop.now > end { loop.stop() } }
+        timer.start(after: .zero, every: .milliseconds(10))
+        withExtendedLifetime(watcher) { runBounded(loop) }
+        timer.cancel()
+        #expect(told == 1)
+    }
+
     @Test("a burst is told once, a neighbour not at all, and the watch goes on after a rename over")
     func burst() {
         let folder = TemporaryFolder()

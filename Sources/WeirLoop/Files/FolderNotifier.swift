@@ -3,8 +3,14 @@ import Glibc
 
 /// inotify on a changing set of folders. Confined to its loop.
 final class FolderNotifier {
-    /// Called with the names that the events of one turn were about.
-    var onEvents: ((Set<String>) -> Void)?
+    /// Something happened to a name in a watched folder, or, without a name, to the folder itself.
+    struct Event: Hashable {
+        let folder: String
+        let name: String
+    }
+
+    /// Called with what the events of one turn were about.
+    var onEvents: ((Set<Event>) -> Void)?
 
     private static let mask = UInt32(
         IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF
@@ -45,31 +51,31 @@ final class FolderNotifier {
     }
 
     private func drain() {
-        var names: Set<String> = []
-        var any = false
+        var events: Set<Event> = []
         unsafe withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
             while true {
                 let count = unsafe Glibc.read(self.descriptor.rawValue, buffer.baseAddress, buffer.count)
                 guard count > 0 else { return }
-                if unsafe Self.collect(UnsafeRawBufferPointer(rebasing: buffer[..<count]), into: &names) { any = true }
+                unsafe self.collect(UnsafeRawBufferPointer(rebasing: buffer[..<count]), into: &events)
             }
         }
-        if any { self.onEvents?(names) }
+        if !events.isEmpty { self.onEvents?(events) }
     }
 
-    /// Whether any event tells of a change; the end of a watch that was asked for does not.
-    private static func collect(_ events: UnsafeRawBufferPointer, into names: inout Set<String>) -> Bool {
+    /// The end of a watch that was asked for tells of no change.
+    private func collect(_ bytes: UnsafeRawBufferPointer, into events: inout Set<Event>) {
         let header = MemoryLayout<inotify_event>.size
         var offset = 0
-        var any = false
-        while events.count - offset >= header {
-            let event = unsafe events.loadUnaligned(fromByteOffset: offset, as: inotify_event.self)
-            let nameCount = min(Int(event.len), events.count - offset - header)
-            let name = unsafe events[(offset + header)..<(offset + header + nameCount)].prefix { $0 != 0 }
-            if nameCount > 0 { names.insert(unsafe String(decoding: name, as: UTF8.self)) }
-            if event.mask != UInt32(IN_IGNORED) { any = true }
+        while bytes.count - offset >= header {
+            let event = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: inotify_event.self)
+            let nameCount = min(Int(event.len), bytes.count - offset - header)
+            let name = unsafe bytes[(offset + header)..<(offset + header + nameCount)].prefix { $0 != 0 }
+            if event.mask != UInt32(IN_IGNORED) {
+                events.insert(
+                    Event(
+                        folder: self.watched[event.wd] ?? "", name: unsafe String(decoding: name, as: UTF8.self)))
+            }
             offset += header + nameCount
         }
-        return any
     }
 }

@@ -35,7 +35,7 @@ package final class PathWatcher {
         self.notifier = FolderNotifier(loop: loop)
         self.settleTimer = TimerWatcher(loop: loop) { [unowned self] in self.settled() }
         self.lookTimer = TimerWatcher(loop: loop) { [unowned self] in self.look() }
-        self.notifier?.onEvents = { [unowned self] names in self.noticed(names) }
+        self.notifier?.onEvents = { [unowned self] events in self.noticed(events) }
         self.notifier?.watch(self.lastSeen.foldersToWatch)
         self.lastSeen = PathFingerprint(of: path)  // again: it may have changed before the watch stood
         self.lookTimer?.start(after: Self.lookInterval, every: Self.lookInterval)
@@ -48,9 +48,14 @@ package final class PathWatcher {
         self.lookTimer?.cancel()
     }
 
-    private func noticed(_ names: Set<String>) {
+    /// What happens in the path's own tree, or to its name, is a change even if `stat` shows none: clocks are coarse. Of its
+    /// neighbours (a log, say, that tells of the last change) only `stat` can say whether they matter.
+    private func noticed(_ events: Set<FolderNotifier.Event>) {
         let leaf = self.path.split(separator: "/").last.map(String.init) ?? ""
-        if self.lastSeen.isFolder || names.contains(leaf) { self.isSurelyChanged = true }
+        let tree = self.path.hasSuffix("/") ? self.path : self.path + "/"
+        if events.contains(where: { $0.name == leaf || ($0.folder + "/").hasPrefix(tree) || $0.folder.isEmpty }) {
+            self.isSurelyChanged = true
+        }
         let first = self.firstEvent ?? self.loop.now
         self.firstEvent = first
         self.settleTimer?.start(after: min(Self.settleTime, first + Self.settleMax - self.loop.now))
