@@ -12,7 +12,9 @@ extension OriginGroup {
             case .sotw:
                 let response = try DiscoveryResponse(decoding: message)
                 let url = message.string(response.typeURL)
-                self.streams[number].nonces[url] = message.string(response.nonce)
+                if self.streams[number].requestedTypes.contains(url) {
+                    self.streams[number].nonces[url] = message.string(response.nonce)
+                }
                 guard let (type, feed) = self.feed(of: url, on: number) else {
                     return self.ignore(
                         url, version: message.string(response.versionInfo), nonce: message.string(response.nonce),

@@ -24,13 +24,26 @@ struct ReceivedResponse {
     var badNames: Set<String> = []
     /// Whether entries were lost whose names are unknown: then absence proves nothing.
     var isPartial = false
-    /// Why the response must be rejected, one reason per bad entry; empty: it is fine (UP-06).
-    var faults: [String] = []
+    /// Why the response must be rejected, one reason per bad entry, the first of them; empty: it is fine (UP-06).
+    private(set) var faults: [String] = []
+    private var faultsLeftOut = 0
+
+    /// Reasons that are kept and told.
+    static let faultsMax = 8
+
+    init(version: String = "", nonce: String = "") {
+        self.version = version
+        self.nonce = nonce
+    }
+
+    mutating func reject(_ reason: String) {
+        if self.faults.count < Self.faultsMax { self.faults.append(reason) } else { self.faultsLeftOut += 1 }
+    }
 
     /// The reasons as the text of a NACK, bounded.
     var rejection: String {
-        let shown = self.faults.prefix(8).joined(separator: "; ")
-        let more = self.faults.count > 8 ? "; and \(self.faults.count - 8) more" : ""
+        let shown = self.faults.joined(separator: "; ")
+        let more = self.faultsLeftOut > 0 ? "; and \(self.faultsLeftOut) more" : ""
         return String(decoding: (shown + more).utf8.prefix(2048), as: UTF8.self)
     }
 }
@@ -48,7 +61,7 @@ enum ResponseReader {
                 let resource = try self.sotwResource(any, type, in: bytes)
                 self.admit(resource, &seen, &result)
             } catch {
-                result.faults.append("resource \(index): \(error.reason)")
+                result.reject("resource \(index): \(error.reason)")
                 // A bad entry without a name might be any of those cached: then none of them may count as gone.
                 if let name = error.name { result.badNames.insert(name) } else { result.isPartial = true }
             }
@@ -135,14 +148,14 @@ enum ResponseReader {
                 }
                 self.admit(try self.resource(envelope, type, in: bytes), &seen, &result)
             } catch {
-                result.faults.append("resource \(index): \(error.reason)")
+                result.reject("resource \(index): \(error.reason)")
                 if let name = error.name { result.badNames.insert(name) } else { result.isPartial = true }
             }
         }
         for range in response.removedResources {
             let name = ResourceName.canonical(bytes.string(range))
             if seen.contains(name) {
-                result.faults.append("\"\(name)\" is both in resources and in removed_resources")
+                result.reject("\"\(name)\" is both in resources and in removed_resources")
                 result.badNames.insert(name)
             } else {
                 result.removed.append(name)
@@ -177,10 +190,10 @@ enum ResponseReader {
         _ resource: ReceivedResource, _ seen: inout Set<String>, _ result: inout ReceivedResponse
     ) {
         if resource.name.isEmpty {
-            result.faults.append("a resource without a name")
+            result.reject("a resource without a name")
             result.isPartial = true
         } else if !seen.insert(resource.name).inserted {
-            result.faults.append("\"\(resource.name)\" appears more than once")
+            result.reject("\"\(resource.name)\" appears more than once")
             result.badNames.insert(resource.name)
         } else {
             result.resources.append(resource)
