@@ -10,6 +10,8 @@ import os
 import pathlib
 import platform
 import resource
+import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -29,25 +31,34 @@ class Process:
     def __init__(self, core, *command):
         cores = os.sched_getaffinity(0)
         prefix = ["taskset", "-c", str(core)] if core in cores and len(cores) > 1 else []
-        self.child = subprocess.Popen([*prefix, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      text=True)
+        self.child = subprocess.Popen([*prefix, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.unread = b""
 
     @property
     def pid(self):
         return self.child.pid
 
     def say(self, line):
-        self.child.stdin.write(line + "\n")
-        self.child.stdin.flush()
+        os.write(self.child.stdin.fileno(), f"{line}\n".encode())
 
-    def event(self, name):
+    def event(self, name, timeout=600):
+        """The next event of that name; one that does not come in time is an error, for somebody has died."""
+        deadline = time.monotonic() + timeout
         while True:
-            line = self.child.stdout.readline()
-            if not line:
-                raise RuntimeError(f"{self.child.args} ended while {name!r} was waited for")
-            event = json.loads(line)
+            event = json.loads(self._line(deadline, name))
             if event["event"] == name:
                 return event
+
+    def _line(self, deadline, name):
+        output = self.child.stdout.fileno()
+        while b"\n" not in self.unread:
+            ready = select.select([output], [], [], max(0, deadline - time.monotonic()))[0]
+            data = os.read(output, 65536) if ready else b""
+            if not data:
+                raise RuntimeError(f"{self.child.args} gave no {name!r} and " + ("ended" if ready else "was too slow"))
+            self.unread += data
+        line, self.unread = self.unread.split(b"\n", 1)
+        return line
 
     def cpu_ms(self):
         total = 0
@@ -78,8 +89,7 @@ class Bench:
         self.options = options
         self.clusters = clusters
         self.folder = tempfile.TemporaryDirectory(prefix="weir-bench-")
-        base = options.port
-        self.address, self.origin_address, self.admin = (f"127.0.0.1:{base + i}" for i in range(3))
+        self.address, self.origin_address, self.admin = (f"127.0.0.1:{port}" for port in free_ports(3))
         config = pathlib.Path(self.folder.name) / "relay.yaml"
         config.write_text(f"""
 downstream:
@@ -147,6 +157,14 @@ log: {{level: error}}
     def metric(self, name):
         text = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=10).read().decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def raw(sockets, size, rounds=1):
@@ -322,7 +340,6 @@ def main():
     parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; default: all")
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--port", type=int, default=28_000)
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     unknown = [name for name in options.scenarios if name not in SCENARIOS]

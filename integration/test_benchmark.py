@@ -10,8 +10,8 @@ from weirtest.weir import ROOT
 def test_every_scenario_gives_figures(tmp_path):
     output = tmp_path / "bench.json"
     subprocess.run(
-        [sys.executable, ROOT / "integration" / "benchmark.py", "--streams", "50", "--rounds", "1", "--port", "31900", "--json",
-         output, "fan-out-delta", "fan-out-sotw", "cold-delta", "stalled"], check=True, timeout=120)
+        [sys.executable, ROOT / "integration" / "benchmark.py", "--streams", "50", "--rounds", "1", "--json", output,
+         "fan-out-delta", "fan-out-sotw", "cold-delta", "stalled"], check=True, timeout=120)
     scenarios = json.loads(output.read_text())["scenarios"]
     assert set(scenarios) == {"fan-out-delta", "fan-out-sotw", "cold-delta", "stalled"}
     for rows in scenarios.values():
