@@ -69,7 +69,6 @@ def order(*clusters, **fields):
     return response
 
 
-@pytest.mark.parametrize("upstream_protocol", ["delta", "sotw"])
 def test_SVC_05_reports_and_orders_are_passed_on_byte_for_byte(relay, reporting, services, upstream_protocol):
     call = services(relay).load_reports()
     opening = first()

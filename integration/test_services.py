@@ -68,7 +68,8 @@ def test_SVC_09_an_unknown_service_is_not_found_by_check_and_unknown_to_watch(re
     watch.quiet()
 
 
-def test_SVC_09_it_serves_from_the_cache_while_the_control_plane_is_down(plane, relay, services, connect):
+def test_SVC_09_it_serves_from_the_cache_while_the_control_plane_is_down(plane, relay, services, connect,
+                                                                         upstream_protocol):
     plane.set(CDS, [xds.cluster("a")])
     first = connect(relay)
     first.subscribe(CDS)
