@@ -52,7 +52,7 @@ test: test-unit test-integration ## Run all tests: Swift's, then the ones with r
 test-unit: deps $(VENV_DONE) $(DESCRIPTORS) ## Run the Swift tests.
 	@$(call say,'Unit tests (swift test); builds everything in debug mode first')
 	@mkdir -p $(RESULTS)
-	@swift test --event-stream-output-path $(RESULTS)/swift.jsonl
+	@SWIFT_DETERMINISTIC_HASHING=1 swift test --event-stream-output-path $(RESULTS)/swift.jsonl
 
 test-integration: build ## Run the integration suite against the release binary.
 	@$(call say,'Integration tests (pytest): scripted control planes and clients$(comma) real Envoy$(comma) gRPC')

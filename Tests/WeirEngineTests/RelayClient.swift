@@ -125,7 +125,8 @@ final class RelayClient {
         let isSame = old.wildcard == wildcard && old.names == names && old.subscriptions == 1
         if variant == .sotw, isSame { state.version = old.version }
         // One that presents no version counts as holding nothing; where absence means deletion, it does.
-        if variant == .sotw, !isSame, isFullSet { state.resources = [:] }
+        // So does one that went before it had acknowledged anything: it has no version to present.
+        if variant == .sotw, isFullSet, state.version.isEmpty { state.resources = [:] }
     }
 
     private func subscribeSotW(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {
