@@ -38,6 +38,19 @@ import WeirXDS
         #expect(second.take().map(\.resources) == [["a", "b"]])
     }
 
+    @Test("DELTA-12 what a client that came back was told is gone it is sent when it comes, in the version it had too")
+    func goneAndBack() {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds, add: ["*", "d"], held: ["a": "2"])
+        h.settle()
+        // A worker that is behind: it has not heard of "a" yet, and nobody knows of "d".
+        h.shard.update(group: "n", Self.update(1, full: true, ["keep"]))
+        #expect(client.takeAndAck().map(\.removed) == [["a"]])
+        h.shard.update(group: "n", Self.update(2, full: false, ["a"]))
+        #expect(client.takeAndAck().map(\.resources) == [["a@2"]])
+    }
+
     @Test("DELTA-06 a name given up under a wildcard is answered by its name, though nobody wants it any more")
     func removedName() {
         let h = ShardHarness()

@@ -176,7 +176,12 @@ extension Shard {
         let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         if held != nil && !isAnswered || !undecided.isEmpty {
             // What is known has been dealt with; the rest is compared with what the client holds when it comes.
-            for id in view.changes(for: record.subscription, since: base) { held?[view[id].name] = nil }
+            let told = view.changes(for: record.subscription, since: base)
+            if let known = held {
+                // What it was told is gone it does not hold any more, should it come after all.
+                for name in self.gone(known, besides: told, subscription.content, base, in: view) { held?[name] = nil }
+            }
+            for id in told { held?[view[id].name] = nil }
             owed = OwedAnswer(names: undecided.union(encoded.left), resume: held.map { .resources($0) })
             self.typeStreams[Int(index)].base = view.generation
             self.wait(index, owed, in: view)

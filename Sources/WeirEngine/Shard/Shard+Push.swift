@@ -275,7 +275,7 @@ extension Shard {
     }
 
     /// Names a reconnecting delta client holds of the wildcard set that are not in it any more.
-    private func gone(
+    func gone(
         _ held: [String: String], besides names: [NameID], _ content: Subscription.Content, _ base: Generation,
         in view: TypeView
     ) -> [String] {
