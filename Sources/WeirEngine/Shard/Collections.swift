@@ -119,7 +119,7 @@ extension TypeView {
         for case let subscription? in self.subscriptions where !subscription.content.globs.isEmpty {
             if !self.waiting.isEmpty || self.detached > 0 { return 0 }
             oldest = oldest ?? self.generation
-            for case let cohort? in subscription.cohorts.map({ self.cohorts[Int($0)] })
+            for cohort in subscription.cohorts.map({ self.cohorts[Int($0)] })
             where cohort.generation < subscription.changed {
                 oldest = min(oldest ?? 0, cohort.generation)
             }

@@ -7,12 +7,18 @@ extension Shard {
     func findOrMake(
         _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], in bytes: borrowing Span<UInt8>
     ) -> Int32? {
+        let existing = self.typeStream(of: id, typeURL: typeURL, in: bytes)
+        if existing != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest { return existing }
+        return self.make(id, existing, typeURL: typeURL, node: node, names: names, in: bytes)
+    }
+
+    /// The same for the first request of a type, and for every one whose names decide where it belongs.
+    private func make(
+        _ id: SlotID, _ existing: Int32, typeURL: ByteRange, node: ByteRange?, names: [ByteRange],
+        in bytes: borrowing Span<UInt8>
+    ) -> Int32? {
         guard let stream = self.streams[id] else { return nil }
         guard let type = self.type(of: stream, typeURL, in: bytes, id) else { return nil }
-        let existing =
-            stream.service.type == nil
-            ? self.typeStream(of: id, typeURL: typeURL, in: bytes) : self.links[Int(id.index)].firstType
-        if existing != TypeStream.none, stream.keyScope != .request { return existing }
         guard self.links[Int(id.index)].typeCount < self.policy.maxTypesPerStream else {
             self.refuse(
                 id, .resourceExhausted, .tooManyTypes,
@@ -75,6 +81,7 @@ extension Shard {
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
+                self.links[Int(id.index)].isKeyedByRequest = scope == .request
                 self.streams[id]?.takesTimeToLive =
                     stream.service.variant == .sotw && ClientFeatures.takesTimeToLive(node: encoded.span)
             }
@@ -101,7 +108,7 @@ extension Shard {
 
     private func view(of group: Int32, _ type: XDSType) -> Int32 {
         for index in self.groups[Int(group)]?.views ?? [] where self.views[Int(index)]?.type == type { return index }
-        let view = TypeView(type: type, group: group)
+        let view = TypeView(type: type, group: group, counterRow: self.counterRow(of: type))
         let index: Int32
         if let free = self.freeViews.popLast() {
             index = free

@@ -299,7 +299,7 @@ extension Shard {
     }
 
     private func isDelta(_ index: Int32) -> Bool {
-        self.streams[self.id(ofStream: index)]?.service.variant == .delta
+        self.links[Int(self.typeStreams[Int(index)].stream)].isDelta
     }
 
     /// Whether a SotW client that presents this version holds exactly what it would be sent (SOTW-18): only sure for

@@ -6,11 +6,12 @@ import WeirHash
 extension Shard {
     /// One message arrived on a stream. Unknown ids are ignored: the stream was refused earlier in the round.
     package func receive(_ id: SlotID, _ bytes: borrowing Span<UInt8>) {
-        guard let variant = self.streams[id]?.service.variant else { return }
+        guard self.isOpen(id) else { return }
         do throws(WireError) {
-            switch variant {
-            case .sotw: self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
-            case .delta: self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
+            if self.links[Int(id.index)].isDelta {
+                self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
+            } else {
+                self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
             }
         } catch {
             self.refuse(id, .invalidArgument, .malformed, "the discovery request cannot be decoded: \(error)")
@@ -26,7 +27,7 @@ extension Shard {
                 id, typeURL: request.typeURL, node: request.node, names: request.resourceNames, in: bytes)
         else { return }
         guard let view = self.view(of: index) else { return }
-        self.counters[view.type, default: TypeCounters()].requests += 1
+        self.counterRows[view.counterRow].requests += 1
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         let changed = self.adoptNames(index, request.resourceNames, in: bytes, view)
@@ -96,7 +97,7 @@ extension Shard {
                 id, typeURL: request.typeURL, node: request.node, names: request.subscribe, in: bytes)
         else { return }
         guard let view = self.view(of: index) else { return }
-        self.counters[view.type, default: TypeCounters()].requests += 1
+        self.counterRows[view.counterRow].requests += 1
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         self.applyDelta(index, request, in: bytes, view, isFirst: isFirst)
@@ -210,7 +211,7 @@ extension Shard {
     // MARK: Both
 
     private func accept(_ index: Int32, _ view: TypeView, counts: Bool, isNewest: Bool = true) {
-        if counts { self.counters[view.type, default: TypeCounters()].acks += 1 }
+        if counts { self.counterRows[view.counterRow].acks += 1 }
         guard isNewest else { return }
         self.versions[Int(index)].acked = self.sentVersion(index)
         if !self.typeStreams[Int(index)].isAwaiting {
@@ -225,7 +226,7 @@ extension Shard {
     private func reject(
         _ index: Int32, _ detail: ByteRange, in bytes: borrowing Span<UInt8>, _ view: TypeView
     ) {
-        self.counters[view.type, default: TypeCounters()].nacks += 1
+        self.counterRows[view.counterRow].nacks += 1
         let status =
             (try? ErrorDetail(decoding: detail, in: bytes))
             ?? ErrorDetail(code: 0, message: "(undecodable error detail)")
@@ -245,7 +246,7 @@ extension Shard {
         guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else {
             return self.versions[Int(index)].sent
         }
-        return view.cohorts[Int(record.cohort)]?.version ?? ""
+        return view.cohorts[Int(record.cohort)].version
     }
 
     func content(of index: Int32, _ view: TypeView) -> Subscription.Content {

@@ -91,9 +91,9 @@ extension Shard {
         for view in self.views {
             guard let view = view else { continue }
             for index in view.subscriptions.indices { view.subscriptions[index]?.full = VariantSlots() }
-            for index in view.cohorts.indices where view.cohorts[index]?.awaiting.isEmpty == true {
-                view.cohorts[index]?.step = nil
-                view.cohorts[index]?.split = nil
+            for index in view.cohorts.indices where view.cohorts[index].awaiting.isEmpty {
+                view.cohorts[index].step = nil
+                view.cohorts[index].split = nil
             }
         }
     }

@@ -39,6 +39,8 @@ final class TypeView {
     /// The type URL as bytes, to find the type of a request without making a string.
     let typeURLBytes: [UInt8]
     let group: Int32
+    /// Where the shard counts what is done for the type.
+    let counterRow: Int
     private(set) var generation: Generation = 0
     private(set) var version = ""
     private(set) var equalVersions: [String] = []
@@ -64,8 +66,9 @@ final class TypeView {
     private var subscriptionIndex: [Subscription.Content: Int32] = [:]
     private(set) var wildcardSubscriptions: [Int32] = []
 
-    var cohorts: ContiguousArray<Cohort?> = []
-    private var freeCohorts: [Int32] = []
+    /// By index; those that are not in use have no members.
+    var cohorts: ContiguousArray<Cohort> = []
+    var freeCohorts: [Int32] = []
 
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
@@ -96,8 +99,9 @@ final class TypeView {
     /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
     private var unwanted: [NameID] = []
 
-    init(type: XDSType, group: Int32) {
+    init(type: XDSType, group: Int32, counterRow: Int = 0) {
         self.type = type
+        self.counterRow = counterRow
         self.typeURLBytes = Array(type.typeURL.utf8)
         self.group = group
     }
@@ -380,8 +384,8 @@ final class TypeView {
         for index in self.wildcardSubscriptions {
             guard let subscription = self.subscriptions[Int(index)] else { continue }
             for cohort in subscription.cohorts {
-                guard let cohort = self.cohorts[Int(cohort)] else { continue }
-                if cohort.generation < subscription.changed { oldest = min(oldest, cohort.generation) }
+                let generation = self.cohorts[Int(cohort)].generation
+                if generation < subscription.changed { oldest = min(oldest, generation) }
             }
         }
         return oldest
@@ -536,39 +540,6 @@ final class TypeView {
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
-    }
-
-    // MARK: Cohorts
-
-    func makeCohort(_ cohort: Cohort) -> Int32 {
-        let index: Int32
-        if let free = self.freeCohorts.popLast() {
-            index = free
-            self.cohorts[Int(index)] = cohort
-        } else {
-            index = Int32(self.cohorts.count)
-            self.cohorts.append(cohort)
-        }
-        self.subscriptions[Int(cohort.subscription)]?.cohorts.append(index)
-        return index
-    }
-
-    func removeCohort(_ index: Int32) {
-        guard let cohort = self.cohorts[Int(index)] else { return }
-        self.subscriptions[Int(cohort.subscription)]?.cohorts.removeAll { $0 == index }
-        self.cohorts[Int(index)] = nil
-        self.freeCohorts.append(index)
-    }
-
-    /// The cohort of this variant whose members hold the newest state of the subscription; made if there is none.
-    func currentCohort(of subscription: Int32, isDelta: Bool, version: String) -> Int32 {
-        let record = self.subscriptions[Int(subscription)]
-        for index in record?.cohorts ?? [] {
-            guard let cohort = self.cohorts[Int(index)], cohort.isDelta == isDelta else { continue }
-            if cohort.generation >= record?.changed ?? 0 { return index }
-        }
-        return self.makeCohort(
-            Cohort(subscription: subscription, isDelta: isDelta, generation: self.generation, version: version))
     }
 }
 

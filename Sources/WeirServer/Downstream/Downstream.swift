@@ -14,6 +14,9 @@ final class Downstream {
     private let transport: Transport
     private let shared: RelayShared
     private var listeners: [(listener: ServerListener, tls: ListenerTLS?)] = []
+    /// Discovery streams, by the handle the shard knows them by.
+    private var discovery = SlotTable<DiscoveryStream>()
+    /// All other calls.
     private var calls = SlotTable<Call>()
     private var peers = SlotTable<WeirEngine.PeerIdentity>()
     let services: Services
@@ -21,11 +24,14 @@ final class Downstream {
     private var pushes: [Instant] = []
     private var isDraining = false
 
-    private enum Call {
-        /// A discovery stream: the shard's.
-        case discovery(ServerConnection, stream: Int32, shardStream: SlotID)
-        /// Any other: its handler's.
-        case service(any ServiceStream, ServiceMethod)
+    private struct DiscoveryStream {
+        let connection: ServerConnection
+        let stream: Int32
+    }
+
+    private struct Call {
+        let handler: any ServiceStream
+        let method: ServiceMethod
     }
 
     init(worker: Worker, transport: Transport) throws(StartError) {
@@ -85,31 +91,28 @@ final class Downstream {
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         for send in sends {
-            guard case .discovery(let connection, let stream, _)? = self.calls[SlotID(packed: send.handle)] else {
-                continue
-            }
+            guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
             let field = send.nonce.field
-            var tail = MessageTail()
-            for i in 0..<Nonce.fieldCount { tail.append(field[i]) }
+            let tail = MessageTail(field.span)
             do throws(StreamRefusal) {
-                try connection.send(stream, bodies[Int(send.body)], tail)
+                try target.connection.send(target.stream, bodies[Int(send.body)], tail)
             } catch {
                 // A closed stream's end is on the way. A full queue: the engine keeps few responses per type
                 // unanswered, so this client reads nothing at all.
                 guard error == .queueFull else { continue }
                 self.shared.metrics.rejected(.slowConsumer).add(1)
-                connection.finish(stream, .resourceExhausted, "the client does not read its responses")
+                target.connection.finish(
+                    target.stream, .resourceExhausted, "the client does not read its responses")
             }
         }
     }
 
     func refuse(_ refusal: Refusal) {
         self.shared.metrics.rejected(refusal.reason).add(1)
-        guard case .discovery(let connection, let stream, _)? = self.calls.remove(SlotID(packed: refusal.handle)) else {
-            return
-        }
-        connection.setUserData(stream, 0)
-        connection.finish(stream, GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown, refusal.message)
+        guard let target = self.discovery.remove(SlotID(packed: refusal.handle)) else { return }
+        target.connection.setUserData(target.stream, 0)
+        let status = GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown
+        target.connection.finish(target.stream, status, refusal.message)
     }
 
     /// Notes pushes of this round; they are written when the turn's flush is over.
@@ -192,11 +195,9 @@ extension Downstream: ServerConnectionDelegate {
     private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
         self.worker.setTime()
-        let placeholder = SlotID(index: 0, generation: 0)
-        let handle = self.calls.insert(.discovery(connection, stream: stream, shardStream: placeholder))
+        let handle = self.discovery.insert(DiscoveryStream(connection: connection, stream: stream))
         let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
-        self.calls[handle] = .discovery(connection, stream: stream, shardStream: shardStream)
-        connection.setUserData(stream, handle.packed)
+        connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
         connection.respond(stream)
     }
 
@@ -206,7 +207,8 @@ extension Downstream: ServerConnectionDelegate {
         let call = ServiceCall(connection: connection, stream: stream, peer: self.peer(connection))
         guard let handler = self.services.open(method, call) else { return }
         self.shared.metrics.serviceStreams(service: method.label).add()
-        connection.setUserData(stream, self.calls.insert(.service(handler, method)).packed)
+        let id = self.calls.insert(Call(handler: handler, method: method))
+        connection.setUserData(stream, StreamTag.service(id).packed)
     }
 
     private func refuseDraining(_ connection: ServerConnection, _ stream: Int32) {
@@ -219,25 +221,27 @@ extension Downstream: ServerConnectionDelegate {
             ?? WeirEngine.PeerIdentity(address: connection.peer.description, names: [])
     }
 
-    private func call(_ connection: ServerConnection, _ stream: Int32) -> Call? {
-        guard let packed = connection.userData(stream), packed != 0 else { return nil }
-        return self.calls[SlotID(packed: packed)]
+    private func tag(_ connection: ServerConnection, _ stream: Int32) -> StreamTag? {
+        connection.userData(stream).flatMap { StreamTag(packed: $0) }
     }
 
     func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        switch self.call(connection, stream) {
-        case .discovery(_, _, let shardStream)?:
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
             self.worker.setTime()
             self.worker.shard.receive(shardStream, bytes)
-        case .service(let handler, let method)?:
-            self.shared.metrics.serviceRequests(service: method.label).add(1)
-            handler.message(bytes)
+        case .service(let id)?:
+            guard let call = self.calls[id] else { return }
+            self.shared.metrics.serviceRequests(service: call.method.label).add(1)
+            call.handler.message(bytes)
         case nil: break
         }
     }
 
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32) {
-        if case .service(let handler, _)? = self.call(connection, stream) { return handler.halfClosed() }
+        if case .service(let id)? = self.tag(connection, stream), let call = self.calls[id] {
+            return call.handler.halfClosed()
+        }
         connection.finish(stream, .ok)
     }
 
@@ -246,14 +250,14 @@ extension Downstream: ServerConnectionDelegate {
             let isTooLarge = end.status == .resourceExhausted
             self.shared.metrics.rejected(isTooLarge ? .messageTooLarge : .brokenStream).add(1)
         }
-        guard let packed = connection.userData(stream), packed != 0 else { return }
-        switch self.calls.remove(SlotID(packed: packed)) {
-        case .discovery(_, _, let shardStream)?:
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
             self.worker.setTime()
-            self.worker.shard.close(shardStream)
-        case .service(let handler, let method)?:
-            self.shared.metrics.serviceStreams(service: method.label).subtract()
-            handler.closed()
+            if let handle = self.worker.shard.close(shardStream) { self.discovery.remove(SlotID(packed: handle)) }
+        case .service(let id)?:
+            guard let call = self.calls.remove(id) else { return }
+            self.shared.metrics.serviceStreams(service: call.method.label).subtract()
+            call.handler.closed()
         case nil: return
         }
         // What happens while the turn's output is written has a round of its own.
@@ -261,12 +265,34 @@ extension Downstream: ServerConnectionDelegate {
     }
 
     func drained(_ connection: ServerConnection, _ stream: Int32) {
-        switch self.call(connection, stream) {
-        case .discovery(_, _, let shardStream)?:
-            self.worker.shard.drained(shardStream)
-            if self.worker.shard.hasWork { self.transport.loop.turnAgain() }
-        case .service(let handler, _)?: handler.drained()
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
+            if self.worker.shard.drained(shardStream) { self.transport.loop.turnAgain() }
+        case .service(let id)?: self.calls[id]?.handler.drained()
         case nil: break
         }
+    }
+}
+
+/// What a transport's stream is here, in the one number that the transport keeps for us; 0 is nothing any more.
+private enum StreamTag {
+    /// A discovery stream: the shard's.
+    case discovery(SlotID)
+    /// Any other: one of `calls`.
+    case service(SlotID)
+
+    private static let serviceBit: UInt64 = 1 << 31
+
+    var packed: UInt64 {
+        switch self {
+        case .discovery(let id): id.packed
+        case .service(let id): id.packed | Self.serviceBit
+        }
+    }
+
+    init?(packed: UInt64) {
+        guard packed != 0 else { return nil }
+        let id = SlotID(packed: packed & ~Self.serviceBit)
+        self = packed & Self.serviceBit == 0 ? .discovery(id) : .service(id)
     }
 }
