@@ -277,15 +277,16 @@ extension Shard {
         names += request.owed.subtracting(names).sorted()
         if let left = request.left { names += Set(view.left(since: left)).subtracting(names).sorted() }
         let splits = request.splitting && !isPlain
+        let asked = isPlain ? Set(subscription.content.names) : request.owed
         let encoded =
             splits
             ? self.encodeSplit(
                 subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                asked: request.owed)
+                asked: asked)
             : SplitEncoded(
                 first: self.encode(
                     subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                    asked: request.owed))
+                    asked: asked))
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(request.subscription)]?.full.delta = encoded.first

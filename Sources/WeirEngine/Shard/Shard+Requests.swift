@@ -68,6 +68,10 @@ extension Shard {
         let record = self.typeStreams[Int(index)]
         if record.subscription != TypeStream.none, record.namesDigest == digest { return false }
         self.typeStreams[Int(index)].namesDigest = digest
+        if self.subscribeAsOthers(index, names, in: bytes, isDelta: false, view) {
+            self.typeStreams[Int(index)].hasNamed = true
+            return true
+        }
         var wildcard = names.isEmpty && !record.hasNamed && view.type.acceptsLegacyWildcard
         var ids: Set<NameID> = []
         for name in names {
@@ -78,6 +82,7 @@ extension Shard {
         var content = Subscription.Content(wildcard: wildcard, names: ids.sorted())
         content.wrapsTimeToLive =
             !content.isNothing && self.streams[self.id(ofStream: index)]?.takesTimeToLive == true
+        defer { self.noteWish(index, names, in: bytes, isDelta: false, view) }
         return self.subscribe(index, to: content, view)
     }
 
@@ -115,6 +120,10 @@ extension Shard {
     ) {
         let legacy = isFirst && request.subscribe.isEmpty && view.type.acceptsLegacyWildcard
         guard isFirst || !request.subscribe.isEmpty || !request.unsubscribe.isEmpty else { return }
+        let isPlain = isFirst && request.unsubscribe.isEmpty && request.initialVersions.isEmpty
+        if isPlain, self.subscribeAsOthers(index, request.subscribe, in: bytes, isDelta: true, view) {
+            return self.makeDue(index)
+        }
         let old = self.content(of: index, view)
         var wildcard = old.wildcard || legacy
         var names = Set(old.names)
@@ -160,6 +169,7 @@ extension Shard {
         }
         if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
+        if isPlain { self.noteWish(index, request.subscribe, in: bytes, isDelta: true, view) }
     }
 
     /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it

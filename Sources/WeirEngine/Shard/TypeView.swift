@@ -65,6 +65,7 @@ final class TypeView {
     private var freeSubscriptions: [Int32] = []
     private var subscriptionIndex: [Subscription.Content: Int32] = [:]
     private(set) var wildcardSubscriptions: [Int32] = []
+    var wishes = Wishes()
 
     /// By index; those that are not in use have no members.
     var cohorts: ContiguousArray<Cohort> = []
@@ -455,10 +456,14 @@ final class TypeView {
         return index
     }
 
+    /// One stream more for a subscription that has some.
+    func retain(_ index: Int32) { self.subscriptions[Int(index)]?.streams += 1 }
+
     func release(_ index: Int32) {
         self.subscriptions[Int(index)]?.streams -= 1
         guard let subscription = self.subscriptions[Int(index)], subscription.streams == 0 else { return }
         self.subscriptionIndex[subscription.content] = nil
+        self.wishes.forget(index)
         self.subscriptions[Int(index)] = nil
         self.freeSubscriptions.append(index)
         for name in subscription.content.names {
