@@ -335,7 +335,7 @@ package final class OriginGroup {
         let gone = known.sorted()
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
-            now, wall)
+            force: true, now, wall)
         self.dropUnused(type, feed)
     }
 

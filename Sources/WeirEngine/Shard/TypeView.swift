@@ -214,6 +214,8 @@ final class TypeView {
             self.wildcardKnownAt = update.generation
             dirty.wildcard = true
         }
+        // The home asks for it no more: who wants it next must wait for what it is then.
+        if !update.wildcardKnown { self.wildcardKnownAt = 0 }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
         self.pruneDeparted()
         self.pruneMembers()
