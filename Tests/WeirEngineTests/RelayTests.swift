@@ -40,7 +40,7 @@ extension ReferenceServer.Entry {
     }
 
     @Test(
-        "AGG-07 SOTW-23 a wildcard that ended is asked for anew, though its names were followed all the time",
+        "AGG-07 a wildcard that ended is asked for anew, though its names were followed all the time",
         arguments: Combination.all)
     func wildcardAnew(_ c: Combination) {
         let h = RelayHarness(ReferenceServer(c.up))

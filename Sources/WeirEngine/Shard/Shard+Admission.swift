@@ -71,7 +71,7 @@ extension Shard {
             self.refuse(id, .invalidArgument, .noRule, message)
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
-            let group = self.group(key, upstream, coldTimeout, upstreamNode)
+            let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
@@ -83,7 +83,9 @@ extension Shard {
         }
     }
 
-    private func group(_ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8]) -> Int32 {
+    private func group(
+        _ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8], openedBy opener: [UInt8]
+    ) -> Int32 {
         if let index = self.groupIndex[key] { return index }
         let group = ShardGroup(key: key, upstream: upstream, coldTimeout: coldTimeout, disconnectedSince: self.now)
         let index: Int32
@@ -95,7 +97,7 @@ extension Shard {
             self.groups.append(group)
         }
         self.groupIndex[key] = index
-        self.commands.append((key, .join(upstream: upstream, node: node)))
+        self.commands.append((key, .join(upstream: upstream, node: node, openedBy: opener)))
         return index
     }
 
