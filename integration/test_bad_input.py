@@ -275,6 +275,26 @@ def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world,
     assert len(client.streams[number].messages()) == 2
 
 
+def test_WIRE_14_a_client_of_many_types_that_reads_is_not_taken_for_one_that_does_not(world, relay, connect, raw):
+    types = [f"{xds.PREFIX}example.weirtest.v1.T{i}" for i in range(200)]
+    for type_url in types:
+        body = xds.thing(type_url[-4:])
+        body.type_url = type_url
+        world.set(type_url, [body])
+    first = connect(relay, "sotw")
+    for type_url in types:
+        first.subscribe(type_url)
+    for type_url in types:
+        first.expect(type_url)
+    # Everything is cached: all that is asked in one piece could be answered in one turn.
+    requests = b"".join(frame(sotw(type_url, node=type_url == types[0])) for type_url in types)
+    client, number = call(raw, relay, requests)
+    got = [discovery_pb2.DiscoveryResponse.FromString(data) for data in client.wait_messages(number, len(types))]
+    assert {response.type_url for response in got} == set(types)
+    assert client.streams[number].grpc_status is None
+    assert relay.metric("weir_downstream_rejected_total", reason="slow_consumer") == 0
+
+
 def test_rapid_resets_do_not_disturb(relay, bystander, raw):
     client = raw(relay)
     for _ in range(200):

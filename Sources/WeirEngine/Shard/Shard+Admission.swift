@@ -1,4 +1,5 @@
 import WeirBase
+import WeirHash
 import WeirXDS
 
 /// From the first request of a type to its place in a group.
@@ -8,6 +9,7 @@ extension Shard {
         _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], in bytes: borrowing Span<UInt8>
     ) -> Int32? {
         guard let stream = self.streams[id] else { return nil }
+        if let node = node { self.noteNode(node, of: id, stream, in: bytes) }
         guard let type = self.type(of: stream, typeURL, in: bytes, id) else { return nil }
         let existing =
             stream.service.type == nil
@@ -25,6 +27,19 @@ extension Shard {
             return isSame ? existing : self.move(existing, of: id, to: group, type)
         }
         return self.makeTypeStream(id, view: self.view(of: group, type), type: type)
+    }
+
+    /// Counts nodes that differ from the stream's first, which holds (AGG-20). Most clients send theirs once; those that
+    /// repeat it cost a digest.
+    private func noteNode(
+        _ node: ByteRange, of id: SlotID, _ stream: DownstreamStream, in bytes: borrowing Span<UInt8>
+    ) {
+        guard !node.isEmpty else { return }
+        let digest = ContentHash(of: bytes.extracting(node.offset..<node.end)).low
+        guard digest != stream.nodeDigest else { return }
+        self.streams[id]?.nodeDigest = digest
+        guard let identity = stream.identity, !Node.isSame(bytes.array(node), identity.encoded) else { return }
+        self.nodeChanges += 1
     }
 
     /// The type a request is about: named on the aggregated service, implied on the others (SOTW-22). On the first

@@ -216,16 +216,16 @@ final class Homes {
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
             metrics.pushes(type: type.label, outcome: .rejected).add(1)
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .warning, "upstream response rejected",
                 [("key", key), ("type", type.label), ("version", version), ("reason", reason)])
         case .ignored(let typeURL):
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
         case .doesNotExist(let typeURL, let name):
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .info, "resource does not exist upstream",
                 [("key", key), ("type", XDSType.of(typeURL: typeURL).label), ("name", name)])
         }

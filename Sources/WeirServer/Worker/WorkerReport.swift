@@ -17,8 +17,13 @@ final class WorkerReport: Sendable {
 /// Carries a shard's own counters over into the process's metrics. Confined to the worker.
 struct CounterExport {
     private var exported: [XDSType: TypeCounters] = [:]
+    private var nodeChanges = 0
 
     mutating func export(_ shard: Shard, to metrics: RelayMetrics) {
+        if shard.nodeChanges != self.nodeChanges {
+            metrics.nodeChanges.add(UInt64(shard.nodeChanges - self.nodeChanges))
+            self.nodeChanges = shard.nodeChanges
+        }
         for (type, counters) in shard.counters {
             let last = self.exported[type] ?? TypeCounters()
             guard counters != last else { continue }
