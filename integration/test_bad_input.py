@@ -230,6 +230,29 @@ def test_WIRE_07_a_clients_deadline_ends_its_stream(relay, bystander, raw):
     assert stream.grpc_status == 4 or stream.reset == 8
 
 
+def test_WIRE_07_a_stream_may_be_idle_for_longer_than_any_of_the_relays_times(world, relay_to, raw, protocol):
+    # Instead of ten minutes under the usual times: every time that the relay has is short, and passes several times.
+    relay = relay_to(world, "delta", {
+        "downstream": {
+            "limits": {"first_request_timeout": "100ms", "ack_timeout": "50ms"},
+            "keepalive": {"interval": "50ms", "timeout": "2s"},
+            "max_connection_age": "0s",
+        },
+        "upstreams": {"primary": {"cold_timeout": "100ms", "connect_timeout": "100ms"}},
+        "cache": {"linger": "50ms"},
+    })
+    message = sotw() if protocol == "sotw" else discovery_pb2.DeltaDiscoveryRequest(type_url=CDS, node=xds.node())
+    client, number = call(raw, relay, frame(message), xds.path_of(protocol))
+    client.wait_messages(number, 1)
+    # Neither an ACK nor anything else is said, but for HTTP/2's own answers to PINGs.
+    client.until(lambda: client.pings >= 5, "5 PINGs of keepalive", 20)
+    stream = client.streams[number]
+    assert not client.closed and not stream.ended and stream.reset is None
+    assert len(stream.messages()) == 1
+    world.update(CDS, [xds.cluster("a", 7)])
+    client.wait_messages(number, 2)
+
+
 def test_WIRE_15_headers_come_before_the_first_message(relay, bystander, raw):
     client, number = call(raw, relay, frame(sotw(EDS, resource_names=["nobody-knows-it"])))
     client.until(lambda: client.streams[number].headers, "the response headers", 2)
