@@ -77,8 +77,10 @@ struct LoadingTests {
                 cold_timeout: 2s
                 backoff: {initial: 100ms, max: 3s}
                 keepalive: {interval: 0s, timeout: 4s}
+                authorities: [a.example, "b.example:1"]
               demo:
                 files: {path: "res/{key}"}
+                authorities: [c.example]
                 cold_timeout: 1m30s
             aggregation:
               rules:
@@ -128,6 +130,9 @@ struct LoadingTests {
         let demo = try #require(configuration.upstream(named: "demo"))
         #expect(demo.origin == .files(FilesOriginConfiguration(pathTemplate: folder.path + "/res/{key}")))
         #expect(demo.coldTimeout == .seconds(90))
+        #expect(
+            configuration.upstreamsByAuthority
+                == ["a.example": "primary", "b.example:1": "primary", "c.example": "demo"])
         #expect(configuration.cache == CacheConfiguration(linger: .seconds(60), groupsMax: 7, storePath: nil))
         #expect(configuration.guards == GuardConfiguration(emptyPush: .allow, emptyPushMin: 3, shrinkPercent: 50))
         #expect(configuration.log == LogConfiguration(level: .debug, format: .json) && configuration.workers == 3)

@@ -52,7 +52,7 @@ final class ShardHarness {
             let key = scope == .request ? "\(node)/\(request.resourceNames.first ?? "")" : node
             return .group(
                 key: key, upstream: "primary", coldTimeout: .seconds(5),
-                identity: NodeIdentity(id: node, cluster: "", encoded: scope == .stream ? [] : request.node),
+                identity: NodeIdentity(id: node, cluster: "", encoded: request.node),
                 upstreamNode: request.node, scope: scope)
         }
         self.shard.setTime(self.now, wall: WallTime(rawValue: 0))

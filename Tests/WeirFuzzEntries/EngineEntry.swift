@@ -373,7 +373,7 @@ private final class FuzzedRelay {
 
     private func carryOut(_ command: GroupCommand, _ key: String, from worker: Int) {
         switch command {
-        case .join(_, let node):
+        case .join(_, let node, _):
             let group =
                 self.groups[key] ?? OriginGroup(key: key, node: node, variant: self.variant, policy: OriginPolicy())
             self.groups[key] = group

@@ -22,6 +22,13 @@ package struct RelayConfiguration: Hashable, Sendable {
     package func upstream(named name: String) -> UpstreamConfiguration? {
         self.upstreams.first { $0.name == name }
     }
+
+    /// The name of the upstream that each authority belongs to.
+    package var upstreamsByAuthority: [String: String] {
+        var names: [String: String] = [:]
+        for upstream in self.upstreams { for authority in upstream.authorities { names[authority] = upstream.name } }
+        return names
+    }
 }
 
 /// `cache`.

@@ -19,7 +19,7 @@ package final class OriginGroup {
     var streams: [UpstreamStream] = [UpstreamStream(), UpstreamStream()]
     var actions: [OriginAction] = []
     /// Workers that have streams of the group.
-    private var members: UInt64 = 0
+    private(set) var members: UInt64 = 0
     package private(set) var origin = OriginState(isConnected: false, server: "", lastError: "")
     /// The resources of a files origin by type and name; nil before the first load.
     var files: [String: [String: Resource]]?
@@ -85,7 +85,7 @@ package final class OriginGroup {
         let bit: UInt64 = 1 << UInt64(worker)
         let type = self.types[change.typeURL] ?? OriginType(type: XDSType.of(typeURL: change.typeURL))
         self.types[change.typeURL] = type
-        let isNewFollower = type.wishes[worker] == nil
+        let isNewFollower = type.wishes[worker] == nil && type.kept & bit == 0
         var wishes = type.wishes[worker] ?? 0
         if let wildcard = change.wildcard, self.setWildcard(wildcard, bit, type, now) { wishes += wildcard ? 1 : -1 }
         for name in change.added where self.add(name, bit, type) { wishes += 1 }
@@ -94,7 +94,7 @@ package final class OriginGroup {
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
         self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
-        if wishes <= 0 { type.synced &= ~bit }
+        if wishes <= 0, type.kept & bit == 0 { type.synced &= ~bit }
         if isNewFollower, wishes > 0, type.generation > 0 {
             let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
             self.actions.append(.publish(update, workers: bit))
@@ -335,7 +335,7 @@ package final class OriginGroup {
         let gone = known.sorted()
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
-            now, wall)
+            force: true, now, wall)
         self.dropUnused(type, feed)
     }
 

@@ -1,4 +1,5 @@
 import WeirBase
+import WeirHash
 import WeirXDS
 
 /// From the first request of a type to its place in a group.
@@ -7,6 +8,7 @@ extension Shard {
     func findOrMake(
         _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], in bytes: borrowing Span<UInt8>
     ) -> Int32? {
+        if let node = node, let stream = self.streams[id] { self.noteNode(node, of: id, stream, in: bytes) }
         let existing = self.typeStream(of: id, typeURL: typeURL, in: bytes)
         if existing != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest { return existing }
         return self.make(id, existing, typeURL: typeURL, node: node, names: names, in: bytes)
@@ -31,6 +33,19 @@ extension Shard {
             return isSame ? existing : self.move(existing, of: id, to: group, type)
         }
         return self.makeTypeStream(id, view: self.view(of: group, type), type: type)
+    }
+
+    /// Counts nodes that differ from the stream's first, which holds (AGG-20). Most clients send theirs once; those that
+    /// repeat it cost a digest.
+    private func noteNode(
+        _ node: ByteRange, of id: SlotID, _ stream: DownstreamStream, in bytes: borrowing Span<UInt8>
+    ) {
+        guard !node.isEmpty else { return }
+        let digest = ContentHash(of: bytes.extracting(node.offset..<node.end)).low
+        guard digest != stream.nodeDigest else { return }
+        self.streams[id]?.nodeDigest = digest
+        guard let identity = stream.identity, !Node.isSame(bytes.array(node), identity.encoded) else { return }
+        self.nodeChanges += 1
     }
 
     /// The type a request is about: named on the aggregated service, implied on the others (SOTW-22). On the first
@@ -77,7 +92,7 @@ extension Shard {
             self.refuse(id, .invalidArgument, .noRule, message)
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
-            let group = self.group(key, upstream, coldTimeout, upstreamNode)
+            let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
@@ -90,7 +105,9 @@ extension Shard {
         }
     }
 
-    private func group(_ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8]) -> Int32 {
+    private func group(
+        _ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8], openedBy opener: [UInt8]
+    ) -> Int32 {
         if let index = self.groupIndex[key] { return index }
         let group = ShardGroup(key: key, upstream: upstream, coldTimeout: coldTimeout, disconnectedSince: self.now)
         let index: Int32
@@ -102,7 +119,7 @@ extension Shard {
             self.groups.append(group)
         }
         self.groupIndex[key] = index
-        self.commands.append((key, .join(upstream: upstream, node: node)))
+        self.commands.append((key, .join(upstream: upstream, node: node, openedBy: opener)))
         return index
     }
 

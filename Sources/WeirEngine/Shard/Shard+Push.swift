@@ -15,6 +15,7 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
+        view.forgetGone { self.oldestBase(of: index) }
         if !view.retired.isEmpty { self.retiring.insert(index) }
         if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
@@ -22,6 +23,19 @@ extension Shard {
         for subscription in dirty { self.push(subscription, in: view) }
         for waiting in view.waiting.sorted() { self.makeDue(waiting) }
         if self.sends.count > before { self.pushes.append(update.receivedAt) }
+    }
+
+    /// What, of the type streams of a view that are in no cohort, the one furthest behind has been sent; nil if none was
+    /// sent anything: those hold nothing of which they would have to hear that it is gone, or say what they hold.
+    private func oldestBase(of view: Int32) -> Generation? {
+        var oldest: Generation?
+        for record in self.typeStreams
+        where record.view == view && record.stream != TypeStream.none && record.cohort == TypeStream.none
+            && record.subscription != TypeStream.none && record.base > 0
+        {
+            oldest = min(oldest ?? .max, record.base)
+        }
+        return oldest
     }
 
     /// Brings the settled members of a subscription's cohorts to the newest state.

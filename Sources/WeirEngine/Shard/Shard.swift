@@ -59,6 +59,8 @@ package final class Shard {
     package internal(set) var counterRows: ContiguousArray<TypeCounters> = []
     /// The types of `counterRows`.
     package internal(set) var counterTypes: [XDSType] = []
+    /// How often a stream's node became another (AGG-20); the first holds all the same.
+    package internal(set) var nodeChanges = 0
     var answerMemo: AnswerMemo?
     var cachesForgottenAt: UInt32 = 0
     var now = Instant(rawValue: 0)
@@ -344,7 +346,8 @@ package final class Shard {
     /// Whether a stream was handed so many messages that the transport has no room for many more.
     func isFull(_ stream: Int32) -> Bool { self.links[Int(stream)].queued >= Self.queuedMax }
 
-    /// Messages of one stream in the transport; one answer more fits into its queue of 64 on top of these.
+    /// Messages of one stream in the transport, beyond which it is handed no more. What one turn brings of all known types
+    /// may come on top.
     private static let queuedMax: Int32 = 24
 
     // MARK: Convergence
@@ -381,6 +384,8 @@ struct DownstreamStream {
     var group = TypeStream.none
     var keyScope = KeyScope.stream
     var wasAnswered = false
+    /// A digest of the node it last sent.
+    var nodeDigest: UInt64 = 0
     /// SotW: whether it takes resources with a time to live, in a wrapper.
     var takesTimeToLive = false
 

@@ -110,7 +110,8 @@ package struct Refusal: Sendable {
 
 /// What a shard says to the home of a group.
 package enum GroupCommand: Sendable {
-    case join(upstream: String, node: [UInt8])
+    /// `node` is what the group calls itself at its own upstream, `openedBy` the node that opened it.
+    case join(upstream: String, node: [UInt8], openedBy: [UInt8])
     case interest(InterestChange)
     case leave
 }

@@ -219,9 +219,9 @@ final class TypeView {
             self.wildcardKnownAt = update.generation
             dirty.wildcard = true
         }
+        // The home asks for it no more: who wants it next must wait for what it is then.
+        if !update.wildcardKnown { self.wildcardKnownAt = 0 }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
-        self.pruneDeparted()
-        self.pruneMembers()
         for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
         return dirty.marked
     }
@@ -314,9 +314,12 @@ final class TypeView {
     var otherNames: [NameID: String] = [:]
     /// Members of glob collections that are gone, of which some client may have to be told.
     var goneMembers: [NameID] = []
+    var goneMembersPruneAt = 0
 
     /// Names that left the wildcard set and that some cohort may have to be told of.
-    private(set) var departed: [NameID] = []
+    var departed: [NameID] = []
+    /// Twice as many as could not be forgotten when that was last tried, so that the work stays in proportion.
+    var departedPruneAt = 0
 
     /// A full state replaces what a view may hold from before: what it does not mention is gone.
     private func forgetUnmentioned(by update: TypeUpdate, _ dirty: inout DirtySubscriptions) {
@@ -358,38 +361,6 @@ final class TypeView {
             guard let id = self.ids[name], self.visible(id, to: content) == nil else { return false }
             return lane == .wildcard ? content.wildcard : content.contains(id)
         }
-    }
-
-    /// Drops the memory of names that left the wildcard set, once every wildcard subscriber has been told.
-    private func pruneDeparted() {
-        guard self.departed.count > 64, self.departed.count > self.wildcardMembers.count else { return }
-        let oldest = self.oldestWildcardGeneration
-        var kept: [NameID] = []
-        for id in self.departed {
-            let entry = self[id]
-            guard entry.isInUse, entry.wild == nil else { continue }
-            if entry.wildChanged > oldest {
-                kept.append(id)
-            } else {
-                self[id].wildChanged = 0
-                self.releaseIfUnused(id)
-            }
-        }
-        self.departed = kept
-    }
-
-    /// The generation that the wildcard subscriber who is furthest behind has been sent.
-    private var oldestWildcardGeneration: Generation {
-        if !self.waiting.isEmpty || self.detached > 0 { return 0 }
-        var oldest = self.generation
-        for index in self.wildcardSubscriptions {
-            guard let subscription = self.subscriptions[Int(index)] else { continue }
-            for cohort in subscription.cohorts {
-                let generation = self.cohorts[Int(cohort)].generation
-                if generation < subscription.changed { oldest = min(oldest, generation) }
-            }
-        }
-        return oldest
     }
 
     /// Type streams that are in no cohort.
@@ -539,6 +510,8 @@ final class TypeView {
         self.wildcardHash = .zero
         self.recent.removeAll()
         self.departed.removeAll()
+        self.departedPruneAt = 0
+        self.goneMembersPruneAt = 0
         self.retired = RetiredResources()
         self.generation = 0
         self.newestRefresh = 0

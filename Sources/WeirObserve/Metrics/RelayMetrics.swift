@@ -40,6 +40,8 @@ package final class RelayMetrics: Sendable {
     private let nacksByType: LabelTable<Counter>
     private let oversizedByType: LabelTable<Counter>
     private let rejectedByReason: LabelTable<Counter>
+    /// `weir_downstream_node_changes_total`.
+    package let nodeChanges: Counter
     private let streamsByService: LabelTable<Gauge>
     private let requestsByService: LabelTable<Counter>
     private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
@@ -79,6 +81,10 @@ package final class RelayMetrics: Sendable {
         var rejected = MetricFamily(
             "weir_downstream_rejected_total", .counter, help: "Streams and connections refused or ended, by reason.")
         self.rejectedByReason = rejected.counters(by: "reason", RejectionReason.allCases.map(\.rawValue))
+        var nodeChanges = MetricFamily(
+            "weir_downstream_node_changes_total", .counter,
+            help: "Requests whose node is not the first of the stream, which holds.")
+        self.nodeChanges = nodeChanges.counter()
         var serviceStreams = MetricFamily(
             "weir_downstream_service_streams", .gauge, help: "Open calls to services beside discovery.")
         self.streamsByService = LabelTable(Self.services) { service, isOther in
@@ -135,7 +141,8 @@ package final class RelayMetrics: Sendable {
         self.cacheBytes = bytes.gauge()
 
         self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
+            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges,
+            serviceStreams,
             serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
             bytes,
         ])

@@ -70,11 +70,16 @@ final class Downstream {
         }
     }
 
+    /// More than a shard hands a stream before something of it has left: 24, one answer in 32 parts for each type that it
+    /// does not put off, endpoints once more, and removals.
+    private static let queuedMessagesMax = 640
+
     private static func options(_ configuration: DownstreamConfiguration) -> ServerOptions {
         var options = ServerOptions()
         options.limits.streamsMax = configuration.limits.streamsPerConnectionMax
         options.limits.messageBytesMax = configuration.limits.requestBytesMax
         options.limits.partialBytesMax = 2 * configuration.limits.requestBytesMax
+        options.limits.queuedMessagesMax = Self.queuedMessagesMax
         options.keepaliveInterval = configuration.keepalive.interval
         options.keepaliveTimeout = configuration.keepalive.timeout
         options.connectionAgeMax = configuration.connectionAgeMax
@@ -97,8 +102,7 @@ final class Downstream {
             do throws(StreamRefusal) {
                 try target.connection.send(target.stream, bodies[Int(send.body)], tail)
             } catch {
-                // A closed stream's end is on the way. A full queue: the engine keeps few responses per type
-                // unanswered, so this client reads nothing at all.
+                // A closed stream's end is on the way. A full queue should not be: the shard holds back before that.
                 guard error == .queueFull else { continue }
                 self.shared.metrics.rejected(.slowConsumer).add(1)
                 target.connection.finish(

@@ -87,21 +87,21 @@ final class RelayShared: Sendable {
     func note(_ event: ShardEvent) {
         switch event {
         case .nack(let node, let key, let type, let version, let detail):
-            self.logger.log(
+            self.logger.logOften(
                 .warning, "NACK",
                 [
                     ("node", node), ("key", key), ("type", type.label), ("version", version),
                     ("code", String(detail.code)), ("message", detail.message),
                 ])
         case .refused(let node, let peer, let message):
-            self.logger.log(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+            self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
-            self.logger.log(
+            self.logger.logOften(
                 .info, "no answer to a response within ack_timeout",
                 [("node", node), ("key", key), ("type", type.label)])
         case .oversized(let key, let type, let bytes):
-            self.logger.log(
+            self.logger.logOften(
                 .warning,
                 "a response is larger than max_response_size and cannot be split: clients need a higher receive limit",
                 [("key", key), ("type", type.label), ("bytes", String(bytes))])

@@ -37,17 +37,19 @@ struct KeyResolver: Sendable {
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
                 id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node),
-            upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
+            upstreamNode: upstream.node(of: match.key, openedBy: node), scope: scope)
     }
 
     private func scope(for peer: PeerIdentity) -> KeyScope {
         if self.rules.dependsOnNames { return .request }
         return self.rules.dependsOnType(peerSANs: peer.names) ? .type : .stream
     }
+}
 
-    /// What the group calls itself upstream: by the template, or as the node that opened it.
-    private func upstreamNode(_ node: Node, _ key: String, _ upstream: UpstreamConfiguration) -> [UInt8] {
-        guard case .grpc(let origin) = upstream.origin, let template = origin.node else { return node.raw }
+extension UpstreamConfiguration {
+    /// What a group calls itself at this upstream: by the template, or as the node that opened it.
+    func node(of key: String, openedBy node: Node) -> [UInt8] {
+        guard case .grpc(let origin) = self.origin, let template = origin.node else { return node.raw }
         return template.node(for: key, openedBy: node).raw
     }
 }

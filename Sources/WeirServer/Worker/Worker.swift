@@ -47,7 +47,9 @@ final class Worker {
         let metrics = shared.metrics
         let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { event in
             if event.kind == .connectionRefused { metrics.rejected(.tooManyConnections).add(1) }
-            logger.log(.warning, "transport: \(event.text)", [("kind", event.kind.rawValue)])
+            logger.logOften(
+                .warning, "transport: \(event.text)", kind: "transport: \(event.kind.rawValue)",
+                [("kind", event.kind.rawValue)])
         }
         self.transport = transport
         self.homes = Homes(transport: transport, worker: index, shared: shared)
@@ -170,6 +172,7 @@ final class Worker {
         self.shard.tick()
         self.homes.tick()
         self.downstream?.services.tick()
+        if self.index == 0 { self.shared.logger.reportLeftOut() }
         if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
     }
 

@@ -18,8 +18,13 @@ final class WorkerReport: Sendable {
 struct CounterExport {
     /// As of the last export, by row.
     private var exported: ContiguousArray<TypeCounters> = []
+    private var nodeChanges = 0
 
     mutating func export(_ shard: Shard, to metrics: RelayMetrics) {
+        if shard.nodeChanges != self.nodeChanges {
+            metrics.nodeChanges.add(UInt64(shard.nodeChanges - self.nodeChanges))
+            self.nodeChanges = shard.nodeChanges
+        }
         for row in shard.counterRows.indices {
             if row == self.exported.count { self.exported.append(TypeCounters()) }
             let (counters, last) = (shard.counterRows[row], self.exported[row])
