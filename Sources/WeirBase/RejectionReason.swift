@@ -12,6 +12,8 @@ package enum RejectionReason: String, Hashable, Sendable, CaseIterable {
     case tooManyTypes = "too_many_types"
     case tooManyGroups = "too_many_groups"
     case tooManyConnections = "too_many_connections"
+    case connectionRate = "connection_rate"
+    case memory
     case tooManyQueries = "too_many_queries"
     case upstreamUnavailable = "upstream_unavailable"
     case unknownUpstream = "unknown_upstream"
@@ -23,4 +25,8 @@ package enum RejectionReason: String, Hashable, Sendable, CaseIterable {
     case brokenStream = "broken_stream"
     case firstRequestTimeout = "first_request_timeout"
     case slowConsumer = "slow_consumer"
+    case stalledReader = "stalled_reader"
+    case handshake
+    case badHeaders = "bad_headers"
+    case brokenConnection = "broken_connection"
 }

@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards", "downstream.limits.max_requests_per_second"]
+private let notYetSupported: Set<String> = ["cache.store", "guards"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///

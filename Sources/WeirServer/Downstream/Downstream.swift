@@ -20,6 +20,9 @@ final class Downstream {
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
     private var isDraining = false
+    private var pacing: RequestPacing
+    private var stalled = StalledReaders()
+    private var stalledTimeout: Nanoseconds
 
     private enum Call {
         /// A discovery stream: the shard's.
@@ -33,6 +36,9 @@ final class Downstream {
         self.transport = transport
         self.shared = worker.shared
         self.services = Services(worker: worker)
+        let limits = self.shared.configuration.downstream.limits
+        self.pacing = RequestPacing(perSecond: limits.requestsPerSecondMax)
+        self.stalledTimeout = limits.stalledReaderTimeout
         for listener in self.shared.configuration.downstream.listeners { try self.listen(listener) }
     }
 
@@ -78,6 +84,49 @@ final class Downstream {
     /// New limits and times, for connections to come.
     func reload(_ configuration: DownstreamConfiguration) {
         for entry in self.listeners { entry.listener.options = Self.options(configuration) }
+        self.stalledTimeout = configuration.limits.stalledReaderTimeout
+        self.resume(self.pacing.set(perSecond: configuration.limits.requestsPerSecondMax))
+    }
+
+    // MARK: Time
+
+    /// To be called ten times a second.
+    func tick() {
+        self.services.tick()
+        self.resume(self.pacing.due(at: self.transport.loop.now))
+        self.endStalledReaders()
+    }
+
+    private func resume(_ handles: [UInt64]) {
+        for handle in handles {
+            guard case .discovery(let connection, let stream, _)? = self.calls[SlotID(packed: handle)] else { continue }
+            connection.resume(stream)
+        }
+    }
+
+    /// While memory is short nobody is waited for longer than this.
+    private static let patienceWithoutMemory = Nanoseconds.seconds(1)
+
+    private func endStalledReaders() {
+        let isShort = self.shared.memory.pressure == .droppingReaders
+        guard self.stalledTimeout > .zero || isShort else { return self.stalled.rest() }
+        let limit = isShort ? Self.patienceWithoutMemory : self.stalledTimeout
+        let found = self.stalled.look(self.listeners.map(\.listener), at: self.transport.loop.now, limit: limit)
+        for connection in found.connections {
+            self.noteStalled(connection)
+            connection.close("\(connection.peer) has read nothing for \(limit.seconds) s")
+        }
+        for (connection, stream) in found.streams {
+            self.noteStalled(connection)
+            // gRPC takes this code for RESOURCE_EXHAUSTED. A status would wait behind what is not read.
+            connection.reset(stream, .enhanceYourCalm)
+        }
+    }
+
+    private func noteStalled(_ connection: ServerConnection) {
+        self.shared.metrics.rejected(.stalledReader).add(1)
+        self.shared.logRefusal(
+            "client does not read", reason: .stalledReader, [("peer", connection.peer.description)])
     }
 
     // MARK: Out
@@ -105,6 +154,7 @@ final class Downstream {
 
     func refuse(_ refusal: Refusal) {
         self.shared.metrics.rejected(refusal.reason).add(1)
+        self.pacing.closed(refusal.handle)
         guard case .discovery(let connection, let stream, _)? = self.calls.remove(SlotID(packed: refusal.handle)) else {
             return
         }
@@ -191,6 +241,7 @@ extension Downstream: ServerConnectionDelegate {
 
     private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams else { return self.refuseForMemory(connection, stream) }
         self.worker.setTime()
         let placeholder = SlotID(index: 0, generation: 0)
         let handle = self.calls.insert(.discovery(connection, stream: stream, shardStream: placeholder))
@@ -203,6 +254,9 @@ extension Downstream: ServerConnectionDelegate {
     private func serviceOpened(_ connection: ServerConnection, _ stream: Int32, _ method: ServiceMethod) {
         // Health is asked to the end; it is how clients learn of it.
         guard !self.isDraining || method.isHealth else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams || method.isHealth else {
+            return self.refuseForMemory(connection, stream)
+        }
         let call = ServiceCall(connection: connection, stream: stream, peer: self.peer(connection))
         guard let handler = self.services.open(method, call) else { return }
         self.shared.metrics.serviceStreams(service: method.label).add()
@@ -212,6 +266,12 @@ extension Downstream: ServerConnectionDelegate {
     private func refuseDraining(_ connection: ServerConnection, _ stream: Int32) {
         self.shared.metrics.rejected(.draining).add(1)
         connection.finish(stream, .unavailable, "this relay is draining; connect again elsewhere")
+    }
+
+    private func refuseForMemory(_ connection: ServerConnection, _ stream: Int32) {
+        self.shared.metrics.rejected(.memory).add(1)
+        self.shared.logRefusal("stream refused for want of memory", reason: .memory, [("peer", "\(connection.peer)")])
+        connection.finish(stream, .resourceExhausted, "this relay is short of memory; try again later, or elsewhere")
     }
 
     private func peer(_ connection: ServerConnection) -> WeirEngine.PeerIdentity {
@@ -229,11 +289,20 @@ extension Downstream: ServerConnectionDelegate {
         case .discovery(_, _, let shardStream)?:
             self.worker.setTime()
             self.worker.shard.receive(shardStream, bytes)
+            if self.pacing.isOn { self.pace(connection, stream) }
         case .service(let handler, let method)?:
             self.shared.metrics.serviceRequests(service: method.label).add(1)
             handler.message(bytes)
         case nil: break
         }
+    }
+
+    private func pace(_ connection: ServerConnection, _ stream: Int32) {
+        guard let handle = connection.userData(stream), handle != 0,
+            self.pacing.received(handle, at: self.transport.loop.now)
+        else { return }
+        self.shared.metrics.requestsPaced.add(1)
+        connection.pause(stream)
     }
 
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32) {
@@ -249,6 +318,7 @@ extension Downstream: ServerConnectionDelegate {
         guard let packed = connection.userData(stream), packed != 0 else { return }
         switch self.calls.remove(SlotID(packed: packed)) {
         case .discovery(_, _, let shardStream)?:
+            self.pacing.closed(packed)
             self.worker.setTime()
             self.worker.shard.close(shardStream)
         case .service(let handler, let method)?:
