@@ -6,6 +6,7 @@ package enum RejectionReason: String, Hashable, Sendable, CaseIterable {
     case malformed
     case node
     case noRule = "no_rule"
+    case identity
     case typeURL = "type_url"
     case locators
     // By what the relay can give.

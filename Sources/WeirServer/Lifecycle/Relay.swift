@@ -264,6 +264,8 @@ private final class Relay {
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
         self.shared.rules.withLock { $0 = configuration.aggregation }
+        self.shared.identity.withLock { $0 = configuration.identity }
+        self.admin.reload(configuration.admin)
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
         self.shared.set(configuration.downstream.limits)
         for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {
@@ -283,7 +285,8 @@ private final class Relay {
         if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
         if new.upstreams != old.upstreams { fields.append("upstreams") }
         if new.cache != old.cache { fields.append("cache") }
-        if new.admin != old.admin { fields.append("admin") }
+        if new.admin.address != old.admin.address { fields.append("admin.address") }
+        if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
         return fields

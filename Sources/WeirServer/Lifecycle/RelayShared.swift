@@ -24,6 +24,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
+    /// The same for `identity`.
+    let identity: Locked<IdentityRules>
     /// `downstream.drain_timeout`, the newest.
     let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
@@ -65,6 +67,7 @@ final class RelayShared: Sendable {
         self.files = files
         self.upstreams = upstreams
         self.rules = Locked(configuration.aggregation)
+        self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.startedAt = Loop.wallNow()

@@ -98,6 +98,7 @@ final class LoadReportStream: ServiceStream {
         let request = KeyRequest(node: node, typeURL: "", resourceNames: [], peer: self.call.peer)
         switch self.worker.resolve(request) {
         case .refused(let text): self.refuse(.invalidArgument, .noRule, text)
+        case .denied(let text): self.refuse(.permissionDenied, .identity, text)
         case .group(let key, let upstream, _, _, _, _): self.forward(message, key, upstream)
         }
     }
