@@ -11,6 +11,8 @@ package struct RelayConfiguration: Hashable, Sendable {
     /// In the order of the file; the first is the default. Never empty.
     package var upstreams: [UpstreamConfiguration]
     package var aggregation: AggregationRules
+    /// Which verified names may claim which nodes.
+    package var identity = IdentityRules()
     package var cache = CacheConfiguration()
     package var guards = GuardConfiguration()
     package var admin = AdminConfiguration()
@@ -67,6 +69,16 @@ package struct GuardConfiguration: Hashable, Sendable {
 /// `admin`: the debug endpoint.
 package struct AdminConfiguration: Hashable, Sendable {
     package var address = EndpointAddress.network(host: "127.0.0.1", port: 9901)
+    /// A file with bearer tokens; nil: none is asked for.
+    package var tokenFile: String?
+    /// Nil: plaintext.
+    package var tls: AdminTLSConfiguration?
+}
+
+/// `admin.tls`. The files existed when the configuration was read.
+package struct AdminTLSConfiguration: Hashable, Sendable {
+    package var certificateChain: String
+    package var privateKey: String
 }
 
 /// `log`.

@@ -91,6 +91,9 @@ extension Shard {
         case .refused(let message):
             self.refuse(id, .invalidArgument, .noRule, message)
             return nil
+        case .denied(let message):
+            self.refuse(id, .permissionDenied, .identity, message)
+            return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
             let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)
             if stream.identity == nil {

@@ -145,6 +145,9 @@ package final class Shard {
         return stream.handle
     }
 
+    /// The shell's handle of a stream; nil if it is gone.
+    package func handle(of id: SlotID) -> UInt64? { self.streams[id]?.handle }
+
     /// Whether the stream is still there; looks at its link only.
     func isOpen(_ id: SlotID) -> Bool {
         let index = Int(id.index)

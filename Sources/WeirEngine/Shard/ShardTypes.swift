@@ -70,6 +70,8 @@ package enum KeyResolution {
         scope: KeyScope)
     /// No rule matches, or the node is unusable: the stream ends with INVALID_ARGUMENT and this text.
     case refused(String)
+    /// The client may not claim to be this node: the stream ends with PERMISSION_DENIED and this text.
+    case denied(String)
 }
 
 /// How far a key reaches: which later requests of a stream may have another one.
@@ -87,6 +89,7 @@ package enum RefusalCode: UInt8, Sendable {
     case ok = 0
     case invalidArgument = 3
     case deadlineExceeded = 4
+    case permissionDenied = 7
     case resourceExhausted = 8
     case unavailable = 14
 }

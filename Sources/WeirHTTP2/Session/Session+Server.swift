@@ -82,6 +82,7 @@ extension Session {
     private func refuse(
         _ stream: SessionStream, _ status: GRPCStatus, _ message: String, acceptedEncodings: Bool = false
     ) {
+        self.incidents.refusedRequests += 1
         var headers = Self.trailersOnly(status, message)
         if acceptedEncodings { headers.add("grpc-accept-encoding", MessageEncoding.accepted) }
         self.submitOnly(stream, headers)
@@ -89,6 +90,7 @@ extension Session {
 
     /// An HTTP status for a request that is not gRPC (WIRE-02).
     private func reject(_ stream: SessionStream, httpStatus: Int) {
+        self.incidents.refusedRequests += 1
         var headers = HeaderBlock()
         headers.add(":status", String(httpStatus))
         if httpStatus == 405 { headers.add("allow", "POST") }

@@ -24,6 +24,14 @@ package final class RelayMetrics: Sendable {
 
     /// `weir_downstream_connections`.
     package let downstreamConnections: Gauge
+    /// `weir_downstream_connections_delayed_total`.
+    package let connectionsDelayed: Counter
+    /// `weir_downstream_requests_paced_total`.
+    package let requestsPaced: Counter
+    /// `weir_downstream_accept_pauses_total`.
+    package let acceptPauses: Counter
+    /// `weir_memory_pressure`.
+    package let memoryPressure: Gauge
     /// `weir_push_seconds`.
     package let pushSeconds: Histogram
     /// `weir_convergence_seconds`.
@@ -85,6 +93,23 @@ package final class RelayMetrics: Sendable {
             "weir_downstream_node_changes_total", .counter,
             help: "Requests whose node is not the first of the stream, which holds.")
         self.nodeChanges = nodeChanges.counter()
+        var delayed = MetricFamily(
+            "weir_downstream_connections_delayed_total", .counter,
+            help: "Connections that waited for their turn, as more came in a second than may begin.")
+        self.connectionsDelayed = delayed.counter()
+        var paced = MetricFamily(
+            "weir_downstream_requests_paced_total", .counter,
+            help: "Requests after which a stream was not read for a while, for max_requests_per_second.")
+        self.requestsPaced = paced.counter()
+        var acceptPauses = MetricFamily(
+            "weir_downstream_accept_pauses_total", .counter,
+            help: "Pauses in accepting connections, because descriptors or memory had run out.")
+        self.acceptPauses = acceptPauses.counter()
+        var memoryPressure = MetricFamily(
+            "weir_memory_pressure", .gauge,
+            help: "0: within max_memory; 1: refuses connections; 2: and streams; 3: and drops clients that do not read."
+        )
+        self.memoryPressure = memoryPressure.gauge()
         var serviceStreams = MetricFamily(
             "weir_downstream_service_streams", .gauge, help: "Open calls to services beside discovery.")
         self.streamsByService = LabelTable(Self.services) { service, isOther in
@@ -141,8 +166,9 @@ package final class RelayMetrics: Sendable {
         self.cacheBytes = bytes.gauge()
 
         self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges,
-            serviceStreams,
+            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
+            paced,
+            acceptPauses, memoryPressure, serviceStreams,
             serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
             bytes,
         ])

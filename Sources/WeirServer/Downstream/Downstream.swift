@@ -23,6 +23,9 @@ final class Downstream {
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
     private var isDraining = false
+    private var pacing: RequestPacing
+    private var stalled = StalledReaders()
+    private var stalledTimeout: Nanoseconds
 
     private struct DiscoveryStream {
         let connection: ServerConnection
@@ -39,6 +42,9 @@ final class Downstream {
         self.transport = transport
         self.shared = worker.shared
         self.services = Services(worker: worker)
+        let limits = self.shared.configuration.downstream.limits
+        self.pacing = RequestPacing(perSecond: limits.requestsPerSecondMax)
+        self.stalledTimeout = limits.stalledReaderTimeout
         for listener in self.shared.configuration.downstream.listeners { try self.listen(listener) }
     }
 
@@ -89,6 +95,49 @@ final class Downstream {
     /// New limits and times, for connections to come.
     func reload(_ configuration: DownstreamConfiguration) {
         for entry in self.listeners { entry.listener.options = Self.options(configuration) }
+        self.stalledTimeout = configuration.limits.stalledReaderTimeout
+        self.resume(self.pacing.set(perSecond: configuration.limits.requestsPerSecondMax))
+    }
+
+    // MARK: Time
+
+    /// To be called ten times a second.
+    func tick() {
+        self.services.tick()
+        self.resume(self.pacing.due(at: self.transport.loop.now))
+        self.endStalledReaders()
+    }
+
+    private func resume(_ handles: [UInt64]) {
+        for handle in handles {
+            guard let target = self.discovery[SlotID(packed: handle)] else { continue }
+            target.connection.resume(target.stream)
+        }
+    }
+
+    /// While memory is short nobody is waited for longer than this.
+    private static let patienceWithoutMemory = Nanoseconds.seconds(1)
+
+    private func endStalledReaders() {
+        let isShort = self.shared.memory.pressure == .droppingReaders
+        guard self.stalledTimeout > .zero || isShort else { return self.stalled.rest() }
+        let limit = isShort ? Self.patienceWithoutMemory : self.stalledTimeout
+        let found = self.stalled.look(self.listeners.map(\.listener), at: self.transport.loop.now, limit: limit)
+        for connection in found.connections {
+            self.noteStalled(connection)
+            connection.close("\(connection.peer) has read nothing for \(limit.seconds) s")
+        }
+        for (connection, stream) in found.streams {
+            self.noteStalled(connection)
+            // gRPC takes this code for RESOURCE_EXHAUSTED. A status would wait behind what is not read.
+            connection.reset(stream, .enhanceYourCalm)
+        }
+    }
+
+    private func noteStalled(_ connection: ServerConnection) {
+        self.shared.metrics.rejected(.stalledReader).add(1)
+        self.shared.logRefusal(
+            "client does not read", reason: .stalledReader, [("peer", connection.peer.description)])
     }
 
     // MARK: Out
@@ -113,6 +162,7 @@ final class Downstream {
 
     func refuse(_ refusal: Refusal) {
         self.shared.metrics.rejected(refusal.reason).add(1)
+        self.pacing.closed(refusal.handle)
         guard let target = self.discovery.remove(SlotID(packed: refusal.handle)) else { return }
         target.connection.setUserData(target.stream, 0)
         let status = GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown
@@ -198,6 +248,7 @@ extension Downstream: ServerConnectionDelegate {
 
     private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams else { return self.refuseForMemory(connection, stream) }
         self.worker.setTime()
         let handle = self.discovery.insert(DiscoveryStream(connection: connection, stream: stream))
         let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
@@ -208,6 +259,9 @@ extension Downstream: ServerConnectionDelegate {
     private func serviceOpened(_ connection: ServerConnection, _ stream: Int32, _ method: ServiceMethod) {
         // Health is asked to the end; it is how clients learn of it.
         guard !self.isDraining || method.isHealth else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams || method.isHealth else {
+            return self.refuseForMemory(connection, stream)
+        }
         let call = ServiceCall(connection: connection, stream: stream, peer: self.peer(connection))
         guard let handler = self.services.open(method, call) else { return }
         self.shared.metrics.serviceStreams(service: method.label).add()
@@ -218,6 +272,12 @@ extension Downstream: ServerConnectionDelegate {
     private func refuseDraining(_ connection: ServerConnection, _ stream: Int32) {
         self.shared.metrics.rejected(.draining).add(1)
         connection.finish(stream, .unavailable, "this relay is draining; connect again elsewhere")
+    }
+
+    private func refuseForMemory(_ connection: ServerConnection, _ stream: Int32) {
+        self.shared.metrics.rejected(.memory).add(1)
+        self.shared.logRefusal("stream refused for want of memory", reason: .memory, [("peer", "\(connection.peer)")])
+        connection.finish(stream, .resourceExhausted, "this relay is short of memory; try again later, or elsewhere")
     }
 
     private func peer(_ connection: ServerConnection) -> WeirEngine.PeerIdentity {
@@ -234,12 +294,21 @@ extension Downstream: ServerConnectionDelegate {
         case .discovery(let shardStream)?:
             self.worker.setTime()
             self.worker.shard.receive(shardStream, bytes)
+            if self.pacing.isOn { self.pace(connection, stream, shardStream) }
         case .service(let id)?:
             guard let call = self.calls[id] else { return }
             self.shared.metrics.serviceRequests(service: call.method.label).add(1)
             call.handler.message(bytes)
         case nil: break
         }
+    }
+
+    private func pace(_ connection: ServerConnection, _ stream: Int32, _ shardStream: SlotID) {
+        guard let handle = self.worker.shard.handle(of: shardStream),
+            self.pacing.received(handle, at: self.transport.loop.now)
+        else { return }
+        self.shared.metrics.requestsPaced.add(1)
+        connection.pause(stream)
     }
 
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32) {
@@ -257,7 +326,9 @@ extension Downstream: ServerConnectionDelegate {
         switch self.tag(connection, stream) {
         case .discovery(let shardStream)?:
             self.worker.setTime()
-            if let handle = self.worker.shard.close(shardStream) { self.discovery.remove(SlotID(packed: handle)) }
+            guard let handle = self.worker.shard.close(shardStream) else { return }
+            self.discovery.remove(SlotID(packed: handle))
+            self.pacing.closed(handle)
         case .service(let id)?:
             guard let call = self.calls.remove(id) else { return }
             self.shared.metrics.serviceStreams(service: call.method.label).subtract()

@@ -5,6 +5,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirTransport
 import WeirXDS
 
 /// How a run of the relay ended, for the exit status.
@@ -49,8 +50,11 @@ private final class Relay {
     private var threads: [WorkerThread] = []
     private var signals: [SignalWatcher] = []
     private var timer: TimerWatcher?
+    private var memoryTimer: TimerWatcher?
     private var drainUntil: Instant?
 
+    /// How often the process's memory is looked at, if there is a bound on it.
+    private static let memoryInterval = Nanoseconds.milliseconds(100)
     /// Bits of a worker mask bound the workers.
     private static let workersMax = 64
 
@@ -137,10 +141,12 @@ private final class Relay {
                 ("version", weirVersion), ("config", self.configuration.path),
                 ("workers", String(self.shared.links.count)),
             ])
+        self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
+        self.watchMemory()
         self.shared.lifecycle.enter(.live)
         for listener in self.configuration.downstream.listeners {
             self.logger.log(
@@ -190,6 +196,21 @@ private final class Relay {
             SignalWatcher(loop: self.loop, signal: SIGHUP) { [unowned self] in self.reloadConfiguration() })
     }
 
+    private func watchMemory() {
+        let timer = TimerWatcher(loop: self.loop) { [unowned self] in self.lookAtMemory() }
+        self.memoryTimer = timer
+        timer.start(after: Self.memoryInterval, every: Self.memoryInterval)
+    }
+
+    private func lookAtMemory() {
+        guard let (pressure, used) = self.shared.memory.look() else { return }
+        self.shared.quota.admission.sheds = pressure >= .refusingConnections
+        self.shared.metrics.memoryPressure.set(Int64(pressure.rawValue))
+        self.logger.log(
+            pressure == .none ? .info : .warning, "memory pressure",
+            [("state", pressure.name), ("resident_bytes", String(used))])
+    }
+
     /// Turns until drained.
     func waitForEnd() {
         self.loop.run()
@@ -223,6 +244,7 @@ private final class Relay {
 
     private func stopThreads() {
         self.timer?.cancel()
+        self.memoryTimer?.cancel()
         for signal in self.signals { signal.cancel() }
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
@@ -242,7 +264,10 @@ private final class Relay {
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
         self.shared.rules.withLock { $0 = configuration.aggregation }
+        self.shared.identity.withLock { $0 = configuration.identity }
+        self.admin.reload(configuration.admin)
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
+        self.shared.set(configuration.downstream.limits)
         for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {
             self.logger.log(.error, "a worker does not turn and was not given the new configuration", [])
         }
@@ -258,12 +283,10 @@ private final class Relay {
         let old = self.configuration
         var fields: [String] = []
         if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
-        if new.downstream.limits.connectionsMax != old.downstream.limits.connectionsMax {
-            fields.append("downstream.limits.max_connections")
-        }
         if new.upstreams != old.upstreams { fields.append("upstreams") }
         if new.cache != old.cache { fields.append("cache") }
-        if new.admin != old.admin { fields.append("admin") }
+        if new.admin.address != old.admin.address { fields.append("admin.address") }
+        if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
         return fields

@@ -18,11 +18,14 @@ final class RelayShared: Sendable {
     let reports: [WorkerReport]
     let resolver = Resolver()
     let quota: ConnectionQuota
+    let memory: MemoryWatch
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
+    /// The same for `identity`.
+    let identity: Locked<IdentityRules>
     /// `downstream.drain_timeout`, the newest.
     let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
@@ -32,6 +35,8 @@ final class RelayShared: Sendable {
     /// `control_plane.identifier` of every response.
     let identifier: String
     let lifecycle = Lifecycle()
+    /// Clients that are turned away come again and again; the counters have them all.
+    private let refusals = Locked(RateLimit<RejectionReason?>(perSecond: 10, burst: 100))
     /// Turns what workers have found into text and messages.
     let renderer = AdminThread()
     /// Questions about clients that are being answered.
@@ -58,9 +63,11 @@ final class RelayShared: Sendable {
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
+        self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
         self.upstreams = upstreams
         self.rules = Locked(configuration.aggregation)
+        self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.startedAt = Loop.wallNow()
@@ -80,6 +87,24 @@ final class RelayShared: Sendable {
         if !self.wasAnswered.load(ordering: .relaxed) { self.wasAnswered.store(true, ordering: .relaxed) }
     }
 
+    /// Takes over limits that concern the whole process.
+    func set(_ limits: DownstreamLimits) {
+        self.quota.connectionsMax = limits.connectionsMax
+        var admission = ConnectionAdmission.Limits()
+        admission.connectionsPerSecond = limits.connectionsPerSecondMax
+        admission.handshakesPerSecond = limits.handshakesPerSecondMax
+        admission.waitMax = limits.admissionTimeout
+        self.quota.admission.set(admission)
+        self.memory.set(budget: limits.memoryMax)
+    }
+
+    /// Logs that a client was turned away, unless there are too many such lines. Any thread.
+    func logRefusal(_ message: String, reason: RejectionReason? = nil, _ fields: [(String, String)]) {
+        let suppressed = self.refusals.withLock { $0.pass(reason, at: Loop.monotonicNow()) }
+        guard let suppressed = suppressed else { return }
+        self.logger.log(.warning, message, fields + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
+    }
+
     /// A worker has no connections left; told once, or more often.
     func drained(_ worker: Int) { self.lifecycle.workerDrained(worker) }
 
@@ -94,7 +119,7 @@ final class RelayShared: Sendable {
                     ("code", String(detail.code)), ("message", detail.message),
                 ])
         case .refused(let node, let peer, let message):
-            self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+            self.logRefusal("stream refused", [("node", node), ("peer", peer), ("reason", message)])
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
             self.logger.logOften(

@@ -7,10 +7,12 @@ import WeirXDS
 /// Turns a first request into a group by the configured rules.
 struct KeyResolver: Sendable {
     let rules: AggregationRules
+    let identity: IdentityRules
     let upstreams: [String: UpstreamConfiguration]
 
     init(_ configuration: RelayConfiguration) {
         self.rules = configuration.aggregation
+        self.identity = configuration.identity
         self.upstreams = Dictionary(
             configuration.upstreams.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
@@ -22,10 +24,11 @@ struct KeyResolver: Sendable {
         } catch {
             return .refused("the node cannot be read: \(error)")
         }
-        let outcome = self.rules.evaluate(
-            RuleRequest(
-                node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
-                resourceNames: request.resourceNames))
+        let facts = RuleRequest(
+            node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
+            resourceNames: request.resourceNames)
+        if let denial = self.identity.denial(of: facts) { return .denied(denial) }
+        let outcome = self.rules.evaluate(facts)
         guard case .matched(let match) = outcome else {
             return .refused(outcome.refusal(of: node) ?? "no rule matched")
         }

@@ -43,14 +43,8 @@ final class Worker {
         let keys = KeySource(KeyResolver(configuration))
         self.keys = keys
         self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
-        let logger = shared.logger
-        let metrics = shared.metrics
-        let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { event in
-            if event.kind == .connectionRefused { metrics.rejected(.tooManyConnections).add(1) }
-            logger.logOften(
-                .warning, "transport: \(event.text)", kind: "transport: \(event.kind.rawValue)",
-                [("kind", event.kind.rawValue)])
-        }
+        let log = TransportLog(shared)
+        let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { log.note($0) }
         self.transport = transport
         self.homes = Homes(transport: transport, worker: index, shared: shared)
         self.outgoing = Array(repeating: [], count: shared.links.count)
@@ -171,7 +165,7 @@ final class Worker {
         self.setTime()
         self.shard.tick()
         self.homes.tick()
-        self.downstream?.services.tick()
+        self.downstream?.tick()
         if self.index == 0 { self.shared.logger.reportLeftOut() }
         if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
     }
