@@ -52,6 +52,9 @@ package final class OriginGroup {
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
 
+    /// Whether the origin has answered anything that is still held.
+    package var hasContent: Bool { self.types.values.contains { $0.generation > 0 } }
+
     /// The resources held of one type, by name; references, not copies.
     package func resources(typeURL: String) -> [Resource] { self.types[typeURL]?.resources ?? [] }
 

@@ -83,7 +83,7 @@ extension Shard {
         }
     }
 
-    private func group(_ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8]) -> Int32 {
+    func group(_ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8]) -> Int32 {
         if let index = self.groupIndex[key] { return index }
         let group = ShardGroup(key: key, upstream: upstream, coldTimeout: coldTimeout, disconnectedSince: self.now)
         let index: Int32
@@ -99,7 +99,7 @@ extension Shard {
         return index
     }
 
-    private func view(of group: Int32, _ type: XDSType) -> Int32 {
+    func view(of group: Int32, _ type: XDSType) -> Int32 {
         for index in self.groups[Int(group)]?.views ?? [] where self.views[Int(index)]?.type == type { return index }
         let view = TypeView(type: type, group: group)
         let index: Int32

@@ -101,7 +101,11 @@ extension Shard {
     /// The group's origin was reached or lost.
     package func originChanged(group key: String, _ state: OriginState) {
         guard let index = self.groupIndex[key], let group = self.groups[Int(index)] else { return }
-        if group.origin.isConnected, !state.isConnected { self.groups[Int(index)]?.disconnectedSince = self.now }
+        if !group.origin.isConnected, state.isConnected { self.groups[Int(index)]?.connectedSince = self.now }
+        // A server that accepts a stream and ends it, again and again, is as good as none.
+        if group.origin.isConnected, !state.isConnected, self.now - group.connectedSince >= group.coldTimeout {
+            self.groups[Int(index)]?.disconnectedSince = self.now
+        }
         self.groups[Int(index)]?.origin = state
     }
 

@@ -390,8 +390,10 @@ struct ShardGroup {
     let coldTimeout: Nanoseconds
     var views: [Int32] = []
     var origin = OriginState(isConnected: false, server: "", lastError: "")
-    /// Since when the origin has not been connected.
+    /// Since when the origin has not been connected for long.
     var disconnectedSince: Instant
+    /// When it was last connected.
+    var connectedSince = Instant(rawValue: 0)
 }
 
 /// The rejected response of one type stream, kept until it acknowledges another.

@@ -26,11 +26,14 @@ package final class NodeIdentity: Sendable {
     /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
     /// `Node.summary`).
     package let encoded: [UInt8]
+    /// Whether `encoded` has everything that rules can look at, so that they can be asked again.
+    package let isWhole: Bool
 
-    package init(id: String, cluster: String, encoded: [UInt8]) {
+    package init(id: String, cluster: String, encoded: [UInt8], isWhole: Bool = true) {
         self.id = id
         self.cluster = cluster
         self.encoded = encoded
+        self.isWhole = isWhole
     }
 }
 

@@ -45,6 +45,7 @@ package final class RelayMetrics: Sendable {
     private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
     private let upstreamResponsesByUpstream: LabelTable<LabelTable<Counter>>
     private let reconnectsByUpstream: LabelTable<Counter>
+    private let dataAgeByUpstream: LabelTable<Gauge>
     private let pushesByType: LabelTable<LabelTable<Counter>>
     private let resourcesByType: LabelTable<Gauge>
     private let registry: MetricsRegistry
@@ -109,6 +110,14 @@ package final class RelayMetrics: Sendable {
             "weir_upstream_reconnects_total", .counter, help: "Connections to an upstream after the first.")
         self.reconnectsByUpstream = reconnects.counters(by: "upstream", upstreams.map(\.name))
 
+        var dataAge = MetricFamily(
+            "weir_upstream_data_age_seconds", .gauge,
+            help: "How long the oldest data held of the upstream has been out of touch with it; 0 while all is current."
+        )
+        self.dataAgeByUpstream = LabelTable(upstreams.map(\.name)) { upstream, isOther in
+            dataAge.gauge(["upstream": upstream], hiddenWhileZero: isOther)
+        }
+
         var push = MetricFamily(
             "weir_push_seconds", .histogram,
             help: "From the upstream's bytes read to a worker's last stream of the group written, in seconds.")
@@ -136,7 +145,8 @@ package final class RelayMetrics: Sendable {
 
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
-            serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
+            serviceRequests, connected, upstreamResponses, reconnects, dataAge, push, convergence, pushes, groups,
+            resources,
             bytes,
         ])
     }
@@ -169,6 +179,8 @@ package final class RelayMetrics: Sendable {
     }
     /// `weir_upstream_reconnects_total`.
     package func reconnects(upstream: String) -> Counter { self.reconnectsByUpstream[upstream] }
+    /// `weir_upstream_data_age_seconds`.
+    package func dataAge(upstream: String) -> Gauge { self.dataAgeByUpstream[upstream] }
     /// `weir_pushes_total`.
     package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
     /// `weir_cache_resources`.

@@ -32,6 +32,8 @@ extension AdminServer {
         for type in RelayMetrics.types { metrics.cacheResources(type: type).set(Int64(resources[type] ?? 0)) }
         for upstream in self.shared.configuration.upstreams {
             guard case .grpc = upstream.origin else { continue }
+            let age = self.shared.upstreams.age(of: upstream.name, at: Loop.monotonicNow())
+            metrics.dataAge(upstream: upstream.name).set(Int64(age.seconds))
             for server in self.shared.upstreams.summary(of: upstream.name).servers {
                 metrics.connected(upstream: upstream.name, server: server.address)
                     .set(server.state == .connected ? 1 : 0)

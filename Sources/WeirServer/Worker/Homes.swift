@@ -16,6 +16,7 @@ final class Homes {
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
+    private var agesNotedAt = Instant(rawValue: 0)
     /// Sends a message to a worker, this one included.
     var deliver: ((Int, WorkerMessage) -> Void)?
 
@@ -204,9 +205,37 @@ final class Homes {
     func tick() {
         let now = self.loop.now
         for client in self.upstreams.values { client.tick() }
+        self.noteAges(now)
         for group in self.groups.values where group.origin.nextDeadline.map({ $0 <= now }) ?? false {
             group.origin.advance(to: now, wall: Loop.wallNow())
             self.carryOut(group)
+        }
+    }
+
+    /// Shows how old what is held of each upstream is.
+    private func noteAges(_ now: Instant) {
+        guard now - self.agesNotedAt >= .milliseconds(500) else { return }
+        self.agesNotedAt = now
+        var oldest: [String: Instant] = [:]
+        for group in self.groups.values {
+            if let since = group.outOfTouchSince, group.origin.openStreams > 0, since < group.openedAt,
+                now - group.openedAt >= HomeGroup.silenceMeansCurrent
+            {
+                group.outOfTouchSince = nil
+            }
+            guard let since = group.outOfTouchSince, group.origin.hasContent else { continue }
+            oldest[group.upstream] = min(oldest[group.upstream] ?? since, since)
+        }
+        for name in self.upstreams.keys {
+            self.shared.upstreams.update(name, part: self.worker, oldest: oldest[name])
+        }
+    }
+
+    /// Takes over what can change of upstreams that run.
+    func reload(_ configuration: RelayConfiguration) {
+        for upstream in configuration.upstreams {
+            guard case .grpc(let origin) = upstream.origin else { continue }
+            self.upstreams[upstream.name]?.reconfigure(origin)
         }
     }
 
@@ -232,6 +261,14 @@ final class HomeGroup {
     let upstream: String
     /// Where its resources come from, for a files origin.
     var filesPath: String?
+    /// Since when what it holds may be out of date; nil while it is not.
+    var outOfTouchSince: Instant?
+    /// When its newest upstream stream was opened.
+    var openedAt = Instant(rawValue: .max)
+
+    /// A server that honours what it was told has nothing to say to a group that missed nothing: its silence for this long
+    /// on an open stream says so.
+    static let silenceMeansCurrent = Nanoseconds.seconds(2)
 
     init(origin: OriginGroup, upstream: String) {
         self.origin = origin
@@ -244,6 +281,7 @@ final class HomeGroup {
 extension Homes: UpstreamClientDelegate {
     func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String) {
         guard let group = self.groups[stream.key] else { return client.close(stream) }
+        group.openedAt = self.loop.now
         if let variant = group.origin.variant, variant != client.variant { group.origin.setVariant(client.variant) }
         group.origin.streamOpened(stream.number, server: server, now: self.loop.now)
         self.carryOut(group)
@@ -251,14 +289,28 @@ extension Homes: UpstreamClientDelegate {
 
     func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID) {
         guard let group = self.groups[stream.key] else { return }
+        group.outOfTouchSince = nil
         group.origin.streamReceived(stream.number, message: message, now: self.loop.now, wall: Loop.wallNow())
         self.carryOut(group)
     }
 
-    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String) {
+    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String, lastHeard: Instant) {
         guard let group = self.groups[stream.key] else { return }
+        if group.outOfTouchSince == nil { group.outOfTouchSince = lastHeard }
         group.origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
         self.carryOut(group)
+    }
+
+    /// A group that is answered by the server in use, if there is one: its question has an answer.
+    func trialRequest(_ client: UpstreamClient) -> TrialRequest? {
+        var fallback: TrialRequest?
+        for group in self.groups.values where group.upstream == client.name {
+            guard let (message, wasAnswered) = group.origin.trialRequest(client.variant) else { continue }
+            let request = TrialRequest(message: message, expectsAnswer: wasAnswered)
+            if wasAnswered { return request }
+            fallback = request
+        }
+        return fallback
     }
 
     func upstream(_ client: UpstreamClient, unavailable server: String, error: String) {

@@ -36,7 +36,8 @@ struct KeyResolver: Sendable {
         return .group(
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
-                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node),
+                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
+                isWhole: scope != .stream || node.isSummaryWhole),
             upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
     }
 
