@@ -100,7 +100,10 @@ extension OriginGroup {
         }
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
-        for name in wanted.subtracting(feed.toldNames.subtracting(feed.forgotten)) where type.byName[name] == nil {
+        let new =
+            self.streams[feed.stream].isBorrowed ? [] : wanted.subtracting(feed.toldNames.subtracting(feed.forgotten))
+        // What was borrowed is there only until the origin has had its say.
+        for name in new where type.byName[name] == nil || feed.isBorrowed {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }

@@ -72,6 +72,7 @@ extension Shard {
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
             let group = self.group(key, upstream, coldTimeout, upstreamNode)
+            if let digest = self.siblings[id], self.refuseSibling(id, digest, group) { return nil }
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
@@ -148,7 +149,7 @@ extension Shard {
 
     private func interestOrder(_ view: Int32) -> (Int, Int32) { (self.views[Int(view)]?.type.pushOrder ?? .max, view) }
 
-    private func leave(_ index: Int32) {
+    func leave(_ index: Int32) {
         guard let group = self.groups[Int(index)], group.views.isEmpty else { return }
         self.commands.append((group.key, .leave))
         self.groupIndex[group.key] = nil

@@ -115,6 +115,8 @@ package struct Refusal: Sendable {
 package enum GroupCommand: Sendable {
     case join(upstream: String, node: [UInt8])
     case interest(InterestChange)
+    /// Streams wait, nothing is cached and the origin is away: what a sibling relay has would be welcome.
+    case warm
     case leave
 }
 

@@ -30,6 +30,8 @@ package final class RelayMetrics: Sendable {
     package let convergenceSeconds: Histogram
     /// `weir_cache_groups`.
     package let cacheGroups: Gauge
+    /// `weir_cache_stale_groups`.
+    package let staleGroups: Gauge
     /// `weir_cache_bytes`.
     package let cacheBytes: Gauge
 
@@ -136,6 +138,9 @@ package final class RelayMetrics: Sendable {
 
         var groups = MetricFamily("weir_cache_groups", .gauge, help: "Groups of clients that share a key.")
         self.cacheGroups = groups.gauge()
+        var stale = MetricFamily(
+            "weir_cache_stale_groups", .gauge, help: "Groups that hold something their upstream has not confirmed.")
+        self.staleGroups = stale.gauge()
         var resources = MetricFamily("weir_cache_resources", .gauge, help: "Resources held, by type.")
         self.resourcesByType = LabelTable(Self.types) { type, isOther in
             resources.gauge(["type": type], hiddenWhileZero: isOther)
@@ -146,8 +151,7 @@ package final class RelayMetrics: Sendable {
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
             serviceRequests, connected, upstreamResponses, reconnects, dataAge, push, convergence, pushes, groups,
-            resources,
-            bytes,
+            stale, resources, bytes,
         ])
     }
 

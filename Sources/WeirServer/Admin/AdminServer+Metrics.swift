@@ -26,6 +26,7 @@ extension AdminServer {
         }
         let homes = parts.flatMap(\.homes)
         metrics.cacheGroups.set(Int64(homes.count))
+        metrics.staleGroups.set(Int64(homes.count { $0.origin.isBorrowed }))
         metrics.cacheBytes.set(Int64(homes.flatMap(\.types).reduce(0) { $0 + $1.bytes }))
         var resources: [String: Int] = [:]
         for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }

@@ -203,7 +203,7 @@ extension Downstream: ServerConnectionDelegate {
 
     func streamOpened(_ connection: ServerConnection, _ stream: Int32, _ request: RequestHead) {
         if let service = DiscoveryService.at(path: request.path) {
-            self.discoveryOpened(connection, stream, service)
+            self.discoveryOpened(connection, stream, service, sibling: request.sibling)
         } else if let method = ServiceMethod(rawValue: request.path) {
             self.serviceOpened(connection, stream, method)
         } else {
@@ -212,12 +212,15 @@ extension Downstream: ServerConnectionDelegate {
         }
     }
 
-    private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
+    private func discoveryOpened(
+        _ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService, sibling: String?
+    ) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
         self.worker.setTime()
         let placeholder = SlotID(index: 0, generation: 0)
         let handle = self.calls.insert(.discovery(connection, stream: stream, shardStream: placeholder))
-        let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
+        let shardStream = self.worker.shard.open(
+            handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
         self.calls[handle] = .discovery(connection, stream: stream, shardStream: shardStream)
         connection.setUserData(stream, handle.packed)
         connection.respond(stream)

@@ -35,6 +35,8 @@ protocol UpstreamClientDelegate: AnyObject {
 /// to the worker's loop.
 final class UpstreamClient {
     let name: String
+    /// Whether its servers are sibling relays that are asked for what they have.
+    private let isOfSiblings: Bool
     var configuration: GRPCOriginConfiguration
     /// What is spoken: as configured, or SotW after a server said that it has no delta (UP-18).
     private(set) var variant: ProtocolVariant
@@ -97,8 +99,9 @@ final class UpstreamClient {
 
     init(
         transport: Transport, name: String, configuration: GRPCOriginConfiguration, shared: RelayShared,
-        resolver: ResolverClient, worker: Int
+        resolver: ResolverClient, worker: Int, isOfSiblings: Bool = false
     ) {
+        self.isOfSiblings = isOfSiblings
         self.transport = transport
         self.name = name
         self.configuration = configuration
@@ -227,7 +230,9 @@ final class UpstreamClient {
 
     private func begin(_ id: UpstreamStreamID, on connection: ClientConnection) {
         let call = self.calls.insert(.discovery(id))
-        guard let stream = connection.open(self.head(self.discoveryPath, connection), userData: call.packed) else {
+        var head = self.head(self.discoveryPath, connection)
+        if self.isOfSiblings { head.metadata = [("weir-warm", Shard.digest(ofKey: id.key))] }
+        guard let stream = connection.open(head, userData: call.packed) else {
             self.calls.remove(call)
             self.waiting.append(id)
             return

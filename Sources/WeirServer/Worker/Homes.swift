@@ -13,6 +13,10 @@ final class Homes {
     private let shared: RelayShared
     private(set) var groups: [String: HomeGroup] = [:]
     private(set) var upstreams: [String: UpstreamClient] = [:]
+    /// For each upstream, the sibling relays that have filled a group of it.
+    private var siblings: [String: UpstreamClient] = [:]
+    private let transport: Transport
+    private let resolver: ResolverClient
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
@@ -24,6 +28,8 @@ final class Homes {
         let loop = transport.loop
         let resolver = ResolverClient(loop: loop, resolver: shared.resolver)
         self.loop = loop
+        self.transport = transport
+        self.resolver = resolver
         self.worker = worker
         self.shared = shared
         let target = SoonTarget()
@@ -60,6 +66,8 @@ final class Homes {
             guard let group = self.groups[key] else { return }
             group.origin.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(group)
+        case .warm:
+            if let group = self.groups[key] { self.warm(group) }
         case .leave:
             guard let group = self.groups[key] else { return }
             group.origin.workerLeft(worker, now: self.loop.now)
@@ -127,10 +135,16 @@ final class Homes {
         let client = self.upstreams[group.upstream]
         for action in group.origin.takeActions() {
             switch action {
-            case .openStream(let number): client?.open(UpstreamStreamID(key: group.origin.key, number: number))
-            case .closeStream(let number): client?.close(UpstreamStreamID(key: group.origin.key, number: number))
+            case .openStream(let number):
+                client?.open(UpstreamStreamID(key: group.origin.key, number: number))
+                if group.isWarming { self.openAtSibling(number, group) }
+            case .closeStream(let number):
+                client?.close(UpstreamStreamID(key: group.origin.key, number: number))
+                if group.isWarming { self.closeAtSibling(number, group) }
             case .send(let number, let message):
-                client?.send(UpstreamStreamID(key: group.origin.key, number: number), message)
+                let isBorrowed = group.borrowed.contains(number)
+                (isBorrowed ? self.siblings[group.upstream] : client)?
+                    .send(UpstreamStreamID(key: group.origin.key, number: number), message)
             case .publish(let update, let workers):
                 self.each(workers) { self.deliver?($0, .update(key: group.origin.key, update)) }
             case .originState(let state, let workers):
@@ -205,6 +219,7 @@ final class Homes {
     func tick() {
         let now = self.loop.now
         for client in self.upstreams.values { client.tick() }
+        for client in self.siblings.values { client.tick() }
         self.noteAges(now)
         for group in self.groups.values where group.origin.nextDeadline.map({ $0 <= now }) ?? false {
             group.origin.advance(to: now, wall: Loop.wallNow())
@@ -218,6 +233,7 @@ final class Homes {
         self.agesNotedAt = now
         var oldest: [String: Instant] = [:]
         for group in self.groups.values {
+            if group.isWarming, group.warmingUntil < now, !group.origin.hasContent { self.endWarming(group) }
             if let since = group.outOfTouchSince, group.origin.openStreams > 0, since < group.openedAt,
                 now - group.openedAt >= HomeGroup.silenceMeansCurrent
             {
@@ -242,6 +258,69 @@ final class Homes {
     func closeAll() {
         self.soon.cancel()
         for client in self.upstreams.values { client.closeAll() }
+        for client in self.siblings.values { client.closeAll() }
+    }
+}
+
+// MARK: - Siblings
+
+/// A cold group is filled from a sibling relay while its upstream cannot be reached. What comes counts as stale until the
+/// upstream has answered.
+extension Homes {
+    /// How long siblings are asked after somebody was last known to wait; shards say so every two seconds.
+    private static let warmingTime = Nanoseconds.seconds(5)
+
+    private func warm(_ group: HomeGroup) {
+        let cache = self.shared.configuration.cache
+        group.warmingUntil = self.loop.now + Self.warmingTime
+        guard !cache.warmFrom.isEmpty, !group.isWarming, group.origin.openStreams == 0, !group.origin.hasContent,
+            case .grpc(let origin)? = self.shared.configuration.upstream(named: group.upstream)?.origin
+        else { return }
+        if self.siblings[group.upstream] == nil {
+            var configuration = origin
+            configuration.servers = cache.warmFrom
+            configuration.tls = cache.warmTLS
+            let client = UpstreamClient(
+                transport: self.transport, name: "\(group.upstream) (warm_from)", configuration: configuration,
+                shared: self.shared, resolver: self.resolver, worker: self.worker, isOfSiblings: true)
+            client.delegate = self
+            self.siblings[group.upstream] = client
+        }
+        self.shared.logger.log(
+            .info, "a cold group is filled from a sibling relay",
+            [("key", group.origin.key), ("upstream", group.upstream)])
+        group.isWarming = true
+        for number in group.origin.wantedStreams { self.openAtSibling(number, group) }
+    }
+
+    private func openAtSibling(_ number: Int, _ group: HomeGroup) {
+        self.siblings[group.upstream]?.open(UpstreamStreamID(key: group.origin.key, number: number))
+    }
+
+    private func closeAtSibling(_ number: Int, _ group: HomeGroup) {
+        group.borrowed.remove(number)
+        self.siblings[group.upstream]?.close(UpstreamStreamID(key: group.origin.key, number: number))
+    }
+
+    private func siblingOpened(
+        _ client: UpstreamClient, _ stream: UpstreamStreamID, _ server: String, _ group: HomeGroup
+    ) {
+        guard group.isWarming else { return client.close(stream) }
+        if let variant = group.origin.variant, variant != client.variant { group.origin.setVariant(client.variant) }
+        group.borrowed.insert(stream.number)
+        group.origin.streamOpened(stream.number, server: server, now: self.loop.now, isBorrowed: true)
+        self.carryOut(group)
+    }
+
+    /// The upstream is back: it is asked everything anew, and what it does not have goes.
+    private func endWarming(_ group: HomeGroup) {
+        group.isWarming = false
+        for number in [0, 1] {
+            if group.borrowed.contains(number) {
+                group.origin.streamClosed(number, reason: "the upstream is back", now: self.loop.now)
+            }
+            self.closeAtSibling(number, group)
+        }
     }
 }
 
@@ -261,6 +340,12 @@ final class HomeGroup {
     let upstream: String
     /// Where its resources come from, for a files origin.
     var filesPath: String?
+    /// Whether sibling relays are asked for what they have, because nothing is held and the upstream is away.
+    var isWarming = false
+    /// Until when somebody is known to wait for that.
+    var warmingUntil = Instant(rawValue: .min)
+    /// The numbers of its streams that are open to a sibling.
+    var borrowed: Set<Int> = []
     /// Since when what it holds may be out of date; nil while it is not.
     var outOfTouchSince: Instant?
     /// When its newest upstream stream was opened.
@@ -281,6 +366,8 @@ final class HomeGroup {
 extension Homes: UpstreamClientDelegate {
     func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String) {
         guard let group = self.groups[stream.key] else { return client.close(stream) }
+        if client === self.siblings[group.upstream] { return self.siblingOpened(client, stream, server, group) }
+        if group.isWarming { self.endWarming(group) }
         group.openedAt = self.loop.now
         if let variant = group.origin.variant, variant != client.variant { group.origin.setVariant(client.variant) }
         group.origin.streamOpened(stream.number, server: server, now: self.loop.now)
@@ -289,13 +376,20 @@ extension Homes: UpstreamClientDelegate {
 
     func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID) {
         guard let group = self.groups[stream.key] else { return }
-        group.outOfTouchSince = nil
+        let isBorrowed = client === self.siblings[group.upstream]
+        if isBorrowed, !group.borrowed.contains(stream.number) { return }
+        group.outOfTouchSince = isBorrowed ? group.outOfTouchSince ?? self.loop.now : nil
         group.origin.streamReceived(stream.number, message: message, now: self.loop.now, wall: Loop.wallNow())
         self.carryOut(group)
     }
 
     func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String, lastHeard: Instant) {
         guard let group = self.groups[stream.key] else { return }
+        if client === self.siblings[group.upstream] {
+            guard group.borrowed.remove(stream.number) != nil else { return }
+            group.origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
+            return self.carryOut(group)
+        }
         if group.outOfTouchSince == nil { group.outOfTouchSince = lastHeard }
         group.origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
         self.carryOut(group)
