@@ -126,6 +126,17 @@ import WeirXDS
         #expect(states == [.sent])
     }
 
+    @Test("a stream whose new group would be of an upstream that does not run keeps its own")
+    func unknownUpstream() {
+        let (h, c) = self.settled(.delta)
+        h.key = { _ in "m" }
+        let result = h.shard.rekey(from: 0, limit: 100) { _ in false }
+        h.settle()
+        #expect(result.kept == 1 && result.moved == 0 && h.takeInterest(.cds).isEmpty)
+        h.publish("n", .cds, ["a@2"])
+        #expect(c.take().map(\.resources) == [["a@2"]])
+    }
+
     @Test("a stream that no rule matches any more ends; one whose node was not kept whole stays")
     func refusedAndKept() {
         let h = ShardHarness()

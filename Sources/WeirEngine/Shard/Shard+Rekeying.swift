@@ -9,7 +9,8 @@ extension Shard {
         package var moved = 0
         /// Streams that no rule matches any more: they were ended.
         package var refused = 0
-        /// Streams whose node was too large to be kept whole: they keep the key they have.
+        /// Streams that keep the key they have, because their node was too large to be kept whole, or because their new group
+        /// would be of an upstream that does not run.
         package var kept = 0
         /// Where to go on; nil: that was all.
         package var next: Int?
@@ -19,8 +20,8 @@ extension Shard {
 
     /// Asks the rules for the keys of streams that have one, in slots from `start` on. A type whose key is another now moves
     /// to that group: its client is sent what is there, in delta also what is not there any more, and keeps what it has
-    /// until the group can answer.
-    package func rekey(from start: Int, limit: Int) -> Rekeyed {
+    /// until the group can answer. `runs` says whether an upstream is there.
+    package func rekey(from start: Int, limit: Int, runs: (String) -> Bool = { _ in true }) -> Rekeyed {
         var result = Rekeyed()
         for id in self.streams.ids(from: start, limit: limit) {
             guard let stream = self.streams[id], let identity = stream.identity else { continue }
@@ -28,25 +29,29 @@ extension Shard {
                 result.kept += 1
                 continue
             }
-            switch self.rekey(id, stream, identity) {
-            case nil: result.refused += 1
-            case true?: result.moved += 1
-            case false?: break
+            switch self.rekey(id, stream, identity, runs) {
+            case .refused: result.refused += 1
+            case .moved: result.moved += 1
+            case .kept: result.kept += 1
+            case .same: break
             }
         }
         result.next = start + limit < self.links.count ? start + limit : nil
         return result
     }
 
-    /// Returns whether anything moved; nil if the stream was ended.
-    private func rekey(_ id: SlotID, _ stream: DownstreamStream, _ identity: NodeIdentity) -> Bool? {
+    private enum Outcome { case same, moved, kept, refused }
+
+    private func rekey(
+        _ id: SlotID, _ stream: DownstreamStream, _ identity: NodeIdentity, _ runs: (String) -> Bool
+    ) -> Outcome {
         var types: [Int32] = []
         var next = self.links[Int(id.index)].firstType
         while next != TypeStream.none {
             types.append(next)
             next = self.typeStreams[Int(next)].next
         }
-        var hasMoved = false
+        var outcome = Outcome.same
         for index in types {
             guard let view = self.view(of: index) else { continue }
             let request = KeyRequest(
@@ -55,17 +60,18 @@ extension Shard {
             switch self.resolve(request) {
             case .refused(let message):
                 self.refuse(id, .invalidArgument, .noRule, message)
-                return nil
+                return .refused
+            case .group(_, let upstream, _, _, _, _) where !runs(upstream): return .kept
             case .group(let key, let upstream, let coldTimeout, _, let upstreamNode, let scope):
                 let group = self.group(key, upstream, coldTimeout, upstreamNode)
                 self.streams[id]?.keyScope = scope
                 self.streams[id]?.group = group
                 guard view.group != group else { continue }
                 self.moveHolding(index, of: id, to: group, view)
-                hasMoved = true
+                outcome = .moved
             }
         }
-        return hasMoved
+        return outcome
     }
 
     /// Moves a type with its subscription to another group, as if its client had come back to it holding what it was sent.
