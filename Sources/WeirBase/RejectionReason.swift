@@ -18,6 +18,7 @@ package enum RejectionReason: String, Hashable, Sendable, CaseIterable {
     case tooManyQueries = "too_many_queries"
     case upstreamUnavailable = "upstream_unavailable"
     case unknownUpstream = "unknown_upstream"
+    case notConfirmed = "not_confirmed"
     case draining
     // By what the client does on its connection.
     case unknownService = "unknown_service"

@@ -247,6 +247,7 @@ final class RelayHarness {
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
         if let group = self.groups[key] { _ = self.carryOut(group) }

@@ -380,6 +380,7 @@ private final class FuzzedRelay {
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
         if let group = self.groups[key] { self.carryOut(group) }

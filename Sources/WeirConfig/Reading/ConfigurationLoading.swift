@@ -56,10 +56,15 @@ extension Field {
     }
 
     private func cache(in folder: String) -> CacheConfiguration? {
-        guard let section = self.section(["linger", "max_groups", "store"]) else { return nil }
+        guard let section = self.section(["linger", "max_groups", "store", "warm_from", "warm_tls"]) else { return nil }
         var cache = CacheConfiguration()
         section.read("linger", into: &cache.linger) { $0.duration(.period, orZero: true) }
         section.read("max_groups", into: &cache.groupsMax) { $0.integer(1...10_000_000) }
+        section.read("warm_from", into: &cache.warmFrom) { $0.nonEmptyList()?.compactMap { $0.address() } }
+        section.read("warm_tls", into: &cache.warmTLS) { $0.clientTLS(in: folder) }
+        if let tls = section["warm_tls"], section["warm_from"] == nil {
+            tls.error("it needs \"warm_from\": without it there is nothing to connect to")
+        }
         section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
         return cache
     }

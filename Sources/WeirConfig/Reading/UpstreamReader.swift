@@ -87,7 +87,7 @@ extension Field {
         return origin
     }
 
-    private func clientTLS(in folder: String) -> ClientTLSConfiguration? {
+    func clientTLS(in folder: String) -> ClientTLSConfiguration? {
         guard let section = self.section(["ca", "certificate_chain", "private_key", "server_name"]) else { return nil }
         var tls = ClientTLSConfiguration()
         section.read("ca", into: &tls.ca) { $0.readableFile(in: folder) }

@@ -96,6 +96,7 @@ extension Shard {
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
             let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)
+            if let digest = self.siblings[id], self.refuseSibling(id, digest, group) { return nil }
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
@@ -108,7 +109,7 @@ extension Shard {
         }
     }
 
-    private func group(
+    func group(
         _ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8], openedBy opener: [UInt8]
     ) -> Int32 {
         if let index = self.groupIndex[key] { return index }
@@ -126,7 +127,7 @@ extension Shard {
         return index
     }
 
-    private func view(of group: Int32, _ type: XDSType) -> Int32 {
+    func view(of group: Int32, _ type: XDSType) -> Int32 {
         for index in self.groups[Int(group)]?.views ?? [] where self.views[Int(index)]?.type == type { return index }
         let view = TypeView(type: type, group: group, counterRow: self.counterRow(of: type))
         let index: Int32
@@ -175,7 +176,7 @@ extension Shard {
 
     private func interestOrder(_ view: Int32) -> (Int, Int32) { (self.views[Int(view)]?.type.pushOrder ?? .max, view) }
 
-    private func leave(_ index: Int32) {
+    func leave(_ index: Int32) {
         guard let group = self.groups[Int(index)], group.views.isEmpty else { return }
         self.commands.append((group.key, .leave))
         self.groupIndex[group.key] = nil

@@ -266,7 +266,7 @@ extension Shard {
     }
 
     /// Gives a type stream another subscription and notes what it is owed for it. Returns whether it changed.
-    private func subscribe(_ index: Int32, to content: Subscription.Content, _ view: TypeView) -> Bool {
+    func subscribe(_ index: Int32, to content: Subscription.Content, _ view: TypeView) -> Bool {
         let old = self.content(of: index, view)
         let had = self.typeStreams[Int(index)].subscription
         guard content != old else { return false }

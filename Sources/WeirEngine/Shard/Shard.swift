@@ -53,6 +53,8 @@ package final class Shard {
     /// Counts rounds, to tell bytes of this round from bytes that got stuck.
     var round: UInt32 = 1
     var rejections: [Int32: Rejection] = [:]
+    /// Streams of sibling relays, each with the digest of the key that it must get.
+    var siblings: [SlotID: String] = [:]
     /// Streams without a response so far, in the order they were opened, with the time.
     var unanswered: [(stream: SlotID, since: Instant)] = []
     /// Counters of each type that was ever asked for; a view knows its row.
@@ -117,7 +119,12 @@ package final class Shard {
     // MARK: Streams
 
     /// A client opened a discovery stream. `handle` is the shell's name for it, given back in `sends` and `refusals`.
-    package func open(handle: UInt64, service: DiscoveryService, peer: PeerIdentity) -> SlotID {
+    ///
+    /// `sibling`: what a relay says that fills a cold group: the digest of its key. It is served what the origin has
+    /// confirmed, and only at once.
+    package func open(
+        handle: UInt64, service: DiscoveryService, peer: PeerIdentity, sibling: String? = nil
+    ) -> SlotID {
         let id = self.streams.insert(
             DownstreamStream(handle: handle, service: service, peer: peer, openedAt: self.now, openedAtWall: self.wall))
         while self.links.count <= Int(id.index) { self.links.append(StreamLink()) }
@@ -128,6 +135,7 @@ package final class Shard {
         link.isBound = service.type != nil
         self.links[Int(id.index)] = link
         self.unanswered.append((id, self.now))
+        if let digest = sibling { self.siblings[id] = digest }
         return id
     }
 
@@ -135,6 +143,7 @@ package final class Shard {
     @discardableResult
     package func close(_ id: SlotID) -> UInt64? {
         guard let stream = self.streams.remove(id) else { return nil }
+        if !self.siblings.isEmpty { self.siblings[id] = nil }
         var next = self.links[Int(id.index)].firstType
         while next != TypeStream.none {
             let following = self.typeStreams[Int(next)].next
@@ -445,8 +454,12 @@ struct ShardGroup {
     let coldTimeout: Nanoseconds
     var views: [Int32] = []
     var origin = OriginState(isConnected: false, server: "", lastError: "")
-    /// Since when the origin has not been connected.
+    /// Since when the origin has not been connected for long.
     var disconnectedSince: Instant
+    /// When it was last connected.
+    var connectedSince = Instant(rawValue: 0)
+    /// When the home was last asked to look for a sibling's content.
+    var askedForWarmth: Instant?
 }
 
 /// The rejected response of one type stream, kept until it acknowledges another.

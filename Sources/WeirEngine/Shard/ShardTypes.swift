@@ -26,11 +26,14 @@ package final class NodeIdentity: Sendable {
     /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
     /// `Node.summary`).
     package let encoded: [UInt8]
+    /// Whether `encoded` has everything that rules can look at, so that they can be asked again.
+    package let isWhole: Bool
 
-    package init(id: String, cluster: String, encoded: [UInt8]) {
+    package init(id: String, cluster: String, encoded: [UInt8], isWhole: Bool = true) {
         self.id = id
         self.cluster = cluster
         self.encoded = encoded
+        self.isWhole = isWhole
     }
 }
 
@@ -116,6 +119,8 @@ package enum GroupCommand: Sendable {
     /// `node` is what the group calls itself at its own upstream, `openedBy` the node that opened it.
     case join(upstream: String, node: [UInt8], openedBy: [UInt8])
     case interest(InterestChange)
+    /// Streams wait, nothing is cached and the origin is away: what a sibling relay has would be welcome.
+    case warm
     case leave
 }
 

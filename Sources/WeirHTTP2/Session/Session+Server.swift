@@ -35,6 +35,7 @@ extension Session {
         var head = RequestHead(
             path: fields.text(of: .path), authority: fields.text(of: .authority),
             userAgent: fields.text(of: .userAgent))
+        if fields.bytes(of: .sibling) != nil { head.sibling = fields.text(of: .sibling) }
         if let timeout = fields.bytes(of: .timeout) {
             guard let timeout = GRPCTimeout.parse(timeout) else {
                 return self.refuse(stream, .internal, "malformed grpc-timeout; it is up to 8 digits and one of HMSmun")

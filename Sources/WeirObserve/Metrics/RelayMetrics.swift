@@ -38,6 +38,8 @@ package final class RelayMetrics: Sendable {
     package let convergenceSeconds: Histogram
     /// `weir_cache_groups`.
     package let cacheGroups: Gauge
+    /// `weir_cache_stale_groups`.
+    package let staleGroups: Gauge
     /// `weir_cache_bytes`.
     package let cacheBytes: Gauge
 
@@ -55,6 +57,7 @@ package final class RelayMetrics: Sendable {
     private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
     private let upstreamResponsesByUpstream: LabelTable<LabelTable<Counter>>
     private let reconnectsByUpstream: LabelTable<Counter>
+    private let dataAgeByUpstream: LabelTable<Gauge>
     private let pushesByType: LabelTable<LabelTable<Counter>>
     private let resourcesByType: LabelTable<Gauge>
     private let registry: MetricsRegistry
@@ -140,6 +143,14 @@ package final class RelayMetrics: Sendable {
             "weir_upstream_reconnects_total", .counter, help: "Connections to an upstream after the first.")
         self.reconnectsByUpstream = reconnects.counters(by: "upstream", upstreams.map(\.name))
 
+        var dataAge = MetricFamily(
+            "weir_upstream_data_age_seconds", .gauge,
+            help: "How long the oldest data held of the upstream has been out of touch with it; 0 while all is current."
+        )
+        self.dataAgeByUpstream = LabelTable(upstreams.map(\.name)) { upstream, isOther in
+            dataAge.gauge(["upstream": upstream], hiddenWhileZero: isOther)
+        }
+
         var push = MetricFamily(
             "weir_push_seconds", .histogram,
             help: "From the upstream's bytes read to a worker's last stream of the group written, in seconds.")
@@ -158,6 +169,9 @@ package final class RelayMetrics: Sendable {
 
         var groups = MetricFamily("weir_cache_groups", .gauge, help: "Groups of clients that share a key.")
         self.cacheGroups = groups.gauge()
+        var stale = MetricFamily(
+            "weir_cache_stale_groups", .gauge, help: "Groups that hold something their upstream has not confirmed.")
+        self.staleGroups = stale.gauge()
         var resources = MetricFamily("weir_cache_resources", .gauge, help: "Resources held, by type.")
         self.resourcesByType = LabelTable(Self.types) { type, isOther in
             resources.gauge(["type": type], hiddenWhileZero: isOther)
@@ -167,10 +181,8 @@ package final class RelayMetrics: Sendable {
 
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
-            paced,
-            acceptPauses, memoryPressure, serviceStreams,
-            serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, groups, resources,
-            bytes,
+            paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
+            reconnects, dataAge, push, convergence, pushes, groups, stale, resources, bytes,
         ])
     }
 
@@ -202,6 +214,8 @@ package final class RelayMetrics: Sendable {
     }
     /// `weir_upstream_reconnects_total`.
     package func reconnects(upstream: String) -> Counter { self.reconnectsByUpstream[upstream] }
+    /// `weir_upstream_data_age_seconds`.
+    package func dataAge(upstream: String) -> Gauge { self.dataAgeByUpstream[upstream] }
     /// `weir_pushes_total`.
     package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
     /// `weir_cache_resources`.

@@ -53,24 +53,28 @@ final class Downstream {
         var tls: ListenerTLS?
         if let files = configuration.tls { tls = try ListenerTLS(files) }
         do throws(SystemError) {
-            let listener: ServerListener
-            switch configuration.address {
-            case .unix(let path):
-                // Workers share one socket: it was opened before they started.
-                let descriptor = try Socket.duplicate(self.shared.unixListeners[path]?.rawValue ?? -1)
-                listener = ServerListener(
-                    transport: self.transport, listening: descriptor, options: options, tls: tls?.context,
-                    quota: self.shared.quota, delegate: self)
-            case .network(let host, let port):
-                guard let address = SocketAddress(numericHost: host, port: port) else {
+            let shared = try self.sharedSockets(configuration.address)
+            var opened: [ServerListener] = []
+            for descriptor in shared {
+                opened.append(
+                    ServerListener(
+                        transport: self.transport, listening: descriptor, options: options, tls: tls?.context,
+                        quota: self.shared.quota, delegate: self))
+            }
+            if opened.isEmpty {
+                guard let address = configuration.address.socketAddress else {
                     throw SystemError(code: 22, operation: "listen on", subject: configuration.address.description)
                 }
-                listener = try ServerListener(
-                    transport: self.transport, address: address, options: options, tls: tls?.context,
-                    quota: self.shared.quota, delegate: self)
+                opened.append(
+                    try ServerListener(
+                        transport: self.transport, address: address, options: options, tls: tls?.context,
+                        quota: self.shared.quota, delegate: self))
             }
-            self.listeners.append((listener, tls))
-            tls?.watch(self.transport.loop, self.shared.logger) { [weak listener] in listener?.tls = $0 }
+            for (index, listener) in opened.enumerated() { self.listeners.append((listener, index == 0 ? tls : nil)) }
+            let listeners = opened.map(WeakListener.init)
+            tls?.watch(self.transport.loop, self.shared.logger) { context in
+                for entry in listeners { entry.listener?.tls = context }
+            }
         } catch {
             throw StartError("downstream.listeners: cannot listen on \(configuration.address): \(error)")
         }
@@ -79,6 +83,19 @@ final class Downstream {
     /// More than a shard hands a stream before something of it has left: 24, one answer in 32 parts for each type that it
     /// does not put off, endpoints once more, and removals.
     private static let queuedMessagesMax = 640
+
+    /// Duplicates of sockets that others opened: the service manager, or the main thread, for workers share a Unix socket.
+    private func sharedSockets(_ address: EndpointAddress) throws(SystemError) -> [CInt] {
+        var originals: [Descriptor] = []
+        if let wanted = address.socketAddress {
+            originals = self.shared.passed.descriptors(
+                of: wanted, worker: self.worker.index, workers: self.shared.links.count)
+        }
+        if case .unix(let path) = address, let opened = self.shared.unixListeners[path] { originals.append(opened) }
+        var copies: [CInt] = []
+        for original in originals { copies.append(try Socket.duplicate(original.rawValue)) }
+        return copies
+    }
 
     private static func options(_ configuration: DownstreamConfiguration) -> ServerOptions {
         var options = ServerOptions()
@@ -216,6 +233,12 @@ final class Downstream {
     var certificateExpiries: [WallTime] { self.listeners.compactMap { $0.tls?.context.certificateExpiry } }
 }
 
+private struct WeakListener {
+    weak var listener: ServerListener?
+
+    init(_ listener: ServerListener) { self.listener = listener }
+}
+
 // MARK: - In
 
 extension Downstream: ServerConnectionDelegate {
@@ -237,7 +260,7 @@ extension Downstream: ServerConnectionDelegate {
 
     func streamOpened(_ connection: ServerConnection, _ stream: Int32, _ request: RequestHead) {
         if let service = DiscoveryService.at(path: request.path) {
-            self.discoveryOpened(connection, stream, service)
+            self.discoveryOpened(connection, stream, service, sibling: request.sibling)
         } else if let method = ServiceMethod(rawValue: request.path) {
             self.serviceOpened(connection, stream, method)
         } else {
@@ -246,12 +269,15 @@ extension Downstream: ServerConnectionDelegate {
         }
     }
 
-    private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
+    private func discoveryOpened(
+        _ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService, sibling: String?
+    ) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
         guard self.shared.memory.pressure < .refusingStreams else { return self.refuseForMemory(connection, stream) }
         self.worker.setTime()
         let handle = self.discovery.insert(DiscoveryStream(connection: connection, stream: stream))
-        let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
+        let shardStream = self.worker.shard.open(
+            handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
         connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
         connection.respond(stream)
     }

@@ -28,8 +28,9 @@ package func runRelay(
         level: LogLevel(configuration.log.level.rawValue) ?? .info,
         format: configuration.log.format == .json ? .json : .text)
     defer { logger.close() }
+    let environment = processEnvironment()
     do throws(StartError) {
-        let relay = try Relay(configuration, logger: logger, reload: reload)
+        let relay = try Relay(configuration, environment, logger: logger, reload: reload)
         try relay.start()
         relay.waitForEnd()
         return .stopped
@@ -47,6 +48,7 @@ private final class Relay {
     private let shared: RelayShared
     private let admin: AdminServer
     private let loop = Loop()
+    private let manager: ServiceManager
     private var threads: [WorkerThread] = []
     private var signals: [SignalWatcher] = []
     private var timer: TimerWatcher?
@@ -59,9 +61,10 @@ private final class Relay {
     private static let workersMax = 64
 
     init(
-        _ configuration: RelayConfiguration, logger: Logger,
+        _ configuration: RelayConfiguration, _ environment: [String: String], logger: Logger,
         reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
     ) throws(StartError) {
+        let passed = PassedSockets(environment: environment)
         self.configuration = configuration
         self.logger = logger
         self.reload = reload
@@ -71,9 +74,11 @@ private final class Relay {
         self.shared = RelayShared(
             configuration: configuration, logger: logger, workers: max(1, min(workers, Self.workersMax)),
             files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
-            unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier(),
+            unixListeners: try Self.openUnixListeners(configuration, passed), passed: passed,
+            identifier: Self.identifier(),
             descriptors: descriptors, descriptorCatalog: catalog)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+        self.manager = ServiceManager(environment, loop: self.loop, shared: self.shared)
     }
 
     /// `weir@HOST`: which relay fed a proxy.
@@ -84,11 +89,13 @@ private final class Relay {
     }
 
     private static func openUnixListeners(
-        _ configuration: RelayConfiguration
+        _ configuration: RelayConfiguration, _ passed: PassedSockets
     ) throws(StartError) -> [String: Descriptor] {
         var result: [String: Descriptor] = [:]
         for listener in configuration.downstream.listeners {
-            guard case .unix(let path) = listener.address else { continue }
+            guard case .unix(let path) = listener.address, passed.descriptors(of: .unix(path: path)).isEmpty else {
+                continue
+            }
             do throws(SystemError) {
                 result[path] = Descriptor(try Socket.listen(on: .unix(path: path), reusePort: false, backlog: 1024))
             } catch {
@@ -148,12 +155,31 @@ private final class Relay {
         self.watchSignals()
         self.watchMemory()
         self.shared.lifecycle.enter(.live)
+        self.manager.ready()
+        self.notePassedSockets()
         for listener in self.configuration.downstream.listeners {
             self.logger.log(
                 .info, "listening",
                 [("address", listener.address.description), ("tls", listener.tls == nil ? "no" : "yes")])
         }
         self.logger.log(.info, "debug endpoint", [("address", self.configuration.admin.address.description)])
+    }
+
+    private func notePassedSockets() {
+        let passed = self.shared.passed
+        for problem in passed.unusable {
+            self.logger.log(.warning, "a socket of the service manager cannot be used", [("problem", problem)])
+        }
+        let addresses = self.configuration.downstream.listeners.map(\.address.socketAddress)
+        for socket in passed.sockets {
+            let isUsed = addresses.contains(socket.address)
+            self.logger.log(
+                isUsed ? .info : .warning,
+                isUsed
+                    ? "listening on a socket of the service manager"
+                    : "a socket of the service manager has no listener in the configuration",
+                [("address", socket.address.description), ("name", socket.name)])
+        }
     }
 
     private func startWorkers() throws(StartError) {
@@ -229,6 +255,7 @@ private final class Relay {
             .info, "draining",
             [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
         self.shared.lifecycle.enter(.draining)
+        self.manager.stopping(within: timeout + .seconds(10))
         for link in self.shared.links { link.postPatiently(.drain(timeout)) }
         // Ended streams have some seconds to take their trailers.
         self.drainUntil = Loop.monotonicNow() + timeout + .seconds(6)
@@ -245,6 +272,7 @@ private final class Relay {
     private func stopThreads() {
         self.timer?.cancel()
         self.memoryTimer?.cancel()
+        self.manager.cancel()
         for signal in self.signals { signal.cancel() }
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
@@ -255,6 +283,8 @@ private final class Relay {
     // MARK: Reload
 
     private func reloadConfiguration() {
+        self.manager.reloading()
+        defer { self.manager.ready() }
         let (configuration, diagnostics) = self.reload()
         for diagnostic in diagnostics {
             self.logger.log(diagnostic.severity == .error ? .error : .warning, diagnostic.description)
@@ -283,12 +313,27 @@ private final class Relay {
         let old = self.configuration
         var fields: [String] = []
         if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
-        if new.upstreams != old.upstreams { fields.append("upstreams") }
+        fields += Self.upstreamsNeedingRestart(old.upstreams, new.upstreams)
         if new.cache != old.cache { fields.append("cache") }
         if new.admin.address != old.admin.address { fields.append("admin.address") }
         if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
         return fields
+    }
+
+    /// Of an upstream of servers all can change while it runs but the protocol and whether it is there.
+    private static func upstreamsNeedingRestart(
+        _ old: [UpstreamConfiguration], _ new: [UpstreamConfiguration]
+    ) -> [String] {
+        var names: [String] = old.map(\.name).filter { name in !new.contains { $0.name == name } }
+        for upstream in new {
+            switch (old.first { $0.name == upstream.name }?.origin, upstream.origin) {
+            case (.grpc(let before)?, .grpc(let now)) where before.variant == now.variant: break
+            case (.files(let before)?, .files(let now)) where before == now: break
+            default: names.append(upstream.name)
+            }
+        }
+        return names.map { "upstreams.\($0)" }
     }
 }

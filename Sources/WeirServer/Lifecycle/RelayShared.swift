@@ -30,6 +30,8 @@ final class RelayShared: Sendable {
     let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
     let unixListeners: [String: Descriptor]
+    /// Listening sockets that the service manager keeps open for this process.
+    let passed: PassedSockets
     let startedAt: WallTime
     let startedAtMonotonic: Instant
     /// `control_plane.identifier` of every response.
@@ -48,7 +50,7 @@ final class RelayShared: Sendable {
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
-        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String,
+        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], passed: PassedSockets, identifier: String,
         descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
     ) {
         self.configuration = configuration
@@ -70,6 +72,7 @@ final class RelayShared: Sendable {
         self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
+        self.passed = passed
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
@@ -103,6 +106,18 @@ final class RelayShared: Sendable {
         let suppressed = self.refusals.withLock { $0.pass(reason, at: Loop.monotonicNow()) }
         guard let suppressed = suppressed else { return }
         self.logger.log(.warning, message, fields + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
+    }
+
+    /// A turn that takes longer than this is no turn any more.
+    private static let turnMax = Nanoseconds.seconds(5)
+
+    /// What keeps the loops from turning, one text for each that does not; empty: all is well.
+    func stuckLoops(at now: Instant) -> [String] {
+        self.reports.enumerated().compactMap { index, report -> String? in
+            guard let pulse = report.pulse else { return "worker \(index) has no loop" }
+            let lag = pulse.lag(at: now)
+            return lag > Self.turnMax ? "worker \(index) has been in one turn for \(lag.seconds) s" : nil
+        }
     }
 
     /// A worker has no connections left; told once, or more often.

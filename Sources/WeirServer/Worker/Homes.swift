@@ -8,15 +8,20 @@ import WeirXDS
 
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
 final class Homes {
-    private let loop: Loop
-    private let worker: Int
-    private let shared: RelayShared
+    let loop: Loop
+    let worker: Int
+    let shared: RelayShared
     private let routes: AuthorityRoutes
     private(set) var groups: [String: HomeGroup] = [:]
     private(set) var upstreams: [String: UpstreamClient] = [:]
+    /// For each upstream, the sibling relays that have filled a group of it.
+    var siblings: [String: UpstreamClient] = [:]
+    let transport: Transport
+    let resolver: ResolverClient
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
+    private var agesNotedAt = Instant(rawValue: 0)
     /// Sends a message to a worker, this one included.
     var deliver: ((Int, WorkerMessage) -> Void)?
 
@@ -24,6 +29,8 @@ final class Homes {
         let loop = transport.loop
         let resolver = ResolverClient(loop: loop, resolver: shared.resolver)
         self.loop = loop
+        self.transport = transport
+        self.resolver = resolver
         self.worker = worker
         self.shared = shared
         self.routes = AuthorityRoutes(shared.configuration.upstreamsByAuthority)
@@ -61,6 +68,8 @@ final class Homes {
             guard let home = self.groups[key] else { return }
             home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(home)
+        case .warm:
+            for origin in self.groups[key]?.origins.values.map({ $0 }) ?? [] { self.warm(origin) }
         case .leave:
             guard let home = self.groups[key] else { return }
             home.group.workerLeft(worker, now: self.loop.now)
@@ -94,7 +103,7 @@ final class Homes {
         self.groups[key] = home
         self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
         if case .files(let files) = configuration.origin {
-            home.filesPaths[upstream] = self.watch(files, upstream, home.group.own)
+            home.origins[upstream]?.filesPath = self.watch(files, upstream, home.group.own)
         }
         return home
     }
@@ -111,8 +120,9 @@ final class Homes {
         let node = (try? Node(decoding: opener)).flatMap { configuration?.node(of: key, openedBy: $0) } ?? opener
         let origin = self.origin(key, upstream, node)
         self.shared.logger.log(.info, "group asks another upstream", [("key", key), ("upstream", upstream)])
+        let added = self.groups[key]?.add(origin, upstream: upstream)
         if case .files(let files)? = configuration?.origin {
-            self.groups[key]?.filesPaths[upstream] = self.watch(files, upstream, origin)
+            added?.filesPath = self.watch(files, upstream, origin)
         }
         return origin
     }
@@ -130,14 +140,14 @@ final class Homes {
     }
 
     private func unwatch(_ upstream: String, of home: HomeGroup) {
-        guard let path = home.filesPaths.removeValue(forKey: upstream) else { return }
-        let isShared = self.groups.values.contains { $0.filesPaths[upstream] == path }
+        guard let path = home.origins[upstream]?.filesPath.take() else { return }
+        let isShared = self.groups.values.contains { $0.origins[upstream]?.filesPath == path }
         if !isShared { self.shared.files.unwatch(path: path, upstream: upstream, for: self.worker) }
     }
 
     func receive(_ snapshot: FilesSnapshot) {
         for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key })
-        where home.filesPaths[snapshot.upstream] == snapshot.path {
+        where home.origins[snapshot.upstream]?.filesPath == snapshot.path {
             guard let origin = home.group.origin(at: snapshot.upstream) else { continue }
             if let resources = snapshot.resources {
                 origin.replaceAll(resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
@@ -158,11 +168,18 @@ final class Homes {
 
     private func carryOut(_ action: OriginAction, at upstream: String, _ home: HomeGroup) {
         let client = self.upstreams[upstream]
+        let origin = home.origins[upstream]
         let key = home.group.key
         switch action {
-        case .openStream(let number): client?.open(UpstreamStreamID(key: key, number: number))
-        case .closeStream(let number): client?.close(UpstreamStreamID(key: key, number: number))
-        case .send(let number, let message): client?.send(UpstreamStreamID(key: key, number: number), message)
+        case .openStream(let number):
+            client?.open(UpstreamStreamID(key: key, number: number))
+            if let origin = origin, origin.isWarming { self.openAtSibling(number, origin) }
+        case .closeStream(let number):
+            client?.close(UpstreamStreamID(key: key, number: number))
+            if let origin = origin, origin.isWarming { self.closeAtSibling(number, origin) }
+        case .send(let number, let message):
+            let isBorrowed = origin?.borrowed.contains(number) == true
+            (isBorrowed ? self.siblings[upstream] : client)?.send(UpstreamStreamID(key: key, number: number), message)
         case .publish(let update, let workers): self.each(workers) { self.deliver?($0, .update(key: key, update)) }
         case .originState(let state, let workers):
             self.each(workers) { self.deliver?($0, .originState(key: key, state)) }
@@ -191,7 +208,7 @@ final class Homes {
         guard upstream == home.group.upstream else {
             self.shared.logger.log(
                 .info, "group asks nothing more of another upstream", [("key", key), ("upstream", upstream)])
-            return
+            return home.remove(upstream)
         }
         guard self.groups.removeValue(forKey: key) != nil else { return }
         self.shared.groupCount.release()
@@ -236,15 +253,46 @@ final class Homes {
     func tick() {
         let now = self.loop.now
         for client in self.upstreams.values { client.tick() }
+        for client in self.siblings.values { client.tick() }
+        self.noteAges(now)
         for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
             home.group.advance(to: now, wall: Loop.wallNow())
             self.carryOut(home)
         }
     }
 
+    /// Shows how old what is held of each upstream is.
+    private func noteAges(_ now: Instant) {
+        guard now - self.agesNotedAt >= .milliseconds(500) else { return }
+        self.agesNotedAt = now
+        var oldest: [String: Instant] = [:]
+        for origin in self.groups.values.flatMap(\.origins.values) {
+            if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
+            if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
+                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+            {
+                origin.outOfTouchSince = nil
+            }
+            guard let since = origin.outOfTouchSince, origin.origin.hasContent else { continue }
+            oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
+        }
+        for name in self.upstreams.keys {
+            self.shared.upstreams.update(name, part: self.worker, oldest: oldest[name])
+        }
+    }
+
+    /// Takes over what can change of upstreams that run.
+    func reload(_ configuration: RelayConfiguration) {
+        for upstream in configuration.upstreams {
+            guard case .grpc(let origin) = upstream.origin else { continue }
+            self.upstreams[upstream.name]?.reconfigure(origin)
+        }
+    }
+
     func closeAll() {
         self.soon.cancel()
         for client in self.upstreams.values { client.closeAll() }
+        for client in self.siblings.values { client.closeAll() }
     }
 }
 
@@ -256,49 +304,4 @@ private struct GroupRefusal: Error {
     var code: RefusalCode
     var reason: RejectionReason
     var message: String
-}
-
-/// One group at home here.
-final class HomeGroup {
-    let group: FederatedGroup
-    /// Where resources come from, for each of its upstreams that are files.
-    var filesPaths: [String: String] = [:]
-
-    init(_ group: FederatedGroup) { self.group = group }
-}
-
-// MARK: From the upstream streams
-
-extension Homes: UpstreamClientDelegate {
-    func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String) {
-        guard let (home, origin) = self.find(stream, client) else { return client.close(stream) }
-        if let variant = origin.variant, variant != client.variant { origin.setVariant(client.variant) }
-        origin.streamOpened(stream.number, server: server, now: self.loop.now)
-        self.carryOut(home)
-    }
-
-    func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID) {
-        guard let (home, origin) = self.find(stream, client) else { return }
-        origin.streamReceived(stream.number, message: message, now: self.loop.now, wall: Loop.wallNow())
-        self.carryOut(home)
-    }
-
-    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String) {
-        guard let (home, origin) = self.find(stream, client) else { return }
-        origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
-        self.carryOut(home)
-    }
-
-    func upstream(_ client: UpstreamClient, unavailable server: String, error: String) {
-        for home in self.groups.values {
-            guard let origin = home.group.origin(at: client.name) else { continue }
-            origin.originUnavailable(server: server, error: error)
-            self.carryOut(home)
-        }
-    }
-
-    private func find(_ stream: UpstreamStreamID, _ client: UpstreamClient) -> (HomeGroup, OriginGroup)? {
-        guard let home = self.groups[stream.key] else { return nil }
-        return home.group.origin(at: client.name).map { (home, $0) }
-    }
 }

@@ -39,7 +39,8 @@ struct KeyResolver: Sendable {
         return .group(
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
-                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node),
+                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
+                isWhole: scope != .stream || node.isSummaryWhole),
             upstreamNode: upstream.node(of: match.key, openedBy: node), scope: scope)
     }
 

@@ -29,6 +29,10 @@ final class Worker {
     private var isInRound = false
     private var counters = CounterExport()
     private let keys: KeySource
+    /// Counts the reloads of the rules.
+    private var rekeyings = 0
+    /// Slots of streams looked at in one turn after a reload.
+    private static let rekeyedPerTurn = 256
 
     /// How often time-driven work is looked at: ACK timeouts, cold groups, linger.
     private static let tickInterval = Nanoseconds.milliseconds(100)
@@ -175,6 +179,34 @@ final class Worker {
         self.keys.resolver = KeyResolver(configuration)
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
+        self.homes.reload(configuration)
+        self.rekeyings += 1
+        self.rekey(self.rekeyings, from: 0, Shard.Rekeyed())
+    }
+
+    /// Asks the new rules for the keys of the streams there are, some in each turn, so that no push waits for it.
+    private func rekey(_ number: Int, from start: Int, _ before: Shard.Rekeyed) {
+        // A newer reload begins again from the start.
+        guard number == self.rekeyings else { return }
+        self.setTime()
+        let running = self.shared.configuration
+        var total = self.shard.rekey(from: start, limit: Self.rekeyedPerTurn) { name in
+            running.upstream(named: name) != nil
+        }
+        total.moved += before.moved
+        total.refused += before.refused
+        total.kept += before.kept
+        self.loop.turnAgain()
+        if let next = total.next {
+            self.loop.runSoon { [weak self] in self?.rekey(number, from: next, total) }
+        } else if total.moved + total.refused + total.kept > 0 {
+            self.shared.logger.log(
+                .info, "keys of streams found anew",
+                [
+                    ("worker", String(self.index)), ("moved", String(total.moved)), ("ended", String(total.refused)),
+                    ("kept", String(total.kept)),
+                ])
+        }
     }
 
     // MARK: Draining

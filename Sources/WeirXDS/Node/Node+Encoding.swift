@@ -59,6 +59,11 @@ extension Node {
         return summary.encoded() == first.encoded()
     }
 
+    /// Whether the summary has all that rules look at.
+    package var isSummaryWhole: Bool {
+        self.raw.count <= Node.summaryBytesMax || Node.without([9, 11], self.raw).count <= Node.summaryBytesMax
+    }
+
     private static func without(_ fields: Set<Int>, _ raw: [UInt8]) -> [UInt8] {
         let bytes = raw.span
         var writer = WireWriter(reserving: min(raw.count, Node.summaryBytesMax))
