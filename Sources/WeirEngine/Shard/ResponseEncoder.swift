@@ -130,7 +130,7 @@ struct ResponseEncoder {
 
     private func endpointNames(of names: [NameID], _ content: Subscription.Content) -> [String] {
         guard self.view.type == .cds else { return [] }
-        return names.compactMap { self.view.visible($0, to: content)?.endpointsName }
+        return Set(names.compactMap { self.view.visible($0, to: content)?.endpointsName }).sorted()
     }
 
     // MARK: Framing

@@ -368,7 +368,15 @@ extension Shard {
 
     func repushEndpoints(after member: Int32, _ stream: Int32, of encoded: Encoded) {
         guard !encoded.endpointNames.isEmpty, !encoded.bodies.isEmpty else { return }
-        self.repushEndpoints(after: member, stream, EndpointRepush(names: encoded.endpointNames))
+        self.repushEndpoints(after: member, stream, self.endpointRepush(of: encoded.endpointNames))
+    }
+
+    /// One for all streams that are answered the same in this round.
+    private func endpointRepush(of names: [String]) -> EndpointRepush {
+        if let memo = self.repushMemo, memo.round == self.round, memo.repush.names == names { return memo.repush }
+        let repush = EndpointRepush(names: names)
+        self.repushMemo = (self.round, repush)
+        return repush
     }
 
     /// Sends again, unchanged as they may be, the endpoints of clusters that were just sent: Envoy keeps a changed
@@ -392,7 +400,8 @@ extension Shard {
             return self.oweEndpoints(index, record, repush, in: view)
         }
         let isDelta = view.cohorts[Int(record.cohort)].isDelta
-        let key = EndpointRepush.Key(view: record.view, subscription: record.subscription, isDelta: isDelta)
+        let key = EndpointRepush.Key(
+            view: record.view, generation: view.generation, subscription: record.subscription, isDelta: isDelta)
         let first: (Int32, Int)
         if let known = repush.encoded[key] {
             first = known
@@ -418,6 +427,8 @@ extension Shard {
 
     /// The same for a stream that is to be sent something of the type anyhow, or waits to be.
     private func oweEndpoints(_ index: Int32, _ record: TypeStream, _ repush: EndpointRepush, in view: TypeView) {
+        // A first answer to one who holds nothing has all of them.
+        guard record.wasAnswered || self.owed(record)?.resume != nil else { return }
         let content = self.content(of: index, view)
         let ids = repush.names.compactMap { view.existingID(of: $0) }.filter {
             content.contains($0) || view.visible($0, to: content) != nil
@@ -430,7 +441,6 @@ extension Shard {
             owed.resume = .resources(held)
             resumes = true
         }
-        // A first answer to one who holds nothing has all of them.
         guard record.wasAnswered || resumes, !ids.isEmpty else { return }
         self.owe(index) { $0.names.formUnion(ids) }
         self.makeDue(index)
@@ -451,6 +461,7 @@ extension Shard {
 final class EndpointRepush {
     struct Key: Hashable {
         var view: Int32
+        var generation: Generation
         var subscription: Int32
         var isDelta: Bool
     }
@@ -459,5 +470,6 @@ final class EndpointRepush {
     /// Bodies of this round: the first and how many.
     var encoded: [Key: (Int32, Int)] = [:]
 
-    init(names: [String]) { self.names = Set(names).sorted() }
+    /// `names`: each once, in order.
+    init(names: [String]) { self.names = names }
 }

@@ -312,6 +312,10 @@ extension Shard {
         view.unpin(before.subtracting(answer.names))
     }
 
+    func owed(_ record: TypeStream) -> OwedAnswer? {
+        record.owed == TypeStream.none ? nil : self.owed[record.owed]
+    }
+
     /// Takes what a type stream is owed; the names stay pinned until `unpin`.
     func takeOwed(_ index: Int32) -> OwedAnswer {
         let place = self.typeStreams[Int(index)].owed

@@ -64,6 +64,7 @@ package final class Shard {
     /// How often a stream's node became another (AGG-20); the first holds all the same.
     package internal(set) var nodeChanges = 0
     var answerMemo: AnswerMemo?
+    var repushMemo: (round: UInt32, repush: EndpointRepush)?
     var cachesForgottenAt: UInt32 = 0
     var now = Instant(rawValue: 0)
     var wall = WallTime(rawValue: 0)
