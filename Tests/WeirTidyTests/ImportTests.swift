@@ -16,7 +16,7 @@ private let allowed: [String: Set<String>] = [
     "WeirLoop": ["CEv", "CWeirShims", "Glibc", "Synchronization", "WeirBase"],
     "WeirTLS": ["COpenSSL", "CWeirShims", "Glibc", "WeirBase"],
     // zlib belongs to gRPC's message framing, which lies beside HTTP/2's.
-    "WeirHTTP2": ["CNghttp2", "CZlib", "WeirBase"],
+    "WeirHTTP2": ["Glibc", "CNghttp2", "CZlib", "WeirBase"],
     "WeirYAML": ["CYAML", "WeirBase"],
     "WeirProtobuf": ["CWeirProtobuf", "WeirBase"],
     "WeirHTTP1": ["CMicrohttpd", "Glibc", "Synchronization", "WeirBase"],

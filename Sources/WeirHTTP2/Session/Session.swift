@@ -53,7 +53,13 @@ package struct SessionIncidents: Hashable, Sendable {
         var raw: OpaquePointer?
         let code: CInt
         switch context.role {
-        case .server: code = unsafe nghttp2_session_server_new2(&raw, context.callbacks, nil, context.options)
+        case .server:
+            if let memory = context.memory {
+                var functions = unsafe memory.functions
+                code = unsafe nghttp2_session_server_new3(&raw, context.callbacks, nil, context.options, &functions)
+            } else {
+                code = unsafe nghttp2_session_server_new2(&raw, context.callbacks, nil, context.options)
+            }
         case .client: code = unsafe nghttp2_session_client_new2(&raw, context.callbacks, nil, context.options)
         }
         guard code == 0, let raw = unsafe raw else { preconditionFailure("no memory for an HTTP/2 session") }

@@ -14,8 +14,12 @@ package enum SessionRole: Sendable {
     let options: OpaquePointer
     /// Emptied arrays with their capacity, so that recording allocates nothing; as many as activities nest.
     private var spare: [ContiguousArray<SessionRecord>] = []
+    /// For sessions behind TLS; the others' buffers stay untouched on the heap, too.
+    let memory: SessionMemory?
 
-    package init(role: SessionRole, limits: SessionLimits) {
+    /// - Parameter isSecure: the sessions are behind TLS, whose handshakes leave a used heap behind.
+    package init(role: SessionRole, limits: SessionLimits, isSecure: Bool = false) {
+        self.memory = isSecure ? SessionMemory() : nil
         self.role = role
         self.limits = limits
         unsafe self.callbacks = makeCallbacks()

@@ -9,7 +9,7 @@ package final class ServerListener {
     package var tls: TLSContext?
     /// For connections to come.
     package var options: ServerOptions {
-        didSet { self.sessionContext = SessionContext(role: .server, limits: self.options.limits) }
+        didSet { self.makeContext() }
     }
     /// Where it listens: the real port if port 0 was asked for.
     package let address: SocketAddress
@@ -31,6 +31,10 @@ package final class ServerListener {
     /// How long accepting rests when descriptors have run out.
     private static let pause = Nanoseconds.milliseconds(200)
 
+    private func makeContext() {
+        self.sessionContext = SessionContext(role: .server, limits: self.options.limits, isSecure: self.tls != nil)
+    }
+
     /// Listens on `address`; loops that do the same share a TCP port, and the kernel spreads connections over them.
     package convenience init(
         transport: Transport, address: SocketAddress, options: ServerOptions, tls: TLSContext?,
@@ -51,7 +55,7 @@ package final class ServerListener {
         self.tls = tls
         self.quota = quota
         self.delegate = delegate
-        self.sessionContext = SessionContext(role: .server, limits: options.limits)
+        self.sessionContext = SessionContext(role: .server, limits: options.limits, isSecure: tls != nil)
         self.descriptor = Descriptor(descriptor)
         self.address = Socket.localAddress(descriptor) ?? .unix(path: "")
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] _ in self.accept() }
