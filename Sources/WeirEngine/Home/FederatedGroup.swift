@@ -86,7 +86,7 @@ package final class FederatedGroup {
         if parts.keys.contains(where: { $0 != self.upstream }) { self.join(url) }
         guard self.joint[url] != nil else { return self.own.apply(change, from: worker, now: now, wall: wall) }
         for (upstream, part) in parts.sorted(by: { $0.key < $1.key }) {
-            let origin = self.originMade(at: upstream)
+            let origin = self.originMade(at: upstream, now, wall)
             origin.apply(part, from: worker, now: now, wall: wall)
             origin.keepFollower(worker, of: url)
             self.collect()
@@ -113,10 +113,18 @@ package final class FederatedGroup {
         return parts
     }
 
-    private func originMade(at upstream: String) -> OriginGroup {
+    private func originMade(at upstream: String, _ now: Instant, _ wall: WallTime) -> OriginGroup {
         if let origin = self.origin(at: upstream) { return origin }
-        let origin = self.makeOrigin(upstream)
+        let isNobody = upstream == AuthorityRoutes.nobody
+        let origin = isNobody ? self.originOfNothing(now, wall) : self.makeOrigin(upstream)
         self.others[upstream] = origin
+        return origin
+    }
+
+    /// Answers that there is nothing of that name, as files would.
+    private func originOfNothing(_ now: Instant, _ wall: WallTime) -> OriginGroup {
+        let origin = OriginGroup(key: self.key, node: [], variant: nil, policy: OriginPolicy())
+        origin.replaceAll([], version: "", now: now, wall: wall)
         return origin
     }
 
@@ -166,12 +174,14 @@ package final class FederatedGroup {
         switch action {
         case .publish(let update, let workers): self.publish(update, workers)
         case .originState(_, let workers): self.tell(self.state, workers)
+        // There is nobody who said anything.
+        case .event(.accepted) where upstream == AuthorityRoutes.nobody: break
         case .idle where upstream == self.upstream:
             self.ownIsIdle = true
             if self.others.isEmpty { self.append(.idle, upstream) }
         case .idle:
             self.others[upstream] = nil
-            self.append(.idle, upstream)
+            if upstream != AuthorityRoutes.nobody { self.append(.idle, upstream) }
             if self.others.isEmpty, self.ownIsIdle { self.append(.idle, self.upstream) }
         default: self.append(action, upstream)
         }
@@ -187,7 +197,9 @@ package final class FederatedGroup {
 
     /// A group can be served while any of its upstreams can be asked; names of the others wait.
     private var state: OriginState {
-        let states = self.origins.map { ($0.upstream, $0.origin.origin) }
+        let states = self.origins.filter { $0.upstream != AuthorityRoutes.nobody }.map {
+            ($0.upstream, $0.origin.origin)
+        }
         if let connected = states.first(where: { $0.1.isConnected }) { return connected.1 }
         guard let failed = states.first(where: { !$0.1.lastError.isEmpty }) else { return self.own.origin }
         var state = failed.1
