@@ -30,8 +30,8 @@ package struct CacheConfiguration: Hashable, Sendable {
     package var linger = Nanoseconds.seconds(30)
     /// Over it a newcomer that needs a new group is refused with RESOURCE_EXHAUSTED.
     package var groupsMax = 10_000
-    /// Folder of the last good state; nil: none is kept.
-    package var storePath: String?
+    /// The last good state on disk; nil: none is kept.
+    package var store: StoreConfiguration?
 }
 
 /// `guards`.

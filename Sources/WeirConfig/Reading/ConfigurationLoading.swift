@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards", "downstream.limits.max_requests_per_second"]
+private let notYetSupported: Set<String> = ["guards", "downstream.limits.max_requests_per_second"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -57,7 +57,7 @@ extension Field {
         var cache = CacheConfiguration()
         section.read("linger", into: &cache.linger) { $0.duration(.period, orZero: true) }
         section.read("max_groups", into: &cache.groupsMax) { $0.integer(1...10_000_000) }
-        section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
+        section.read("store", into: &cache.store) { $0.store(in: folder) }
         return cache
     }
 

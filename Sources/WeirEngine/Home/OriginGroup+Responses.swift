@@ -176,10 +176,14 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ changes: [ResourceChange], _ feed: Feed, _ type: OriginType, _ now: Instant,
         _ wall: WallTime
     ) {
+        self.confirmRestored(type)
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(
             changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
+        // What the response did not change was perhaps held back until now.
+        if type.synced != type.workers { self.release(type, now, wall) }
+        self.noteHead(type)
         let url = type.type.typeURL
         if received.faults.isEmpty {
             self.actions.append(

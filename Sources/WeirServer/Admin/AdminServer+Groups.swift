@@ -186,6 +186,7 @@ struct KeySummary {
             $0.field("nacked", totals.nacked)
             $0.field("pending", totals.pending)
             $0.field("updated", type.updated?.rfc3339)
+            $0.field("stale", type.isStale)
         }
     }
 }

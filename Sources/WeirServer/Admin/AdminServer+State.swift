@@ -10,9 +10,10 @@ extension AdminServer {
     /// Serving or not; what is missing upstream only degrades: cached data is served all the same.
     func ready(_ answer: AdminAnswer) {
         let state = self.shared.lifecycle.state
-        let degraded = self.shared.configuration.upstreams.compactMap { upstream in
-            self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
-        }
+        let degraded =
+            self.shared.configuration.upstreams.compactMap { upstream in
+                self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
+            } + [self.shared.store?.trouble].compactMap { $0.map { "store: \($0)" } }
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }

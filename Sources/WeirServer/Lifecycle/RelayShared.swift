@@ -21,6 +21,8 @@ final class RelayShared: Sendable {
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
+    /// The last good state on disk; nil: none is kept.
+    let store: StoreDesk?
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// `downstream.drain_timeout`, the newest.
@@ -60,6 +62,7 @@ final class RelayShared: Sendable {
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.files = files
         self.upstreams = upstreams
+        self.store = configuration.cache.store.map { StoreDesk($0) }
         self.rules = Locked(configuration.aggregation)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners

@@ -8,11 +8,16 @@ import WeirXDS
 
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
 final class Homes {
-    private let loop: Loop
-    private let worker: Int
-    private let shared: RelayShared
+    let loop: Loop
+    let worker: Int
+    let shared: RelayShared
     private(set) var groups: [String: HomeGroup] = [:]
     private(set) var upstreams: [String: UpstreamClient] = [:]
+    /// What changed and goes to the store at the end of the round.
+    var storeEntries: [StoreEntry] = []
+    /// Groups of which changes could not be handed over.
+    var storeDebts: Set<String> = []
+    var storeTickets = 0
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
@@ -44,10 +49,12 @@ final class Homes {
     // MARK: From the shards
 
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
+        if self.keepForLater(key, worker, command) { return }
         switch command {
         case .join(let upstream, let node):
             do throws(GroupRefusal) {
                 let group = try self.group(key, upstream, node)
+                if self.keepForLater(key, worker, command) { return }
                 group.origin.workerJoined(worker)
                 self.carryOut(group)
             } catch {
@@ -85,12 +92,15 @@ final class Homes {
         }
         var policy = OriginPolicy()
         policy.linger = self.shared.configuration.cache.linger
+        policy.isStored = self.shared.store != nil
+        policy.storesSecrets = self.shared.configuration.cache.store?.secrets ?? false
         let variant = self.upstreams[upstream]?.variant
         let group = HomeGroup(
             origin: OriginGroup(key: key, node: node, variant: variant, policy: policy), upstream: upstream)
         self.groups[key] = group
         self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
         if case .files(let files) = configuration.origin { self.watch(files, key, upstream, group) }
+        self.askStore(group)
         return group
     }
 
@@ -138,11 +148,12 @@ final class Homes {
             case .idle: self.drop(group)
             }
         }
+        self.takeStoreUpdates(group)
         self.wakeInTime(for: group)
     }
 
     /// Coalesced requests are due within milliseconds, sooner than the next tick.
-    private func wakeInTime(for group: HomeGroup) {
+    func wakeInTime(for group: HomeGroup) {
         let now = self.loop.now
         guard let due = group.origin.nextDeadline, due - now < .milliseconds(100) else { return }
         if let armed = self.soonAt, armed <= due { return }
@@ -162,6 +173,7 @@ final class Homes {
             let isShared = self.groups.values.contains { $0.filesPath == path && $0.upstream == group.upstream }
             if !isShared { self.shared.files.unwatch(path: path, upstream: group.upstream, for: self.worker) }
         }
+        self.closeInStore(group)
         self.shared.logger.log(.info, "group closed", [("key", key), ("upstream", group.upstream)])
     }
 
@@ -204,6 +216,7 @@ final class Homes {
     func tick() {
         let now = self.loop.now
         for client in self.upstreams.values { client.tick() }
+        self.tickStore(now)
         for group in self.groups.values where group.origin.nextDeadline.map({ $0 <= now }) ?? false {
             group.origin.advance(to: now, wall: Loop.wallNow())
             self.carryOut(group)
@@ -232,6 +245,8 @@ final class HomeGroup {
     let upstream: String
     /// Where its resources come from, for a files origin.
     var filesPath: String?
+    /// While the store is asked what it has of the group.
+    var storeQuestion: StoreQuestion?
 
     init(origin: OriginGroup, upstream: String) {
         self.origin = origin
