@@ -33,6 +33,8 @@ final class RelayHarness {
     /// Whether the control plane of the group `k` can be reached.
     var isServerUp = true
     let policy: OriginPolicy
+    /// What outlives the relay, if its policy says that something does.
+    private var disk = ModelDisk()
     private(set) var pushed = 0
     /// What is broken on purpose, to see that it is noticed.
     var sabotage: Sabotage?
@@ -41,12 +43,13 @@ final class RelayHarness {
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
-        linger: Nanoseconds = .seconds(2)
+        linger: Nanoseconds = .seconds(2), isStored: Bool = false
     ) {
         self.servers = others
         self.servers["k"] = server
         var policy = OriginPolicy()
         policy.linger = linger
+        policy.isStored = isStored
         self.policy = policy
         self.start(count)
     }
@@ -228,10 +231,7 @@ final class RelayHarness {
     private func receive(_ command: GroupCommand, _ key: String, from worker: Int) {
         switch command {
         case .join(_, let node):
-            let group =
-                self.groups[key]
-                ?? OriginGroup(
-                    key: key, node: node, variant: self.servers[key]?.variant ?? .sotw, policy: self.policy)
+            let group = self.groups[key] ?? self.open(key, node)
             self.groups[key] = group
             group.workerJoined(worker)
         case .interest(let change):
@@ -241,7 +241,19 @@ final class RelayHarness {
         if let group = self.groups[key] { _ = self.carryOut(group) }
     }
 
+    private func open(_ key: String, _ node: [UInt8]) -> OriginGroup {
+        let group = OriginGroup(
+            key: key, node: node, variant: self.servers[key]?.variant ?? .sotw, policy: self.policy)
+        let stored = self.disk.read(key)
+        if !stored.isEmpty {
+            group.restore(stored)
+            self.onLoss(key)
+        }
+        return group
+    }
+
     private func carryOut(_ group: OriginGroup) -> Bool {
+        self.disk.take(group.takeStoreUpdates(), of: group.key)
         let actions = group.takeActions()
         for action in actions {
             switch action {
@@ -274,6 +286,8 @@ final class RelayHarness {
         guard let group = self.groups[stream.key], let server = self.servers[stream.key] else { return }
         self.openStreams.insert(stream)
         server.open(stream.number)
+        // What was stored may come from a control plane that spoke another.
+        if group.variant != server.variant { group.setVariant(server.variant) }
         group.streamOpened(stream.number, server: server.name, now: self.now)
     }
 }

@@ -28,9 +28,12 @@ final class RelaySimulation {
     /// Types of a group that were on two upstream streams at once.
     private var mixed: Set<String> = []
 
-    init(_ variant: ProtocolVariant, sabotage: Sabotage? = nil, log: ((String) -> Void)? = nil) {
+    init(
+        _ variant: ProtocolVariant, isStored: Bool = false, sabotage: Sabotage? = nil, log: ((String) -> Void)? = nil
+    ) {
         self.log = log
-        self.harness = RelayHarness(ReferenceServer(variant), others: ["other": ReferenceServer(variant)], shards: 2)
+        self.harness = RelayHarness(
+            ReferenceServer(variant), others: ["other": ReferenceServer(variant)], shards: 2, isStored: isStored)
         self.harness.sabotage = sabotage
         for group in Self.groups.indices { self.keep(self.server(group), group) }
         self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
@@ -295,7 +298,8 @@ final class RelaySimulation {
         h.settle()
         guard self.isUndisturbed else { return }
         self.unordered = []
-        for (key, group) in h.groups where !self.isOnOneStream(group) { self.unordered.insert(key) }
+        // What was stored is confirmed type by type.
+        for (key, group) in h.groups where group.isStale || !self.isOnOneStream(group) { self.unordered.insert(key) }
         for client in h.clients where client.reads && client.acknowledges && !client.hasUnread {
             if !self.unordered.contains(client.group) { self.excused.remove(client.handle) }
         }

@@ -34,13 +34,21 @@ import WeirXDS
             var generator = SeededGenerator(seed: UInt64(seed))
             let steps = Self.history(&generator)
             let sabotage = Sabotage(kind, after: Int.random(in: 0..<20, using: &generator))
-            let faults = Self.run(steps, Self.variant(UInt64(seed)), sabotage: sabotage)
+            let faults = Self.run(steps, Self.setup(UInt64(seed)), sabotage: sabotage)
             complaints = faults.filter { $0.contains(kind.complaint) }
         }
         #expect(!complaints.isEmpty)
     }
 
-    private static func variant(_ seed: UInt64) -> ProtocolVariant { seed % 2 == 0 ? .sotw : .delta }
+    /// What the control planes speak, and whether the relay has a store.
+    private struct Setup {
+        var variant: ProtocolVariant
+        var isStored: Bool
+    }
+
+    private static func setup(_ seed: UInt64) -> Setup {
+        Setup(variant: seed % 2 == 0 ? .sotw : .delta, isStored: seed / 2 % 2 == 1)
+    }
 
     private static func history(_ generator: inout SeededGenerator) -> [SimulationStep] {
         RelaySimulation.steps(&generator)
@@ -49,10 +57,10 @@ import WeirXDS
     /// Prints a seed's history, shortened if it fails, with everything that the clients see.
     private static func replay(_ seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        let variant = Self.variant(seed)
+        let setup = Self.setup(seed)
         let all = Self.history(&generator)
-        let steps = Self.run(all, variant).isEmpty ? all : Self.shorten(all, variant)
-        let faults = Self.run(steps, variant) { say($0) }
+        let steps = Self.run(all, setup).isEmpty ? all : Self.shorten(all, setup)
+        let faults = Self.run(steps, setup) { say($0) }
         guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
         Issue.record(Comment(rawValue: Self.report(seed, steps, faults)))
     }
@@ -60,22 +68,22 @@ import WeirXDS
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
     private static func failure(of seed: UInt64) -> String? {
         var generator = SeededGenerator(seed: seed)
-        let variant = Self.variant(seed)
+        let setup = Self.setup(seed)
         let all = Self.history(&generator)
-        guard !Self.run(all, variant).isEmpty else { return nil }
-        let steps = Self.shorten(all, variant)
-        return Self.report(seed, steps, Self.run(steps, variant))
+        guard !Self.run(all, setup).isEmpty else { return nil }
+        let steps = Self.shorten(all, setup)
+        return Self.report(seed, steps, Self.run(steps, setup))
     }
 
     private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
-        return "seed \(seed), upstream \(Self.variant(seed)); again, with all that happens: "
+        return "seed \(seed), \(Self.setup(seed)); again, with all that happens: "
             + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
 
     /// Leaves out of a failing history what it also fails without.
-    private static func shorten(_ all: [SimulationStep], _ variant: ProtocolVariant) -> [SimulationStep] {
+    private static func shorten(_ all: [SimulationStep], _ setup: Setup) -> [SimulationStep] {
         var steps = all
         var size = max(1, steps.count / 2)
         while size >= 1 {
@@ -83,7 +91,7 @@ import WeirXDS
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + size, steps.count))
-                if Self.run(shorter, variant).isEmpty { start += size } else { steps = shorter }
+                if Self.run(shorter, setup).isEmpty { start += size } else { steps = shorter }
             }
             size /= 2
         }
@@ -92,10 +100,10 @@ import WeirXDS
 
     /// What is wrong at the first moment at which something is.
     private static func run(
-        _ steps: [SimulationStep], _ variant: ProtocolVariant, sabotage: Sabotage? = nil,
+        _ steps: [SimulationStep], _ setup: Setup, sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) -> [String] {
-        let simulation = RelaySimulation(variant, sabotage: sabotage, log: log)
+        let simulation = RelaySimulation(setup.variant, isStored: setup.isStored, sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }
