@@ -182,7 +182,7 @@ extension OriginGroup {
         let changed = self.publish(
             changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
         // What the response did not change was perhaps held back until now.
-        if type.synced != type.workers { self.release(type, now, wall) }
+        if type.workers & ~type.synced != 0 { self.release(type, now, wall) }
         self.noteHead(type)
         let url = type.type.typeURL
         if received.faults.isEmpty {

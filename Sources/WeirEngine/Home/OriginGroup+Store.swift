@@ -173,7 +173,7 @@ extension OriginGroup {
     /// Shows clients what was held back.
     func release(_ type: OriginType, _ now: Instant, _ wall: WallTime) {
         type.heldBackUntil = nil
-        if type.generation > 0, type.synced != type.workers { self.tell(type, [], now, wall) }
+        if type.generation > 0, type.workers & ~type.synced != 0 { self.tell(type, [], now, wall) }
     }
 
     /// The control plane cannot be reached: what is stored is the best there is.
