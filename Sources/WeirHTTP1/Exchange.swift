@@ -86,7 +86,8 @@ final class Exchange {
         return unsafe HTTPRequest(
             method: method, path: path, query: queryArguments(connection), host: header(connection, "Host"),
             accept: header(connection, "Accept"), acceptEncoding: header(connection, "Accept-Encoding"),
-            contentType: header(connection, "Content-Type"), body: self.body)
+            contentType: header(connection, "Content-Type"), authorization: header(connection, "Authorization"),
+            peer: peerText(weir_mhd_client(connection)), body: self.body)
     }
 }
 

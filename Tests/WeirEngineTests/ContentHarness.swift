@@ -158,6 +158,7 @@ final class ContentHarness {
             switch entry.command {
             case .join: self.home.workerJoined(0)
             case .interest(let change): self.home.apply(change, from: 0, now: self.now, wall: WallTime(rawValue: 0))
+            case .warm: break
             case .leave: self.home.workerLeft(0, now: self.now)
             }
         }

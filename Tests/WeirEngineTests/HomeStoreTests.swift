@@ -129,7 +129,46 @@ struct HomeStoreTests {
         #expect(self.stored(h) == [] && h.isIdle)
     }
 
+    @Test("what came from a sibling relay is stored when the control plane has confirmed the last of it")
+    func borrowed() {
+        let h = self.home()
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.group.streamOpened(0, server: "sibling", now: h.now, isBorrowed: true)
+        h.collect()
+        h.delta(.cds, "n1", ["a@1", "b@1"])
+        #expect(h.takeUpdates() == ["a@1 b@1"] && self.stored(h) == [])
+        h.group.offerEverythingToStore()
+        #expect(self.stored(h) == [])
+        h.lose()
+        h.open(server: "origin")
+        h.delta(.cds, "n2", ["a@1"])
+        #expect(self.stored(h) == [])
+        h.advance(.seconds(1))
+        #expect(h.takeUpdates().last == "-b" && self.stored(h) == ["cds whole a@1"])
+        h.delta(.cds, "n3", ["c@1"])
+        #expect(self.stored(h) == ["cds c@1"])
+    }
+
     // MARK: From the store
+
+    @Test("what a sibling relay says confirms nothing that was stored")
+    func borrowedConfirmsNothing() {
+        let h = self.home()
+        h.group.restore(self.clusters())
+        h.join()
+        h.want(.eds, ["new"])
+        h.group.streamOpened(0, server: "sibling", now: h.now, isBorrowed: true)
+        h.collect()
+        h.delta(.eds, "n1", ["new@1"])
+        h.want(.eds, ["x"])
+        #expect(h.takeUpdates() == ["'new@1", "'x@1"] && h.group.isStale)
+        _ = h.takeRequests()
+        h.lose()
+        h.open(server: "one")
+        // Versions of the sibling are not the control plane's.
+        #expect(!h.takeRequests().joined().contains("new@1"))
+    }
 
     @Test("AGG-08 what was stored is shown as soon as the control plane is known to be away, and not before")
     func unavailable() {

@@ -34,20 +34,22 @@ import WeirXDS
             var generator = SeededGenerator(seed: UInt64(seed))
             let steps = Self.history(&generator)
             let sabotage = Sabotage(kind, after: Int.random(in: 0..<20, using: &generator))
-            let faults = Self.run(steps, Self.setup(UInt64(seed)), sabotage: sabotage)
+            let faults = Self.run(steps, World(UInt64(seed)), sabotage: sabotage)
             complaints = faults.filter { $0.contains(kind.complaint) }
         }
         #expect(!complaints.isEmpty)
     }
 
-    /// What the control planes speak, and whether the relay has a store.
-    private struct Setup {
+    private struct World {
         var variant: ProtocolVariant
+        var isFederated: Bool
         var isStored: Bool
-    }
 
-    private static func setup(_ seed: UInt64) -> Setup {
-        Setup(variant: seed % 2 == 0 ? .sotw : .delta, isStored: seed / 2 % 2 == 1)
+        init(_ seed: UInt64) {
+            self.variant = seed % 2 == 0 ? .sotw : .delta
+            self.isFederated = seed / 2 % 4 == 3
+            self.isStored = seed / 8 % 2 == 1
+        }
     }
 
     private static func history(_ generator: inout SeededGenerator) -> [SimulationStep] {
@@ -57,10 +59,10 @@ import WeirXDS
     /// Prints a seed's history, shortened if it fails, with everything that the clients see.
     private static func replay(_ seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        let setup = Self.setup(seed)
+        let world = World(seed)
         let all = Self.history(&generator)
-        let steps = Self.run(all, setup).isEmpty ? all : Self.shorten(all, setup)
-        let faults = Self.run(steps, setup) { say($0) }
+        let steps = Self.run(all, world).isEmpty ? all : Self.shorten(all, world)
+        let faults = Self.run(steps, world) { say($0) }
         guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
         Issue.record(Comment(rawValue: Self.report(seed, steps, faults)))
     }
@@ -68,22 +70,22 @@ import WeirXDS
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
     private static func failure(of seed: UInt64) -> String? {
         var generator = SeededGenerator(seed: seed)
-        let setup = Self.setup(seed)
+        let world = World(seed)
         let all = Self.history(&generator)
-        guard !Self.run(all, setup).isEmpty else { return nil }
-        let steps = Self.shorten(all, setup)
-        return Self.report(seed, steps, Self.run(steps, setup))
+        guard !Self.run(all, world).isEmpty else { return nil }
+        let steps = Self.shorten(all, world)
+        return Self.report(seed, steps, Self.run(steps, world))
     }
 
     private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
-        return "seed \(seed), \(Self.setup(seed)); again, with all that happens: "
+        return "seed \(seed), \(World(seed)); again, with all that happens: "
             + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
 
     /// Leaves out of a failing history what it also fails without.
-    private static func shorten(_ all: [SimulationStep], _ setup: Setup) -> [SimulationStep] {
+    private static func shorten(_ all: [SimulationStep], _ world: World) -> [SimulationStep] {
         var steps = all
         var size = max(1, steps.count / 2)
         while size >= 1 {
@@ -91,7 +93,7 @@ import WeirXDS
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + size, steps.count))
-                if Self.run(shorter, setup).isEmpty { start += size } else { steps = shorter }
+                if Self.run(shorter, world).isEmpty { start += size } else { steps = shorter }
             }
             size /= 2
         }
@@ -100,10 +102,11 @@ import WeirXDS
 
     /// What is wrong at the first moment at which something is.
     private static func run(
-        _ steps: [SimulationStep], _ setup: Setup, sabotage: Sabotage? = nil,
+        _ steps: [SimulationStep], _ world: World, sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) -> [String] {
-        let simulation = RelaySimulation(setup.variant, isStored: setup.isStored, sabotage: sabotage, log: log)
+        let simulation = RelaySimulation(
+            world.variant, isFederated: world.isFederated, isStored: world.isStored, sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }

@@ -71,6 +71,6 @@ package struct OriginTypeStatus: Sendable {
     package var resources: Int
     package var bytes: Int
     package var updated: WallTime?
-    /// Whether it came from the store and the control plane has not spoken of it since.
+    /// Whether it came from the store and the control plane has not confirmed it since, by words or by silence.
     package var isStale = false
 }

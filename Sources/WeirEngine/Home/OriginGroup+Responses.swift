@@ -168,6 +168,7 @@ extension OriginGroup {
         self.publish(
             unconfirmed.sorted().map { self.absence(of: $0, feed) }, type, feed.lane,
             version: nil, now, wall)
+        self.settleWithStore(type)
     }
 
     // MARK: Both
@@ -176,7 +177,9 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ changes: [ResourceChange], _ feed: Feed, _ type: OriginType, _ now: Instant,
         _ wall: WallTime
     ) {
-        self.confirmRestored(type)
+        feed.isBorrowed = self.streams[feed.stream].isBorrowed
+        if feed.isBorrowed { type.owesStore = true } else { self.confirmRestored(type) }
+        self.setOrigin(self.origin)
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(
@@ -184,6 +187,7 @@ extension OriginGroup {
         // What the response did not change was perhaps held back until now.
         if type.workers & ~type.synced != 0 { self.release(type, now, wall) }
         self.noteHead(type)
+        self.settleWithStore(type)
         let url = type.type.typeURL
         if received.faults.isEmpty {
             self.actions.append(

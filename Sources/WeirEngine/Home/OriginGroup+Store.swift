@@ -19,7 +19,7 @@ extension OriginGroup {
     func noteUnstored(
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, fromUpstream: Bool, isWhole: Bool
     ) {
-        guard self.isStored(type.type) else { return }
+        guard self.isStored(type.type), !type.owesStore else { return }
         // What nobody wants any more stays as it was last known: for a wildcard until the next, for names until some
         // client gives one up while others stay, so that names that come and go do not pile up.
         if case .unknown? = changes.first?.presence, changes.first?.isRefresh == false,
@@ -36,7 +36,7 @@ extension OriginGroup {
 
     /// Notes that versions may have changed, if nothing else.
     func noteHead(_ type: OriginType) {
-        guard self.isStored(type.type), self.unstored[type.type.typeURL] == nil else { return }
+        guard self.isStored(type.type), !type.owesStore, self.unstored[type.type.typeURL] == nil else { return }
         guard self.storedHeads[type.type.typeURL] != self.head(of: type) else { return }
         self.unstored[type.type.typeURL] = StoreDraft()
     }
@@ -59,28 +59,41 @@ extension OriginGroup {
 
     /// Everything that is known, where changes on their way to the store were lost.
     package func offerEverythingToStore() {
-        for type in self.types.values where self.isStored(type.type) {
-            var draft = StoreDraft()
-            for lane in Lane.allCases {
-                let feed = lane == .wildcard ? type.wildcard : type.named
-                var changes = type.presentNames(in: lane).compactMap { name in
-                    type.resource(name, in: lane).map {
-                        ResourceChange(
-                            lane: lane, name: name, presence: .present($0), collection: feed?.members[name])
-                    }
+        for type in self.types.values where !type.owesStore { self.offerToStore(type) }
+    }
+
+    private func offerToStore(_ type: OriginType) {
+        guard self.isStored(type.type) else { return }
+        var draft = StoreDraft()
+        for lane in Lane.allCases {
+            let feed = lane == .wildcard ? type.wildcard : type.named
+            var changes = type.presentNames(in: lane).compactMap { name in
+                type.resource(name, in: lane).map {
+                    ResourceChange(lane: lane, name: name, presence: .present($0), collection: feed?.members[name])
                 }
-                if lane == .named {
-                    for (name, presence) in type.byName {
-                        if case .present = presence { continue }
-                        changes.append(ResourceChange(lane: lane, name: name, presence: presence))
-                    }
-                }
-                draft.batches.append(StoreUpdate.Batch(changes: changes, source: ""))
             }
-            draft.isEverything = true
-            draft.replacesWildcard = type.wildcardKnown
-            self.unstored[type.type.typeURL] = draft
+            if lane == .named {
+                for (name, presence) in type.byName {
+                    if case .present = presence { continue }
+                    changes.append(ResourceChange(lane: lane, name: name, presence: presence))
+                }
+            }
+            draft.batches.append(StoreUpdate.Batch(changes: changes, source: ""))
         }
+        draft.isEverything = true
+        draft.replacesWildcard = type.wildcardKnown
+        self.unstored[type.type.typeURL] = draft
+    }
+
+    /// What came from a sibling relay is stored when the control plane has confirmed the last of it.
+    func settleWithStore(_ type: OriginType) {
+        guard type.owesStore else { return }
+        let isOpen = type.feeds.contains { feed in
+            feed.isBorrowed || feed.unconfirmed != nil || feed.unanswered.keys.contains { type.byName[$0] != nil }
+        }
+        guard !isOpen else { return }
+        type.owesStore = false
+        self.offerToStore(type)
     }
 
     private func head(of type: OriginType) -> StoredHead {
@@ -139,7 +152,7 @@ extension OriginGroup {
         _ now: Instant, _ wall: WallTime
     ) {
         guard !entries.isEmpty || feed.lane == .wildcard else { return }
-        feed.acceptedFrom = lane.acceptedFrom
+        if feed.acceptedFrom.isEmpty { feed.acceptedFrom = lane.acceptedFrom }
         var changes: [ResourceChange] = []
         for entry in entries {
             changes.append(
@@ -147,7 +160,7 @@ extension OriginGroup {
                     lane: feed.lane, name: entry.name, presence: entry.presence, collection: entry.collection))
             if let collection = entry.collection { feed.members[entry.name] = collection }
             guard let resource = entry.presence.resource else { continue }
-            if entry.source == lane.acceptedFrom { feed.confirmed.insert(resource.name) }
+            if entry.source == feed.acceptedFrom { feed.confirmed.insert(resource.name) }
             if feed.lane == .named {
                 feed.aliases.note(resource, keys: feed.aliases.keys(of: resource.name) + [entry.name])
             }
@@ -169,6 +182,9 @@ extension OriginGroup {
         type.heldBackUntil = nil
         self.restored[type.type.typeURL] = nil
     }
+
+    /// A control plane that has said nothing for a while, though it was told what is held, has nothing to say.
+    package func silenceConfirms() { for type in self.types.values { type.isStale = false } }
 
     /// Shows clients what was held back.
     func release(_ type: OriginType, _ now: Instant, _ wall: WallTime) {

@@ -27,12 +27,16 @@ final class OriginType {
 
     /// How many wishes each worker has: its first makes it a follower of the type, its last ends that.
     var wishes: [Int: Int] = [:]
+    /// Workers that follow the type though they have no wish here: they have some at other origins (NAME-07).
+    var kept: UInt64 = 0
     /// The followers that were told the whole state, so that what is new is enough for them.
     var synced: UInt64 = 0
     /// Until then followers are not told what was restored; nil: they are told everything at once.
     var heldBackUntil: Instant?
     /// Whether it is what was stored, and the control plane has not spoken of it yet.
     var isStale = false
+    /// Whether something came from a sibling relay, so that nothing is stored until the control plane has confirmed all.
+    var owesStore = false
 
     private static let equalVersionsMax = 8
 
@@ -49,7 +53,7 @@ final class OriginType {
 
     var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
 
-    var workers: UInt64 { self.wishes.keys.reduce(0) { $0 | 1 << UInt64($1) } }
+    var workers: UInt64 { self.wishes.keys.reduce(self.kept) { $0 | 1 << UInt64($1) } }
 
     var resourceCount: Int {
         self.wild.count

@@ -28,12 +28,15 @@ extension AdminServer {
         metrics.storeBehind.set(lag.rawValue / 1_000_000_000)
         let homes = parts.flatMap(\.homes)
         metrics.cacheGroups.set(Int64(homes.count))
+        metrics.staleGroups.set(Int64(homes.count(where: \.isStale)))
         metrics.cacheBytes.set(Int64(homes.flatMap(\.types).reduce(0) { $0 + $1.bytes }))
         var resources: [String: Int] = [:]
         for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }
         for type in RelayMetrics.types { metrics.cacheResources(type: type).set(Int64(resources[type] ?? 0)) }
         for upstream in self.shared.configuration.upstreams {
             guard case .grpc = upstream.origin else { continue }
+            let age = self.shared.upstreams.age(of: upstream.name, at: Loop.monotonicNow())
+            metrics.dataAge(upstream: upstream.name).set(Int64(age.seconds))
             for server in self.shared.upstreams.summary(of: upstream.name).servers {
                 metrics.connected(upstream: upstream.name, server: server.address)
                     .set(server.state == .connected ? 1 : 0)

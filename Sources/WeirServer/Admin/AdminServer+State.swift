@@ -10,10 +10,12 @@ extension AdminServer {
     /// Serving or not; what is missing upstream only degrades: cached data is served all the same.
     func ready(_ answer: AdminAnswer) {
         let state = self.shared.lifecycle.state
-        let degraded =
-            self.shared.configuration.upstreams.compactMap { upstream in
-                self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
-            } + [self.shared.store?.trouble].compactMap { $0.map { "store: \($0)" } }
+        var degraded = self.shared.configuration.upstreams.compactMap { upstream in
+            self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
+        }
+        let pressure = self.shared.memory.pressure
+        if pressure > .none { degraded.append("memory: \(pressure.name)") }
+        if let trouble = self.shared.store?.trouble { degraded.append("store: \(trouble)") }
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }
@@ -35,17 +37,9 @@ extension AdminServer {
         }
     }
 
-    /// A turn that takes longer than this is no turn any more.
-    private static let turnMax = Nanoseconds.seconds(5)
-
     /// Whether the loops turn; says which does not.
     func live(_ answer: AdminAnswer) {
-        let now = Loop.monotonicNow()
-        let stuck = self.shared.reports.enumerated().compactMap { index, report -> String? in
-            guard let pulse = report.pulse else { return "worker \(index) has no loop" }
-            let lag = pulse.lag(at: now)
-            return lag > Self.turnMax ? "worker \(index) has been in one turn for \(lag.seconds) s" : nil
-        }
+        let stuck = self.shared.stuckLoops(at: Loop.monotonicNow())
         answer.json(stuck.isEmpty ? 200 : 503) { json in
             json.object {
                 $0.field("live", stuck.isEmpty)

@@ -4,9 +4,11 @@ import WeirLoop
 import WeirObserve
 import WeirStore
 
-/// A group that has just been opened and waits to hear what is stored of it. What its workers say meanwhile is kept.
+/// A group that waits to hear what is stored of it, right after it was opened and before it asks another upstream for the
+/// first time. What its workers say meanwhile is kept.
 struct StoreQuestion {
-    var ticket: Int
+    /// The upstreams that the store has not answered for yet, by ticket.
+    var upstreams: [Int: String]
     var until: Instant
     var commands: [(worker: Int, command: GroupCommand)] = []
 
@@ -18,61 +20,84 @@ struct StoreQuestion {
 
 /// What homes have to do with the store.
 extension Homes {
-    private func inStore(_ group: HomeGroup) -> StoreGroup {
-        StoreGroup(upstream: group.upstream, key: group.origin.key)
+    private func inStore(_ origin: HomeOrigin) -> StoreGroup {
+        StoreGroup(upstream: origin.upstream, key: origin.origin.key)
     }
 
     // MARK: Opening a group
 
-    /// Asks what is stored of a group.
-    func askStore(_ group: HomeGroup) {
-        guard let store = self.shared.store, group.origin.variant != nil else { return }
-        self.storeTickets += 1
-        let question = StoreQuestion(ticket: self.storeTickets, until: self.loop.now + StoreQuestion.timeout)
-        guard store.mailbox.post(.opened(self.inStore(group), worker: self.worker, ticket: question.ticket)) else {
-            return
+    /// The upstreams that a change makes a group ask for the first time: only before that can they be restored.
+    func unknownUpstreams(of change: InterestChange, _ home: HomeGroup) -> [String] {
+        guard self.shared.store != nil else { return [] }
+        return home.group.unknownUpstreams(of: change).filter { home.stored[$0] == nil }
+    }
+
+    /// Asks what is stored of a group at upstreams that it has not asked anything yet.
+    func askStore(_ home: HomeGroup, _ upstreams: [String]) {
+        guard let store = self.shared.store, home.storeQuestion == nil else { return }
+        var question = StoreQuestion(upstreams: [:], until: self.loop.now + StoreQuestion.timeout)
+        // Files are at hand anyway.
+        for upstream in upstreams where self.upstreams[upstream] != nil {
+            // What changed before the group was last closed comes first.
+            self.postToStore()
+            self.storeTickets += 1
+            let group = StoreGroup(upstream: upstream, key: home.group.key)
+            guard store.mailbox.post(.opened(group, worker: self.worker, ticket: self.storeTickets)) else { continue }
+            question.upstreams[self.storeTickets] = upstream
         }
-        group.storeQuestion = question
+        if !question.upstreams.isEmpty { home.storeQuestion = question }
     }
 
     /// Keeps a worker's words to a group that waits for the store. Returns false if it does not.
     func keepForLater(_ key: String, _ worker: Int, _ command: GroupCommand) -> Bool {
-        guard let group = self.groups[key], group.storeQuestion != nil else { return false }
-        group.storeQuestion?.commands.append((worker, command))
-        if group.storeQuestion?.commands.count ?? 0 >= StoreQuestion.commandsMax { self.goOn(group, with: []) }
+        guard let home = self.groups[key], home.storeQuestion != nil else { return false }
+        home.storeQuestion?.commands.append((worker, command))
+        if home.storeQuestion?.commands.count ?? 0 >= StoreQuestion.commandsMax { self.goOn(home) }
         return true
     }
 
     /// The store has answered; too late, perhaps.
     func restored(key: String, ticket: Int, _ types: [RestoredType]) {
-        guard let group = self.groups[key], group.storeQuestion?.ticket == ticket else { return }
-        self.goOn(group, with: types)
+        guard let home = self.groups[key], let upstream = home.storeQuestion?.upstreams.removeValue(forKey: ticket)
+        else { return }
+        home.stored[upstream] = types
+        if home.storeQuestion?.upstreams.isEmpty == true { self.goOn(home) }
     }
 
-    private func goOn(_ group: HomeGroup, with types: [RestoredType]) {
-        guard let question = group.storeQuestion else { return }
-        group.storeQuestion = nil
-        if !types.isEmpty {
-            group.origin.restore(types)
-            self.shared.noteAnswer()
-            self.shared.metrics.storeRestored.add(1)
-            self.shared.logger.log(
-                .info, "group restored from the store",
-                [
-                    ("key", group.origin.key), ("types", String(types.count)),
-                    ("resources", String(types.reduce(0) { $0 + $1.entries.count })),
-                ])
-        }
-        for (worker, command) in question.commands { self.receive(key: group.origin.key, from: worker, command) }
+    private func goOn(_ home: HomeGroup) {
+        guard let question = home.storeQuestion else { return }
+        home.storeQuestion = nil
+        // Nothing, where the store has not answered: it is not asked again.
+        for upstream in question.upstreams.values { home.stored[upstream] = [] }
+        if home.stored[home.group.upstream] != nil { self.restore(home.group.upstream, of: home) }
+        for (worker, command) in question.commands { self.receive(key: home.group.key, from: worker, command) }
+    }
+
+    /// Gives a new origin of a group what the store said of it.
+    func restore(_ upstream: String, of home: HomeGroup) {
+        guard let types = home.stored.removeValue(forKey: upstream), !types.isEmpty,
+            let origin = home.origins[upstream]
+        else { return }
+        origin.origin.restore(types)
+        // The control plane may have said more since.
+        origin.outOfTouchSince = self.loop.now
+        self.shared.noteAnswer()
+        self.shared.metrics.storeRestored.add(1)
+        self.shared.logger.log(
+            .info, "group restored from the store",
+            [
+                ("key", origin.origin.key), ("upstream", upstream), ("types", String(types.count)),
+                ("resources", String(types.reduce(0) { $0 + $1.entries.count })),
+            ])
     }
 
     func tickStore(_ now: Instant) {
         guard self.shared.store != nil else { return }
-        for group in self.groups.values {
-            guard let question = group.storeQuestion, question.until <= now else { continue }
+        for home in self.groups.values {
+            guard let question = home.storeQuestion, question.until <= now else { continue }
             self.shared.logger.log(
-                .error, "the store does not answer: the group goes on without it", [("key", group.origin.key)])
-            self.goOn(group, with: [])
+                .error, "the store does not answer: the group goes on without it", [("key", home.group.key)])
+            self.goOn(home)
         }
         let debts = self.storeDebts
         self.storeDebts.removeAll()
@@ -83,16 +108,18 @@ extension Homes {
 
     /// Everything that groups have, or one group.
     func offerEverythingToStore(_ key: String?) {
-        for group in self.groups.values where key == nil || group.origin.key == key {
-            group.origin.offerEverythingToStore()
-            self.takeStoreUpdates(group)
+        for home in self.groups.values where key == nil || home.group.key == key {
+            for origin in home.origins.values {
+                origin.origin.offerEverythingToStore()
+                self.takeStoreUpdates(origin)
+            }
         }
         self.postToStore()
     }
 
-    func takeStoreUpdates(_ group: HomeGroup) {
-        guard group.origin.hasStoreUpdates else { return }
-        self.storeEntries.append(StoreEntry(group: self.inStore(group), updates: group.origin.takeStoreUpdates()))
+    func takeStoreUpdates(_ origin: HomeOrigin) {
+        guard origin.origin.hasStoreUpdates else { return }
+        self.storeEntries.append(StoreEntry(group: self.inStore(origin), updates: origin.origin.takeStoreUpdates()))
     }
 
     /// Hands over what gathered in a round, after it was pushed.
@@ -104,8 +131,9 @@ extension Homes {
         self.storeEntries.removeAll()
     }
 
-    func closeInStore(_ group: HomeGroup) {
-        self.takeStoreUpdates(group)
-        self.shared.store?.mailbox.post(.closed(self.inStore(group)))
+    func closeInStore(_ upstream: String, of home: HomeGroup) {
+        guard let origin = home.origins[upstream] else { return }
+        self.takeStoreUpdates(origin)
+        self.shared.store?.mailbox.post(.closed(self.inStore(origin)))
     }
 }
