@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         // Without pkg-config: their .pc files carry -pthread, which SwiftPM refuses with a warning at every build.
         .systemLibrary(name: "CRE2", providers: [.apt(["libre2-dev"])]),
@@ -69,6 +70,7 @@ let package = Package(
         swift("WeirYAML", ["CYAML", "WeirBase"]),
         swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
         swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
+        swift("WeirStore", ["CLMDB", "WeirHash", "WeirXDS", "WeirBase"]),
 
         // Composition.
         swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
@@ -77,7 +79,8 @@ let package = Package(
         swift(
             "WeirServer",
             [
-                "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirEngine", "WeirObserve", "WeirProtobuf",
+                "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
+                "WeirProtobuf",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
@@ -104,6 +107,7 @@ let package = Package(
         tests("WeirYAML", ["WeirBase"]),
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
+        tests("WeirStore", ["WeirXDS", "WeirBase"]),
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),

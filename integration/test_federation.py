@@ -114,3 +114,36 @@ def test_NAME_07_an_authority_that_belongs_to_files(planes, new_weir, connect, p
     client.subscribe(EDS, "plain", A)
     eventually(lambda: set(client.held(EDS)) == {"plain", A}, "both")
     assert own.interest(EDS) == {"plain"}
+
+
+def test_NAME_07_what_other_upstreams_said_survives_the_relay(planes, new_weir, connect, tmp_path, protocol):
+    own, a, b = planes
+    relay = new_weir({
+        "upstreams": {
+            "primary": weir_module.upstream("delta", own.address),
+            "a": weir_module.upstream("delta", a.address, authorities=["a.example"]),
+            "b": weir_module.upstream("sotw", b.address, authorities=["b.example"]),
+        },
+        "cache": {"store": {"path": str(tmp_path / "store")}},
+    })
+    names = ("plain", A, B)
+    truth = {**own.expected(EDS, names=("plain",)), **a.expected(EDS, names=[A]), **b.expected(EDS, names=[B])}
+
+    def follow(name):
+        client = connect(relay, protocol, node=xds.node(name, "web"))
+        client.subscribe(EDS, *names)
+        client.converge(EDS, truth)
+
+    follow("before")
+    for plane in planes:
+        plane.stop()
+    # Whatever is written by now or not: a stop writes it.
+    relay.stop()
+    relay.start()
+    follow("after")
+    assert relay.metric("weir_store_restored_total") == 3
+    assert relay.keys()["web"]["stale"] and relay.metric("weir_cache_stale_groups") == 1
+    for plane in planes:
+        plane.start()
+    eventually(lambda: not relay.keys()["web"]["stale"], "the control planes to confirm what was stored")
+    follow("later")

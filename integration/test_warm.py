@@ -1,5 +1,7 @@
 """A cold replica that is filled from a sibling relay: never as authority, never in a circle."""
 
+import json
+
 import grpc
 import pytest
 
@@ -129,3 +131,31 @@ def test_a_sibling_whose_rules_say_another_key_gives_nothing(world, new_plane, r
     client = connect(relay, "delta")
     client.subscribe(CDS)
     assert client.status()[0] == grpc.StatusCode.UNAVAILABLE and client.history == []
+
+
+def test_borrowed_content_is_stored_when_the_upstream_has_confirmed_it(world, new_plane, replica, connect, tmp_path,
+                                                                       upstream_protocol):
+    other = new_plane(start=False)
+    sibling = replica(upstream_protocol, world)
+    keeper = join(connect, sibling, world, "delta", "keeper")
+    relay = replica(upstream_protocol, other, [sibling], cache={"store": {"path": str(tmp_path / "store")}})
+    join(connect, relay, world, "delta")
+    other.set(CDS, [xds.cluster(name) for name in "ab"])
+    other.set(EDS, [xds.endpoints(name, 1) for name in "ab"])
+    assert relay.metric("weir_store_writes_total") == 0
+    other.start()
+    eventually(lambda: not relay.keys()["web"]["stale"], "the content to be confirmed")
+
+    def stored():
+        done = weir_module.command("store", "export", "--path", tmp_path / "store")
+        return [r["type_url"] for r in json.loads(done.stdout)["resources"]] if done.returncode == 0 else []
+
+    # Clusters only when it is sure that nothing borrowed among them is gone.
+    eventually(lambda: sorted(stored()) == sorted([CDS, CDS, EDS]), "what is confirmed to be stored")
+    keeper.close()
+    sibling.stop()
+    other.stop()
+    relay.stop()
+    relay.start()
+    join(connect, relay, world, "sotw")
+    assert relay.metric("weir_store_restored_total") == 1

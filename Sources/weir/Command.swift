@@ -7,7 +7,7 @@ struct UsageError: Error {
 
 /// A command with its options.
 enum Command: Equatable {
-    enum Topic: String, CaseIterable { case weir, serve, check, explain }
+    enum Topic: String, CaseIterable { case weir, serve, check, explain, store }
 
     struct Explain: Equatable {
         var config = ""
@@ -19,17 +19,28 @@ enum Command: Equatable {
         var isJSON = false
     }
 
+    struct Store: Equatable {
+        enum Action: String, CaseIterable { case inspect, verify, export }
+
+        var action: Action
+        var config = ""
+        var path = ""
+        var key: String?
+        var isBeforeUse = false
+    }
+
     case help(Topic)
     case version
     case serve(config: String)
     case check(config: String)
     case explain(Explain)
+    case store(Store)
 
     /// Arguments without the program's own name.
     init(_ arguments: [String]) throws(UsageError) {
         guard let name = arguments.first else {
             throw UsageError(
-                message: "it needs a command; usage: weir serve|check|explain --config FILE, see weir --help")
+                message: "it needs a command; usage: weir serve|check|explain|store --config FILE, see weir --help")
         }
         let rest = Array(arguments.dropFirst())
         switch name {
@@ -44,8 +55,9 @@ enum Command: Equatable {
             let config = try options.require("--config", "FILE")
             self = name == "serve" ? .serve(config: config) : .check(config: config)
         case "explain": self = try Command.explain(rest)
+        case "store": self = try Command.store(rest)
         default:
-            let known = ["serve", "check", "explain", "help", "--help", "--version"]
+            let known = ["serve", "check", "explain", "store", "help", "--help", "--version"]
             let kind = name.hasPrefix("-") ? "option" : "command"
             throw UsageError(message: "unknown \(kind) \"\(name)\"\(didYouMean(name, known))")
         }
@@ -56,6 +68,33 @@ enum Command: Equatable {
         if let topic = Topic(rawValue: name) { return topic }
         throw UsageError(
             message: "there is no command \"\(name)\"\(didYouMean(name, Topic.allCases.map(\.rawValue)))")
+    }
+
+    private static func store(_ arguments: [String]) throws(UsageError) -> Command {
+        let actions = Store.Action.allCases.map(\.rawValue)
+        guard let name = arguments.first else {
+            throw UsageError(message: "store: it needs an action: \(actions.joined(separator: ", "))")
+        }
+        if name == "--help" || name == "-h" { return .help(.store) }
+        guard let action = Store.Action(rawValue: name) else {
+            throw UsageError(
+                message: "store: unknown action \"\(name)\"; known are \(actions.joined(separator: ", "))")
+        }
+        let rest = Array(arguments.dropFirst())
+        guard
+            let options = try Options(
+                rest, command: "store \(name)", values: ["--config", "--path", "--key"], flags: ["--before-use"])
+        else { return .help(.store) }
+        var store = Store(action: action, key: options["--key"], isBeforeUse: options.has("--before-use"))
+        if let path = options["--path"], !path.isEmpty {
+            guard options["--config"] == nil else {
+                throw UsageError(message: "store \(name): --config and --path both say where the store is: give one")
+            }
+            store.path = path
+        } else {
+            store.config = try options.require("--config", "FILE, or --path PATH")
+        }
+        return .store(store)
     }
 
     private static func explain(_ arguments: [String]) throws(UsageError) -> Command {

@@ -10,6 +10,7 @@ func helpText(_ topic: Command.Topic) -> String {
           serve     run the relay
           check     validate a configuration
           explain   tell which key a node gets, by which rule, and why not by others
+          store     look into the last good state on disk
 
           weir COMMAND --help    the options of a command
           weir --version
@@ -39,6 +40,25 @@ func helpText(_ topic: Command.Topic) -> String {
         configuration invalid.
 
           --config FILE   the relay.yaml
+
+        """
+    case .store:
+        """
+        usage: weir store inspect|verify|export --config FILE [--key KEY]
+               weir store inspect|verify|export --path PATH [--key KEY]
+
+        Looks into the store of cache.store, also while a relay uses it.
+
+          inspect         a table of what is stored: keys, types, versions, sizes
+          verify          check every record; status 1 if something is damaged
+          export          the resources as JSON, without secrets
+
+          --config FILE   the relay.yaml
+          --path PATH     the store's folder, or a file of one that was set aside;
+                          what is encrypted can be read with --config only
+          --key KEY       only what belongs to this key
+          --before-use    verify: also try what a relay does before it writes; for a
+                          store that no relay uses
 
         """
     case .explain:

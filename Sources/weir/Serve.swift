@@ -2,7 +2,7 @@ import Glibc
 import WeirConfig
 import WeirServer
 
-/// `weir serve`: runs the relay until it is told to stop. The one place where the command line meets the server.
+/// `weir serve`: runs the relay until it is told to stop. With `weir store` the one place where the command line meets the server.
 func serve(configurationPath: String) -> Int32 {
     let (configuration, diagnostics) = loadConfiguration(path: configurationPath, environment: processEnvironment())
     writeAll(diagnostics.map { "\($0)\n" }.joined(), to: STDERR_FILENO)

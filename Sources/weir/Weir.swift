@@ -22,7 +22,13 @@ struct CommandResult: Equatable {
 nonisolated func runWeir() -> Int32 {
     let arguments = Array(CommandLine.arguments.dropFirst())
     if let path = serveConfigurationPath(arguments) { return serve(configurationPath: path) }
-    let result = run(arguments, environment: processEnvironment())
+    if case .store(let options)? = try? Command(arguments) {
+        return finish(store(options, environment: processEnvironment()) { writeAll($0, to: STDOUT_FILENO) })
+    }
+    return finish(run(arguments, environment: processEnvironment()))
+}
+
+private func finish(_ result: CommandResult) -> Int32 {
     writeAll(result.output, to: STDOUT_FILENO)
     writeAll(result.errors, to: STDERR_FILENO)
     return result.status
@@ -36,6 +42,11 @@ func run(_ arguments: [String], environment: [String: String]) -> CommandResult 
         case .version: return CommandResult(output: "weir \(weirVersion)\n")
         case .check(let path): return check(path, environment: environment)
         case .explain(let options): return explain(options, environment: environment)
+        case .store(let options):
+            var output = ""
+            var result = store(options, environment: environment) { output += $0 }
+            result.output = output
+            return result
         case .serve: return CommandResult()
         }
     } catch {

@@ -35,11 +35,15 @@ struct CommandTests {
             "b", "--config", "a",
         ]
         #expect(try Command(arguments) == .explain(options))
+        #expect(
+            try Command(["store", "export", "--path", "p", "--key", "k"])
+                == .store(Command.Store(action: .export, path: "p", key: "k")))
     }
 
     @Test("bad usage says what would be right")
     func usage() {
-        #expect(usageError() == "it needs a command; usage: weir serve|check|explain --config FILE, see weir --help")
+        #expect(
+            usageError() == "it needs a command; usage: weir serve|check|explain|store --config FILE, see weir --help")
         #expect(usageError("chek") == "unknown command \"chek\"; did you mean \"check\"?")
         #expect(usageError("--versoin") == "unknown option \"--versoin\"; did you mean \"--version\"?")
         #expect(usageError("check") == "check: it needs --config FILE")
@@ -51,6 +55,12 @@ struct CommandTests {
         #expect(usageError("check", "--config", "a", "--config", "b") == "check: --config is given twice")
         #expect(usageError("explain", "--json=1", "--config", "a") == "explain: --json takes no value")
         #expect(usageError("explain", "--config", "a") == "explain: it needs --node FILE")
+        #expect(usageError("store") == "store: it needs an action: inspect, verify, export")
+        #expect(usageError("store", "melt") == "store: unknown action \"melt\"; known are inspect, verify, export")
+        #expect(usageError("store", "verify") == "store verify: it needs --config FILE, or --path PATH")
+        #expect(
+            usageError("store", "verify", "--config", "a", "--path", "b")
+                == "store verify: --config and --path both say where the store is: give one")
         #expect(usageError("help", "sevre") == "there is no command \"sevre\"; did you mean \"serve\"?")
         let result = run(["chek"], environment: [:])
         #expect(result.status == 2 && result.output.isEmpty && result.errors.hasPrefix("weir: unknown command"))

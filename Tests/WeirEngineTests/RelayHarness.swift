@@ -37,6 +37,8 @@ final class RelayHarness {
     /// Whether the control plane of the group `k` can be reached.
     var isServerUp = true
     let policy: OriginPolicy
+    /// What outlives the relay, if its policy says that something does.
+    private var disk = ModelDisk()
     private(set) var pushed = 0
     /// What is broken on purpose, to see that it is noticed.
     var sabotage: Sabotage?
@@ -45,12 +47,13 @@ final class RelayHarness {
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
-        linger: Nanoseconds = .seconds(2)
+        linger: Nanoseconds = .seconds(2), isStored: Bool = false
     ) {
         self.servers = others
         self.servers["k"] = server
         var policy = OriginPolicy()
         policy.linger = linger
+        policy.isStored = isStored
         self.policy = policy
         self.start(count)
     }
@@ -258,7 +261,14 @@ final class RelayHarness {
             String($0.dropFirst(key.utf8.count + 1))
         }
         func origin(_ server: String) -> OriginGroup {
-            OriginGroup(key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
+            let origin = OriginGroup(
+                key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
+            let stored = self.disk.read(server)
+            if !stored.isEmpty {
+                origin.restore(stored)
+                self.onLoss(key)
+            }
+            return origin
         }
         return FederatedGroup(
             own: origin(key), upstream: "u",
@@ -267,6 +277,10 @@ final class RelayHarness {
     }
 
     private func carryOut(_ group: FederatedGroup) -> Bool {
+        for server in self.servers.keys.filter({ $0 == group.key || $0.hasPrefix("\(group.key)/") }) {
+            let upstream = server == group.key ? "u" : String(server.dropFirst(group.key.utf8.count + 1))
+            if let origin = group.origin(at: upstream) { self.disk.take(origin.takeStoreUpdates(), of: server) }
+        }
         var actions: [HomeAction] = []
         group.takeActions { actions.append($0) }
         for entry in actions {
@@ -302,6 +316,9 @@ final class RelayHarness {
         guard let group = self.groups[stream.key], let server = self.servers[stream.server] else { return }
         self.openStreams.insert(stream)
         server.open(stream.number)
-        group.origin(at: stream.upstream)?.streamOpened(stream.number, server: server.name, now: self.now)
+        guard let origin = group.origin(at: stream.upstream) else { return }
+        // What was stored may come from a control plane that spoke another.
+        if origin.variant != server.variant { origin.setVariant(server.variant) }
+        origin.streamOpened(stream.number, server: server.name, now: self.now)
     }
 }

@@ -33,7 +33,8 @@ final class RelaySimulation {
     private var mixed: Set<String> = []
 
     init(
-        _ variant: ProtocolVariant, isFederated: Bool, sabotage: Sabotage? = nil, log: ((String) -> Void)? = nil
+        _ variant: ProtocolVariant, isFederated: Bool, isStored: Bool, sabotage: Sabotage? = nil,
+        log: ((String) -> Void)? = nil
     ) {
         self.log = log
         self.isFederated = isFederated
@@ -42,7 +43,7 @@ final class RelaySimulation {
             others["k/far"] = ReferenceServer(variant == .sotw ? .delta : .sotw, name: "far")
             others["other/far"] = ReferenceServer(.delta, name: "other far")
         }
-        self.harness = RelayHarness(ReferenceServer(variant), others: others, shards: 2)
+        self.harness = RelayHarness(ReferenceServer(variant), others: others, shards: 2, isStored: isStored)
         self.harness.sabotage = sabotage
         for group in Self.groups.indices { self.keep(self.server(group), group) }
         self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
@@ -317,7 +318,8 @@ final class RelaySimulation {
         h.settle()
         guard self.isUndisturbed else { return }
         self.unordered = []
-        for (key, group) in h.groups where !self.isOnOneStream(group) { self.unordered.insert(key) }
+        // What was stored is confirmed type by type.
+        for (key, group) in h.groups where group.isStale || !self.isOnOneStream(group) { self.unordered.insert(key) }
         for client in h.clients where client.reads && client.acknowledges && !client.hasUnread {
             if !self.unordered.contains(client.group) { self.excused.remove(client.handle) }
         }

@@ -43,10 +43,12 @@ import WeirXDS
     private struct World {
         var variant: ProtocolVariant
         var isFederated: Bool
+        var isStored: Bool
 
         init(_ seed: UInt64) {
             self.variant = seed % 2 == 0 ? .sotw : .delta
             self.isFederated = seed / 2 % 4 == 3
+            self.isStored = seed / 8 % 2 == 1
         }
     }
 
@@ -77,7 +79,7 @@ import WeirXDS
 
     private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
-        return "seed \(seed), upstream \(World(seed).variant); again, with all that happens: "
+        return "seed \(seed), \(World(seed)); again, with all that happens: "
             + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
@@ -103,7 +105,8 @@ import WeirXDS
         _ steps: [SimulationStep], _ world: World, sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) -> [String] {
-        let simulation = RelaySimulation(world.variant, isFederated: world.isFederated, sabotage: sabotage, log: log)
+        let simulation = RelaySimulation(
+            world.variant, isFederated: world.isFederated, isStored: world.isStored, sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }

@@ -105,6 +105,8 @@ struct RelayMetricsTests {
                 "weir_push_seconds histogram", "weir_convergence_seconds histogram", "weir_pushes_total counter",
                 "weir_cache_groups gauge", "weir_cache_stale_groups gauge", "weir_cache_resources gauge",
                 "weir_cache_bytes gauge",
+                "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",
+                "weir_store_restored_total counter", "weir_store_behind_seconds gauge",
                 "process_cpu_seconds_total counter", "process_resident_memory_bytes gauge",
                 "process_virtual_memory_bytes gauge", "process_open_fds gauge", "process_max_fds gauge",
                 "process_start_time_seconds gauge",

@@ -20,12 +20,14 @@ private let allowed: [String: Set<String>] = [
     "WeirYAML": ["CYAML", "WeirBase"],
     "WeirProtobuf": ["CWeirProtobuf", "WeirBase"],
     "WeirHTTP1": ["CMicrohttpd", "Glibc", "Synchronization", "WeirBase"],
+    // Its records are protobuf messages, written and read with the wire reader and writer of discovery.
+    "WeirStore": ["CLMDB", "Glibc", "WeirHash", "WeirXDS", "WeirBase"],
 
     "WeirTransport": ["Synchronization", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
     "WeirServer": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirEngine",
+        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
         "WeirHash", "WeirObserve", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
         "WeirBase",
     ],
@@ -40,7 +42,8 @@ private let allowed: [String: Set<String>] = [
 /// it holds one section of inline functions for each library whose macros need them.
 private let libraries = [
     "CEv": "WeirLoop", "CNghttp2": "WeirHTTP2", "COpenSSL": "WeirTLS", "CYAML": "WeirYAML",
-    "CMicrohttpd": "WeirHTTP1", "CZlib": "WeirHTTP2", "CXXHash": "WeirHash", "CWeirRE2": "WeirRegex",
+    "CMicrohttpd": "WeirHTTP1", "CLMDB": "WeirStore", "CZlib": "WeirHTTP2", "CXXHash": "WeirHash",
+    "CWeirRE2": "WeirRegex",
     "CWeirProtobuf": "WeirProtobuf",
 ]
 

@@ -39,12 +39,12 @@ package struct CacheConfiguration: Hashable, Sendable {
     package var linger = Nanoseconds.seconds(30)
     /// Over it a newcomer that needs a new group is refused with RESOURCE_EXHAUSTED.
     package var groupsMax = 10_000
+    /// The last good state on disk; nil: none is kept.
+    package var store: StoreConfiguration?
     /// Sibling relays that a cold group is filled from while its upstream cannot be reached.
     package var warmFrom: [EndpointAddress] = []
     /// How to connect to them; nil: plaintext.
     package var warmTLS: ClientTLSConfiguration?
-    /// Folder of the last good state; nil: none is kept.
-    package var storePath: String?
 }
 
 /// `guards`.

@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards"]
+private let notYetSupported: Set<String> = ["guards"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -65,7 +65,7 @@ extension Field {
         if let tls = section["warm_tls"], section["warm_from"] == nil {
             tls.error("it needs \"warm_from\": without it there is nothing to connect to")
         }
-        section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
+        section.read("store", into: &cache.store) { $0.store(in: folder) }
         return cache
     }
 

@@ -113,6 +113,14 @@ package final class FederatedGroup {
         return parts
     }
 
+    /// The upstreams that a change would make the group ask for the first time, by name.
+    package func unknownUpstreams(of change: InterestChange) -> [String] {
+        guard !self.routes.isEmpty else { return [] }
+        return self.split(change).keys.filter {
+            $0 != AuthorityRoutes.nobody && self.origin(at: $0) == nil
+        }.sorted()
+    }
+
     private func originMade(at upstream: String, _ now: Instant, _ wall: WallTime) -> OriginGroup {
         if let origin = self.origin(at: upstream) { return origin }
         let isNobody = upstream == AuthorityRoutes.nobody
@@ -235,6 +243,9 @@ package final class FederatedGroup {
 
     // MARK: For people
 
+    /// Whether something that was restored, at any upstream, has not been confirmed yet.
+    package var isStale: Bool { self.origins.contains { $0.origin.isStale } }
+
     package var typeStatuses: [OriginTypeStatus] {
         guard !self.others.isEmpty else { return self.own.typeStatuses }
         var statuses: [XDSType: OriginTypeStatus] = [:]
@@ -246,6 +257,7 @@ package final class FederatedGroup {
             known.version = self.version(of: status.type.typeURL)
             known.resources += status.resources
             known.bytes += status.bytes
+            known.isStale = known.isStale || status.isStale
             known.updated = [known.updated, status.updated].compactMap { $0 }.max { $0.rawValue < $1.rawValue }
             statuses[status.type] = known
         }

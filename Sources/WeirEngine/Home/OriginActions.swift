@@ -11,6 +11,12 @@ package struct OriginPolicy: Sendable {
     package var interestTick = Nanoseconds.milliseconds(10)
     /// How long after the last response of a full answer what it did not mention counts as gone (AGG-10).
     package var sweepDelay = Nanoseconds.milliseconds(500)
+    /// Whether what changes is handed to a store.
+    package var isStored = false
+    /// Whether that goes for secrets (SDS) too.
+    package var storesSecrets = false
+    /// How long clients are not shown what was stored, while the control plane may yet say something newer.
+    package var restoreDelay = Nanoseconds.milliseconds(500)
 
     package init() {}
 }
@@ -65,4 +71,6 @@ package struct OriginTypeStatus: Sendable {
     package var resources: Int
     package var bytes: Int
     package var updated: WallTime?
+    /// Whether it came from the store and the control plane has not confirmed it since, by words or by silence.
+    package var isStale = false
 }

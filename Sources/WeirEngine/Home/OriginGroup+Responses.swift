@@ -168,6 +168,7 @@ extension OriginGroup {
         self.publish(
             unconfirmed.sorted().map { self.absence(of: $0, feed) }, type, feed.lane,
             version: nil, now, wall)
+        self.settleWithStore(type)
     }
 
     // MARK: Both
@@ -177,11 +178,16 @@ extension OriginGroup {
         _ wall: WallTime
     ) {
         feed.isBorrowed = self.streams[feed.stream].isBorrowed
+        if feed.isBorrowed { type.owesStore = true } else { self.confirmRestored(type) }
         self.setOrigin(self.origin)
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(
             changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
+        // What the response did not change was perhaps held back until now.
+        if type.workers & ~type.synced != 0 { self.release(type, now, wall) }
+        self.noteHead(type)
+        self.settleWithStore(type)
         let url = type.type.typeURL
         if received.faults.isEmpty {
             self.actions.append(

@@ -24,6 +24,12 @@ package final class OriginGroup {
     /// The resources of a files origin by type and name; nil before the first load.
     var files: [String: [String: Resource]]?
     var filesVersion = ""
+    /// What changed and was not handed to the store yet, by type.
+    var unstored: [String: StoreDraft] = [:]
+    /// What the store was told of versions, by type.
+    var storedHeads: [String: StoredHead] = [:]
+    /// What was stored and nobody has asked for yet, by type.
+    var restored: [String: RestoredContent] = [:]
     private var flushAt: Instant?
     private var lastFlush: Instant?
     private var isIdle = false
@@ -48,10 +54,14 @@ package final class OriginGroup {
     /// The upstream streams of the group that are open.
     package var openStreams: Int { self.streams.count { $0.isOpen } }
 
+    /// Whether somebody wants something; the origins that are not the group's own have no members (NAME-07).
+    var hasMembers: Bool { self.members != 0 || self.types.values.contains { !$0.wishes.isEmpty } }
+
     package var typeStatuses: [OriginTypeStatus] {
         self.types.values.map {
             OriginTypeStatus(
-                type: $0.type, version: $0.version, resources: $0.resourceCount, bytes: $0.bytes, updated: $0.updated)
+                type: $0.type, version: $0.version, resources: $0.resourceCount, bytes: $0.bytes, updated: $0.updated,
+                isStale: $0.isStale)
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
 
@@ -98,10 +108,11 @@ package final class OriginGroup {
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
+        self.fillFromRestored(change, type, now, wall)
         self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
         if wishes <= 0, type.kept & bit == 0 { type.synced &= ~bit }
-        if isNewFollower, wishes > 0, type.generation > 0 {
+        if isNewFollower, wishes > 0, type.generation > 0, type.heldBackUntil == nil {
             let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
             self.actions.append(.publish(update, workers: bit))
             type.synced |= bit
@@ -240,6 +251,7 @@ package final class OriginGroup {
         state.isBorrowed = self.types.values.contains { $0.feeds.contains(where: \.isBorrowed) }
         guard state != self.origin else { return }
         self.origin = state
+        if !state.isConnected { self.releaseSoon() }
         if self.members != 0 { self.actions.append(.originState(state, workers: self.members)) }
     }
 
@@ -269,6 +281,7 @@ package final class OriginGroup {
     package func advance(to now: Instant, wall: WallTime) {
         guard let deadline = self.nextDeadline, deadline <= now else { return }
         for type in self.sortedTypes {
+            if let until = type.heldBackUntil, until <= now { self.release(type, now, wall) }
             for feed in type.feeds {
                 self.expireLinger(feed, type, now, wall)
                 self.expireUnanswered(feed, type, now, wall)
@@ -283,7 +296,10 @@ package final class OriginGroup {
 
     private func findNextDeadline() {
         self.nextDeadline = self.flushAt
-        for type in self.types.values { self.scheduleExpiries(type) }
+        for type in self.types.values {
+            self.scheduleExpiries(type)
+            if let until = type.heldBackUntil { self.schedule(until) }
+        }
         for feed in self.types.values.flatMap(\.feeds) {
             for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
                 if let instant = instant { self.schedule(instant) }
@@ -377,6 +393,7 @@ package final class OriginGroup {
         self.publish(
             due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, .named, version: nil, now, wall
         )
+        self.settleWithStore(type)
     }
 
     private func dropIfIdle() {
@@ -398,12 +415,15 @@ package final class OriginGroup {
         let changed = effective.count { !$0.isRefresh }
         type.advance(upstreamVersion: version, lane: lane, contentChanged: changed > 0, wall: wall)
         self.tell(type, effective, now, wall)
+        self.noteUnstored(effective, type, lane, fromUpstream: version != nil, isWhole: force && lane == .wildcard)
         self.scheduleExpiries(type)
         return changed
     }
 
     /// Tells the followers of a type what is new, and those that know nothing yet everything.
-    private func tell(_ type: OriginType, _ changes: [ResourceChange], _ now: Instant, _ wall: WallTime) {
+    func tell(_ type: OriginType, _ changes: [ResourceChange], _ now: Instant, _ wall: WallTime) {
+        // What followers are not told now they are told whole later.
+        guard type.heldBackUntil == nil else { return }
         let followers = type.workers
         let new = followers & ~type.synced
         if new != 0 {

@@ -31,6 +31,12 @@ final class OriginType {
     var kept: UInt64 = 0
     /// The followers that were told the whole state, so that what is new is enough for them.
     var synced: UInt64 = 0
+    /// Until then followers are not told what was restored; nil: they are told everything at once.
+    var heldBackUntil: Instant?
+    /// Whether it is what was stored, and the control plane has not spoken of it yet.
+    var isStale = false
+    /// Whether something came from a sibling relay, so that nothing is stored until the control plane has confirmed all.
+    var owesStore = false
 
     private static let equalVersionsMax = 8
 
@@ -41,6 +47,9 @@ final class OriginType {
         let lane: Lane = self.wildcard != nil || self.named == nil ? .wildcard : .named
         return self.versions[lane]?.text ?? self.versions.values.first?.text ?? ""
     }
+
+    /// The version of one lane's content.
+    func version(of lane: Lane) -> (text: String, isDerived: Bool) { self.versions[lane] ?? ("", true) }
 
     var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
 

@@ -11,6 +11,10 @@ package final class RelayMetrics: Sendable {
     /// What the port serves besides discovery.
     package static let services = ["health", "reflection", "client_status", "load_reports"]
     package static let protocols = ["sotw", "delta"]
+    /// What can go wrong with the store.
+    package static let storeErrorReasons = [
+        "open", "write", "full", "damaged", "foreign", "locked", "key", "lost",
+    ]
     /// What became of a response of the upstream.
     package enum PushOutcome: String, CaseIterable, Sendable {
         case sent
@@ -43,6 +47,16 @@ package final class RelayMetrics: Sendable {
     /// `weir_cache_bytes`.
     package let cacheBytes: Gauge
 
+    /// `weir_store_bytes`.
+    package let storeBytes: Gauge
+    /// `weir_store_writes_total`.
+    package let storeWrites: Counter
+    /// `weir_store_restored_total`.
+    package let storeRestored: Counter
+    /// `weir_store_behind_seconds`.
+    package let storeBehind: Gauge
+
+    private let storeErrorsByReason: LabelTable<Counter>
     private let streamsByProtocol: LabelTable<LabelTable<Gauge>>
     private let requestsByType: LabelTable<Counter>
     private let responsesByType: LabelTable<Counter>
@@ -179,10 +193,25 @@ package final class RelayMetrics: Sendable {
         var bytes = MetricFamily("weir_cache_bytes", .gauge, help: "Bytes of the resources held.")
         self.cacheBytes = bytes.gauge()
 
+        var storeBytes = MetricFamily("weir_store_bytes", .gauge, help: "Bytes of what is stored on disk.")
+        self.storeBytes = storeBytes.gauge()
+        var storeWrites = MetricFamily("weir_store_writes_total", .counter, help: "Transactions written to the store.")
+        self.storeWrites = storeWrites.counter()
+        var storeErrors = MetricFamily(
+            "weir_store_errors_total", .counter, help: "What went wrong with the store, by reason.")
+        self.storeErrorsByReason = storeErrors.counters(by: "reason", Self.storeErrorReasons)
+        var storeRestored = MetricFamily(
+            "weir_store_restored_total", .counter, help: "Groups that were given what was stored of them.")
+        self.storeRestored = storeRestored.counter()
+        var storeBehind = MetricFamily(
+            "weir_store_behind_seconds", .gauge, help: "How long the oldest change has waited to be stored.")
+        self.storeBehind = storeBehind.gauge()
+
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, groups, stale, resources, bytes,
+            storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
         ])
     }
 
@@ -216,6 +245,8 @@ package final class RelayMetrics: Sendable {
     package func reconnects(upstream: String) -> Counter { self.reconnectsByUpstream[upstream] }
     /// `weir_upstream_data_age_seconds`.
     package func dataAge(upstream: String) -> Gauge { self.dataAgeByUpstream[upstream] }
+    /// `weir_store_errors_total`.
+    package func storeErrors(_ reason: String) -> Counter { self.storeErrorsByReason[reason] }
     /// `weir_pushes_total`.
     package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
     /// `weir_cache_resources`.

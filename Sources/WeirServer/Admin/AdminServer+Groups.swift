@@ -170,7 +170,7 @@ struct KeySummary {
                 $0.field("server", self.home.origin.server)
                 $0.field("state", self.upstreamState)
             }
-            $0.field("stale", self.home.origin.isBorrowed)
+            $0.field("stale", self.home.isStale)
             $0.field("streams", self.streams)
             $0.object("types") { types in for type in self.home.types { self.write(type, to: &types) } }
         }
@@ -187,6 +187,7 @@ struct KeySummary {
             $0.field("nacked", totals.nacked)
             $0.field("pending", totals.pending)
             $0.field("updated", type.updated?.rfc3339)
+            $0.field("stale", type.isStale)
         }
     }
 }

@@ -24,9 +24,11 @@ extension AdminServer {
             metrics.streams(protocol: service.variant.rawValue, service: service.label)
                 .set(Int64(streams[service] ?? 0))
         }
+        let lag = self.shared.store?.lag(at: Loop.monotonicNow()) ?? .zero
+        metrics.storeBehind.set(lag.rawValue / 1_000_000_000)
         let homes = parts.flatMap(\.homes)
         metrics.cacheGroups.set(Int64(homes.count))
-        metrics.staleGroups.set(Int64(homes.count { $0.origin.isBorrowed }))
+        metrics.staleGroups.set(Int64(homes.count(where: \.isStale)))
         metrics.cacheBytes.set(Int64(homes.flatMap(\.types).reduce(0) { $0 + $1.bytes }))
         var resources: [String: Int] = [:]
         for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }

@@ -15,6 +15,7 @@ extension AdminServer {
         }
         let pressure = self.shared.memory.pressure
         if pressure > .none { degraded.append("memory: \(pressure.name)") }
+        if let trouble = self.shared.store?.trouble { degraded.append("store: \(trouble)") }
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }

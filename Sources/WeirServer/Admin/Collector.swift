@@ -34,6 +34,9 @@ struct WorkerGroups: Sendable {
         var upstream: String
         var origin: OriginState
         var types: [OriginTypeStatus]
+
+        /// Whether it holds something that its upstream has not confirmed since it came from a sibling or the store.
+        var isStale: Bool { self.origin.isBorrowed || self.types.contains(where: \.isStale) }
     }
 
     var homes: [Home]

@@ -109,7 +109,7 @@ private final class Relay {
 
     /// The descriptors of all xDS messages: beside the program, one folder up, or where the environment says.
     private static func loadDescriptors(_ logger: Logger) -> (DescriptorSet?, DescriptorCatalog?) {
-        for path in self.descriptorPaths {
+        for path in DescriptorFile.paths {
             guard let bytes = ProcessReader.readBytes(path) else { continue }
             do throws(ProtobufError) {
                 let descriptors = try DescriptorSet(bytes: bytes)
@@ -122,21 +122,8 @@ private final class Relay {
         logger.log(
             .warning,
             "no descriptor set: resources are shown as bytes, files origins cannot be read, and reflection has no files",
-            [("searched", self.descriptorPaths.joined(separator: " "))])
+            [("searched", DescriptorFile.paths.joined(separator: " "))])
         return (nil, nil)
-    }
-
-    private static var descriptorPaths: [String] {
-        let file = "xds-descriptors.binpb"
-        if let path = processEnvironment()["WEIR_DESCRIPTORS"] { return [path] }
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = unsafe buffer.withUnsafeMutableBytes { bytes -> Int in
-            guard let base = bytes.baseAddress else { return 0 }
-            return unsafe readlink("/proc/self/exe", base.assumingMemoryBound(to: CChar.self), bytes.count)
-        }
-        let program = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-        let folder = program.lastIndex(of: "/").map { String(program[..<$0]) } ?? "."
-        return ["\(folder)/\(file)", "\(folder)/../share/weir/\(file)", "\(folder)/../../\(file)"]
     }
 
     // MARK: Start
@@ -150,6 +137,7 @@ private final class Relay {
             ])
         self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
+        self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
@@ -278,6 +266,7 @@ private final class Relay {
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
         self.shared.files.close()
+        self.shared.store?.close(self.logger)
     }
 
     // MARK: Reload

@@ -22,6 +22,8 @@ final class RelayShared: Sendable {
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
+    /// The last good state on disk; nil: none is kept.
+    let store: StoreDesk?
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
@@ -68,6 +70,7 @@ final class RelayShared: Sendable {
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
         self.upstreams = upstreams
+        self.store = configuration.cache.store.map { StoreDesk($0) }
         self.rules = Locked(configuration.aggregation)
         self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)

@@ -6,6 +6,10 @@ final class HomeGroup {
     let group: FederatedGroup
     /// By upstream: its own, and those that names go to by their authority.
     private(set) var origins: [String: HomeOrigin] = [:]
+    /// While the store is asked what it has of the group.
+    var storeQuestion: StoreQuestion?
+    /// What the store said of upstreams that the group has no origin at yet, by upstream.
+    var stored: [String: [RestoredType]] = [:]
 
     init(_ group: FederatedGroup) {
         self.group = group

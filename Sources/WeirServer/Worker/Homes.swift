@@ -22,6 +22,11 @@ final class Homes {
     private let soon: TimerWatcher
     private var soonAt: Instant?
     private var agesNotedAt = Instant(rawValue: 0)
+    /// What changed and goes to the store at the end of the round.
+    var storeEntries: [StoreEntry] = []
+    /// Keys of groups of which changes could not be handed over.
+    var storeDebts: Set<String> = []
+    var storeTickets = 0
     /// Sends a message to a worker, this one included.
     var deliver: ((Int, WorkerMessage) -> Void)?
 
@@ -53,10 +58,12 @@ final class Homes {
     // MARK: From the shards
 
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
+        if self.keepForLater(key, worker, command) { return }
         switch command {
         case .join(let upstream, let node, let opener):
             do throws(GroupRefusal) {
                 let home = try self.group(key, upstream, node, openedBy: opener)
+                if self.keepForLater(key, worker, command) { return }
                 home.group.workerJoined(worker)
                 self.carryOut(home)
             } catch {
@@ -66,6 +73,8 @@ final class Homes {
             }
         case .interest(let change):
             guard let home = self.groups[key] else { return }
+            self.askStore(home, self.unknownUpstreams(of: change, home))
+            if self.keepForLater(key, worker, command) { return }
             home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(home)
         case .warm:
@@ -105,12 +114,15 @@ final class Homes {
         if case .files(let files) = configuration.origin {
             home.origins[upstream]?.filesPath = self.watch(files, upstream, home.group.own)
         }
+        self.askStore(home, [upstream])
         return home
     }
 
     private func origin(_ key: String, _ upstream: String, _ node: [UInt8]) -> OriginGroup {
         var policy = OriginPolicy()
         policy.linger = self.shared.configuration.cache.linger
+        policy.isStored = self.shared.store != nil
+        policy.storesSecrets = self.shared.configuration.cache.store?.secrets ?? false
         return OriginGroup(key: key, node: node, variant: self.upstreams[upstream]?.variant, policy: policy)
     }
 
@@ -121,6 +133,7 @@ final class Homes {
         let origin = self.origin(key, upstream, node)
         self.shared.logger.log(.info, "group asks another upstream", [("key", key), ("upstream", upstream)])
         let added = self.groups[key]?.add(origin, upstream: upstream)
+        if let home = self.groups[key] { self.restore(upstream, of: home) }
         if case .files(let files)? = configuration?.origin {
             added?.filesPath = self.watch(files, upstream, origin)
         }
@@ -163,6 +176,7 @@ final class Homes {
     /// Does what a group asks for.
     func carryOut(_ home: HomeGroup) {
         home.group.takeActions { self.carryOut($0.action, at: $0.upstream, home) }
+        for origin in home.origins.values { self.takeStoreUpdates(origin) }
         self.wakeInTime(for: home.group)
     }
 
@@ -205,6 +219,7 @@ final class Homes {
     private func drop(_ upstream: String, of home: HomeGroup) {
         let key = home.group.key
         self.unwatch(upstream, of: home)
+        self.closeInStore(upstream, of: home)
         guard upstream == home.group.upstream else {
             self.shared.logger.log(
                 .info, "group asks nothing more of another upstream", [("key", key), ("upstream", upstream)])
@@ -255,6 +270,7 @@ final class Homes {
         for client in self.upstreams.values { client.tick() }
         for client in self.siblings.values { client.tick() }
         self.noteAges(now)
+        self.tickStore(now)
         for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
             home.group.advance(to: now, wall: Loop.wallNow())
             self.carryOut(home)
@@ -272,6 +288,11 @@ final class Homes {
                 now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
             {
                 origin.outOfTouchSince = nil
+            }
+            if origin.origin.isStale, origin.origin.openStreams > 0, !origin.isWarming,
+                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+            {
+                origin.origin.silenceConfirms()
             }
             guard let since = origin.outOfTouchSince, origin.origin.hasContent else { continue }
             oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)

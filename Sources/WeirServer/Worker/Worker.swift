@@ -109,6 +109,7 @@ final class Worker {
         case .groupRefused(let key, let code, let reason, let text):
             self.shard.groupRefused(key, code, reason, text)
         case .files(let snapshot): self.homes.receive(snapshot)
+        case .restored(let key, let ticket, let types): self.homes.restored(key: key, ticket: ticket, types)
         case .perform(let body): body(self)
         case .drain(let timeout): self.drain(timeout)
         case .stop: self.stop()
@@ -157,6 +158,7 @@ final class Worker {
     }
 
     private func post() {
+        self.homes.postToStore()
         for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
             // A full mailbox keeps the messages here, in order, for the next round.
             if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {

@@ -12,6 +12,8 @@ enum WorkerMessage: Sendable {
     case groupRefused(key: String, code: RefusalCode, reason: RejectionReason, message: String)
     /// From the files thread to the homes of a files origin.
     case files(FilesSnapshot)
+    /// From the store to a home: what was stored of a group that has just been opened.
+    case restored(key: String, ticket: Int, [RestoredType])
     /// Runs on the worker's loop, between rounds: inspection and operator commands.
     case perform(@Sendable (Worker) -> Void)
     /// Asks connections to leave within the time, then ends.

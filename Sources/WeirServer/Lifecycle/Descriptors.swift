@@ -1,0 +1,30 @@
+import Glibc
+import WeirConfig
+import WeirProtobuf
+
+/// Where the descriptors of all xDS messages are: beside the program, one folder up, or where the environment says.
+enum DescriptorFile {
+    static let name = "xds-descriptors.binpb"
+
+    static var paths: [String] {
+        if let path = processEnvironment()["WEIR_DESCRIPTORS"] { return [path] }
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes -> Int in
+            guard let base = bytes.baseAddress else { return 0 }
+            return unsafe readlink("/proc/self/exe", base.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        let program = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        let folder = program.lastIndex(of: "/").map { String(program[..<$0]) } ?? "."
+        return ["\(folder)/\(self.name)", "\(folder)/../share/weir/\(self.name)", "\(folder)/../../\(self.name)"]
+    }
+
+    /// The first that can be used, for a command that ends soon.
+    static func load() -> DescriptorSet? {
+        for path in self.paths {
+            if let bytes = ProcessReader.readBytes(path), let descriptors = try? DescriptorSet(bytes: bytes) {
+                return descriptors
+            }
+        }
+        return nil
+    }
+}
