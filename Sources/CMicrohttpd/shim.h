@@ -14,3 +14,9 @@ static inline struct MHD_Daemon *weir_mhd_start(
         MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
         MHD_OPTION_END);
 }
+
+// The address of a connection's other end; NULL if it has none. MHD_get_connection_info is variadic too.
+static inline const struct sockaddr *weir_mhd_peer(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info == NULL ? NULL : info->client_addr;
+}

@@ -91,7 +91,7 @@ struct LoadingTests {
                   upstream: demo
                 - key: "{node.cluster}"
             cache: {linger: 1m, max_groups: 7}
-            guards: {empty_push: allow, empty_push_min: 3, shrink_percent: 50}
+            guards: {empty_push: allow, empty_push_min: 3, shrink_percent: 50, history: 7}
             admin: {address: 127.0.0.1:1}
             log: {level: debug, format: json}
             workers: 3
@@ -129,7 +129,9 @@ struct LoadingTests {
         #expect(demo.origin == .files(FilesOriginConfiguration(pathTemplate: folder.path + "/res/{key}")))
         #expect(demo.coldTimeout == .seconds(90))
         #expect(configuration.cache == CacheConfiguration(linger: .seconds(60), groupsMax: 7, storePath: nil))
-        #expect(configuration.guards == GuardConfiguration(emptyPush: .allow, emptyPushMin: 3, shrinkPercent: 50))
+        #expect(
+            configuration.guards
+                == GuardConfiguration(emptyPush: .allow, emptyPushMin: 3, shrinkPercent: 50, history: 7))
         #expect(configuration.log == LogConfiguration(level: .debug, format: .json) && configuration.workers == 3)
         let node = Node(id: "n", cluster: "edge-prod", metadata: ["port": .number(8080)])
         let match = RuleMatch(
@@ -172,7 +174,7 @@ struct LoadingTests {
         #expect(
             messages == [
                 "relay.yaml:3:9: warning: cache.store: not yet supported: it is checked and has no effect",
-                "relay.yaml:4:1: warning: guards: not yet supported: it is checked and has no effect",
+                "relay.yaml:4:10: warning: guards.rollout: not yet supported: it is checked and has no effect",
             ])
         #expect(loaded?.cache.storePath == folder.path + "/store" && loaded?.guards.rollout?.first == 2)
         let wrong = try Folder(["relay.yaml": rest + "guards: {rollout: {first: 0}}\n"])

@@ -41,12 +41,13 @@ final class RelayHarness {
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
-        linger: Nanoseconds = .seconds(2)
+        linger: Nanoseconds = .seconds(2), guards: (inout GuardPolicy) -> Void = { $0.holdsEmpty = false }
     ) {
         self.servers = others
         self.servers["k"] = server
         var policy = OriginPolicy()
         policy.linger = linger
+        guards(&policy.guards)
         self.policy = policy
         self.start(count)
     }

@@ -99,6 +99,7 @@ struct RelayMetricsTests {
                 "weir_downstream_service_requests_total counter", "weir_upstream_connected gauge",
                 "weir_upstream_responses_total counter", "weir_upstream_reconnects_total counter",
                 "weir_push_seconds histogram", "weir_convergence_seconds histogram", "weir_pushes_total counter",
+                "weir_holds gauge", "weir_hold_seconds gauge",
                 "weir_cache_groups gauge", "weir_cache_resources gauge", "weir_cache_bytes gauge",
                 "process_cpu_seconds_total counter", "process_resident_memory_bytes gauge",
                 "process_virtual_memory_bytes gauge", "process_open_fds gauge", "process_max_fds gauge",

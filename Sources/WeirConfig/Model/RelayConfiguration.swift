@@ -54,6 +54,8 @@ package struct GuardConfiguration: Hashable, Sendable {
     package var emptyPushMin = 10
     /// Over 0: a push that removes at least this share of such a set is held too.
     package var shrinkPercent = 0
+    /// How many earlier states of each type of a group are kept.
+    package var history = 4
     package var rollout: Rollout?
 }
 

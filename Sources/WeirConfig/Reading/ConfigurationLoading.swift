@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards", "downstream.limits.max_requests_per_second"]
+private let notYetSupported: Set<String> = ["cache.store", "guards.rollout", "downstream.limits.max_requests_per_second"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -62,13 +62,14 @@ extension Field {
     }
 
     private func guards() -> GuardConfiguration? {
-        guard let section = self.section(["empty_push", "empty_push_min", "shrink_percent", "rollout"]) else {
+        guard let section = self.section(["empty_push", "empty_push_min", "shrink_percent", "history", "rollout"]) else {
             return nil
         }
         var guards = GuardConfiguration()
         section.read("empty_push", into: &guards.emptyPush) { $0.choice(GuardConfiguration.EmptyPush.self) }
         section.read("empty_push_min", into: &guards.emptyPushMin) { $0.integer(1...1_000_000_000) }
         section.read("shrink_percent", into: &guards.shrinkPercent) { $0.integer(0...100) }
+        section.read("history", into: &guards.history) { $0.integer(0...64) }
         section.read("rollout", into: &guards.rollout) { $0.rollout() }
         return guards
     }

@@ -11,6 +11,8 @@ package struct OriginPolicy: Sendable {
     package var interestTick = Nanoseconds.milliseconds(10)
     /// How long after the last response of a full answer what it did not mention counts as gone (AGG-10).
     package var sweepDelay = Nanoseconds.milliseconds(500)
+    /// What keeps pushes from clients, to begin with.
+    package var guards = GuardPolicy()
 
     package init() {}
 }
@@ -34,7 +36,8 @@ package enum OriginAction: Sendable {
 
 /// What happened between a group and its origin, for logs and counters.
 package enum OriginEvent: Sendable, Equatable {
-    case accepted(typeURL: String, version: String, resources: Int, changed: Int)
+    /// `held`: why clients are not sent what changed; nil: they are.
+    case accepted(typeURL: String, version: String, resources: Int, changed: Int, held: HoldReason?)
     /// The response was NACKed: why, by resource.
     case rejected(typeURL: String, version: String, reason: String)
     /// A response for a type that was never requested (UP-17).
@@ -42,6 +45,10 @@ package enum OriginEvent: Sendable, Equatable {
     /// The bytes are no discovery response; the stream is closed.
     case undecodable(reason: String)
     case doesNotExist(typeURL: String, name: String)
+    /// From here on clients of the type keep what they have; told again when what is held becomes something else.
+    case held(typeURL: String, HoldStatus)
+    /// They do not any more.
+    case released(typeURL: String, reason: HoldReason, how: String, after: Nanoseconds)
 }
 
 /// One resource of a files origin.
@@ -65,4 +72,8 @@ package struct OriginTypeStatus: Sendable {
     package var resources: Int
     package var bytes: Int
     package var updated: WallTime?
+    /// Nil while clients are sent what the control plane says.
+    package var hold: HoldStatus?
+    /// What can be gone back to, newest first.
+    package var past: [PastStatus]
 }

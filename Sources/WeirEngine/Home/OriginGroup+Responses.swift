@@ -167,7 +167,7 @@ extension OriginGroup {
         feed.unconfirmed = nil
         self.publish(
             unconfirmed.sorted().map { self.absence(of: $0, feed) }, type, feed.lane,
-            version: nil, now, wall)
+            version: nil, cause: .upstream, now, wall)
     }
 
     // MARK: Both
@@ -179,14 +179,14 @@ extension OriginGroup {
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(
-            changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
+            changes, type, feed.lane, version: received.version, force: isFirstAnswer, cause: .upstream, now, wall)
         let url = type.type.typeURL
         if received.faults.isEmpty {
             self.actions.append(
                 .event(
                     .accepted(
                         typeURL: url, version: received.version, resources: received.resources.count,
-                        changed: changed)))
+                        changed: changed, held: changed > 0 ? type.gate.hold?.reason : nil)))
         } else {
             self.actions.append(
                 .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))

@@ -14,12 +14,13 @@ package final class OriginGroup {
     /// What the origin speaks; nil for a files origin, which has no streams.
     package internal(set) var variant: ProtocolVariant?
     let policy: OriginPolicy
+    var guards: GuardPolicy
 
     var types: [String: OriginType] = [:]
     var streams: [UpstreamStream] = [UpstreamStream(), UpstreamStream()]
     var actions: [OriginAction] = []
     /// Workers that have streams of the group.
-    private var members: UInt64 = 0
+    private(set) var members: UInt64 = 0
     package private(set) var origin = OriginState(isConnected: false, server: "", lastError: "")
     /// The resources of a files origin by type and name; nil before the first load.
     var files: [String: [String: Resource]]?
@@ -33,6 +34,7 @@ package final class OriginGroup {
         self.node = node
         self.variant = variant
         self.policy = policy
+        self.guards = policy.guards
     }
 
     /// What to do, in order; empty afterwards.
@@ -48,11 +50,12 @@ package final class OriginGroup {
     package var typeStatuses: [OriginTypeStatus] {
         self.types.values.map {
             OriginTypeStatus(
-                type: $0.type, version: $0.version, resources: $0.resourceCount, bytes: $0.bytes, updated: $0.updated)
+                type: $0.type, version: $0.label.version, resources: $0.servedCount, bytes: $0.bytes,
+                updated: $0.label.updated, hold: $0.holdStatus, past: $0.pastStatuses)
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
 
-    /// The resources held of one type, by name; references, not copies.
+    /// The resources that clients have of one type, by name; references, not copies.
     package func resources(typeURL: String) -> [Resource] { self.types[typeURL]?.resources ?? [] }
 
     // MARK: Workers
@@ -101,7 +104,10 @@ package final class OriginGroup {
             type.synced |= bit
         }
         self.renew(change, type, now, wall)
-        if type.feeds.isEmpty { self.types[change.typeURL] = nil }
+        if type.feeds.isEmpty {
+            self.types[change.typeURL] = nil
+            self.dropGate(of: type)
+        }
         self.scheduleFlush(now)
     }
 
@@ -188,7 +194,7 @@ package final class OriginGroup {
         return feed
     }
 
-    private func restart(_ number: Int) {
+    func restart(_ number: Int) {
         self.streamEnded(number)
         self.actions.append(.closeStream(number))
         self.actions.append(.openStream(number))
@@ -262,6 +268,7 @@ package final class OriginGroup {
                 if let sweepAt = feed.sweepAt, sweepAt <= now { self.sweep(feed, type, now, wall) }
                 self.expireTimesToLive(feed, type, now, wall)
             }
+            self.expireServed(type, now, wall)
         }
         if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
         self.dropIfIdle()
@@ -332,7 +339,8 @@ package final class OriginGroup {
         type.wildcard = nil
         type.wildcardKnown = false
         let known = Set(type.presentNames(in: .wildcard)).union(type.errors[.wildcard].map { Set($0.keys) } ?? [])
-        let gone = known.sorted()
+        let gone = known.union(type.gate.servedNames(in: .wildcard)).sorted()
+        type.gate.history.forget(.wildcard)
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
             now, wall)
@@ -341,7 +349,10 @@ package final class OriginGroup {
 
     /// Drops what belonged to a feed that ended: the type without feeds, the stream without feeds.
     private func dropUnused(_ type: OriginType, _ feed: Feed) {
-        if type.feeds.isEmpty { self.types[type.type.typeURL] = nil }
+        if type.feeds.isEmpty {
+            self.types[type.type.typeURL] = nil
+            self.dropGate(of: type)
+        }
         let number = feed.stream
         if self.variant != nil, self.streams[number].isWanted, self.feeds(on: number).isEmpty {
             self.streams[number] = UpstreamStream()
@@ -361,23 +372,33 @@ package final class OriginGroup {
         )
     }
 
-    private func dropIfIdle() {
+    func dropIfIdle() {
         guard self.types.isEmpty, self.members == 0, !self.isIdle else { return }
         self.isIdle = true
         self.actions.append(.idle)
     }
 
-    /// Applies changes as one new state and tells the type's followers. `version` nil: the upstream did not speak.
-    /// Returns how many changes made a difference.
+    /// Applies changes as one new state and tells the type's followers, unless a guard keeps them. `version` nil: the
+    /// upstream did not speak; `force`: it spoke for the first time. Returns how many changes made a difference.
     @discardableResult
     func publish(
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
-        _ now: Instant, _ wall: WallTime
+        cause: PublishCause = .interest, _ now: Instant, _ wall: WallTime
     ) -> Int {
+        if cause == .upstream { self.judge(changes, type, isFirstAnswer: force, now, wall) }
+        guard !type.gate.isClosed else {
+            return self.withhold(changes, type, lane, version: version, force: force, cause, now, wall)
+        }
+        let keepsHistory = cause == .upstream && !force && self.guards.historyMax > 0
+        let undo = keepsHistory ? type.undo(of: changes) : [:]
+        let label = undo.isEmpty ? nil : (type.label, type.servedCount)
         let effective = changes.filter { type.apply($0) }
         let equal = effective.allSatisfy(\.isRefresh) && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
         let changed = effective.count { !$0.isRefresh }
+        if let (label, count) = label {
+            type.gate.history.leave(label, resources: count, undo: undo, max: self.guards.historyMax)
+        }
         type.advance(upstreamVersion: version, lane: lane, contentChanged: changed > 0, wall: wall)
         self.tell(type, effective, now, wall)
         self.scheduleExpiries(type)
@@ -385,7 +406,7 @@ package final class OriginGroup {
     }
 
     /// Tells the followers of a type what is new, and those that know nothing yet everything.
-    private func tell(_ type: OriginType, _ changes: [ResourceChange], _ now: Instant, _ wall: WallTime) {
+    func tell(_ type: OriginType, _ changes: [ResourceChange], _ now: Instant, _ wall: WallTime) {
         let followers = type.workers
         let new = followers & ~type.synced
         if new != 0 {

@@ -21,6 +21,8 @@ final class RelayShared: Sendable {
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
+    /// What guards and operators keep from clients.
+    let holds = HoldBoard()
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// `downstream.drain_timeout`, the newest.

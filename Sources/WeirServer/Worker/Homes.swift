@@ -8,14 +8,16 @@ import WeirXDS
 
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
 final class Homes {
-    private let loop: Loop
+    let loop: Loop
     private let worker: Int
-    private let shared: RelayShared
+    let shared: RelayShared
     private(set) var groups: [String: HomeGroup] = [:]
     private(set) var upstreams: [String: UpstreamClient] = [:]
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
+    /// What keeps pushes from clients, for groups to come too.
+    private var guards: GuardPolicy
     /// Sends a message to a worker, this one included.
     var deliver: ((Int, WorkerMessage) -> Void)?
 
@@ -25,6 +27,7 @@ final class Homes {
         self.loop = loop
         self.worker = worker
         self.shared = shared
+        self.guards = GuardPolicy(shared.configuration.guards)
         let target = SoonTarget()
         self.soon = TimerWatcher(loop: loop) { target.fire?() }
         target.fire = { [unowned self] in
@@ -85,6 +88,7 @@ final class Homes {
         }
         var policy = OriginPolicy()
         policy.linger = self.shared.configuration.cache.linger
+        policy.guards = self.guards
         let variant = self.upstreams[upstream]?.variant
         let group = HomeGroup(
             origin: OriginGroup(key: key, node: node, variant: variant, policy: policy), upstream: upstream)
@@ -169,16 +173,16 @@ final class Homes {
         let key = group.origin.key
         let metrics = self.shared.metrics
         switch event {
-        case .accepted(let typeURL, let version, let resources, let changed):
+        case .accepted(let typeURL, let version, let resources, let changed, let held):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
-            metrics.pushes(type: type.label, outcome: changed > 0 ? .sent : .unchanged).add(1)
+            metrics.pushes(type: type.label, outcome: Self.outcome(changed, held)).add(1)
             self.shared.logger.log(
                 .debug, "upstream response",
                 [
                     ("key", key), ("type", type.label), ("version", version), ("resources", String(resources)),
-                    ("changed", String(changed)),
+                    ("changed", String(changed)), ("held", held?.rawValue ?? "no"),
                 ])
         case .rejected(let typeURL, let version, let reason):
             let type = XDSType.of(typeURL: typeURL)
@@ -192,6 +196,9 @@ final class Homes {
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
+        case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), group)
+        case .released(let typeURL, let reason, let how, let after):
+            self.noteRelease(XDSType.of(typeURL: typeURL), reason, how, after, group)
         case .doesNotExist(let typeURL, let name):
             self.shared.logger.log(
                 .info, "resource does not exist upstream",
@@ -206,6 +213,15 @@ final class Homes {
         for client in self.upstreams.values { client.tick() }
         for group in self.groups.values where group.origin.nextDeadline.map({ $0 <= now }) ?? false {
             group.origin.advance(to: now, wall: Loop.wallNow())
+            self.carryOut(group)
+        }
+    }
+
+    /// Takes over the guards of a reloaded configuration.
+    func reload(_ configuration: RelayConfiguration) {
+        self.guards = GuardPolicy(configuration.guards)
+        for group in self.groups.values {
+            group.origin.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(group)
         }
     }

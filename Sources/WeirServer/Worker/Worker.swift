@@ -178,6 +178,7 @@ final class Worker {
         self.keys.resolver = KeyResolver(configuration)
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
+        self.homes.reload(configuration)
     }
 
     // MARK: Draining
