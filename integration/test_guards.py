@@ -218,3 +218,115 @@ def test_a_group_without_streams_is_evicted(plane, relay_to, connect):
     eventually(lambda: post(relay, "/keys/evict?key=web")[0] == 200, "the group to be given up")
     assert relay.keys() == {}
     eventually(lambda: not plane.open_streams(), "the upstream stream to end")
+
+
+# --- Rollouts.
+
+ROLLOUT = {"guards": {"rollout": {"first": 1, "wait": "20s"}}}
+
+
+def fleet(relay, connect, protocol, count, **options):
+    """Clients of one group, all with the wildcard of clusters."""
+    clients = [connect(relay, protocol, node=xds.node(f"n{i}"), **options)
+               for i in range(count)]
+    for client in clients:
+        client.subscribe(CDS)
+    return clients
+
+
+def all_acked(relay, count):
+    def look():
+        clients = relay.clients()
+        return len(clients) == count and all(c["types"]["cds"]["state"] == "acked" for c in clients)
+
+    eventually(look, "everything to be acknowledged")
+
+
+@both_upstreams
+@both_ways
+def test_a_rollout_gives_a_push_to_one_stream_and_then_to_all(plane, relay_to, connect, upstream_protocol, protocol):
+    relay = relay_to(plane, upstream_protocol, ROLLOUT)
+    plane.set(CDS, clusters(3))
+    clients = fleet(relay, connect, protocol, 6)
+    first = plane.expected(CDS)
+    for client in clients:
+        client.converge(CDS, first)
+    all_acked(relay, 6)
+    for client in clients:
+        client.auto_ack = False
+    plane.set(CDS, clusters(4, 2))
+    second = plane.expected(CDS)
+    ahead = eventually(lambda: [c for c in clients if c.held(CDS) == second], "one to get the push")
+    quiet(*[c for c in clients if c not in ahead])
+    assert len(ahead) == 1
+    rollout = relay.keys()["web"]["types"]["cds"]["rollout"]
+    assert (rollout["first"], rollout["accepted"], rollout["rejected"]) == (1, 0, 0)
+    late = connect(relay, protocol, node=xds.node("late"))
+    late.subscribe(CDS)
+    late.converge(CDS, first)
+    for client in clients:
+        client.auto_ack = True
+    ahead[0].ack(ahead[0].expect(CDS))
+    for client in [*clients, late]:
+        client.converge(CDS, second)
+    eventually(lambda: acknowledged(plane, CDS), "the push to be acknowledged")
+    assert not plane.nacks() and relay.metric("weir_pushes_total", type="cds", outcome="sent") == 2
+    assert relay.keys()["web"]["types"]["cds"]["rollout"] is None
+
+
+@both_upstreams
+@both_ways
+def test_a_rollout_that_is_rejected_is_held_and_taken_back(plane, relay_to, connect, upstream_protocol, protocol):
+    relay = relay_to(plane, upstream_protocol, ROLLOUT)
+    plane.set(CDS, clusters(3))
+    clients = fleet(relay, connect, protocol, 4)
+    first = plane.expected(CDS)
+    for client in clients:
+        client.converge(CDS, first)
+    all_acked(relay, 4)
+    for client in clients:
+        client.drain()
+        client.auto_ack = False
+    plane.set(CDS, clusters(4, 2))
+    second = plane.expected(CDS)
+    canary = eventually(lambda: [c for c in clients if c.held(CDS) == second], "one to get the push")[0]
+    canary.nack(canary.expect(CDS), "no such filter: envoy.lua")
+    hold = eventually(lambda: held(relay), "the push to be held")
+    assert hold["reason"] == "nack" and "no such filter: envoy.lua" in hold["detail"]
+    # The one that had it is given the last good state again, the others hear nothing.
+    canary.converge(CDS, first)
+    for client in clients:
+        client.auto_ack = True
+        for response in client.drain():
+            client.ack(response)
+    quiet(*[c for c in clients if c is not canary])
+    nacks = eventually(lambda: plane.nacks(CDS), "the control plane to be told")
+    assert len(nacks) == 1 and "no such filter: envoy.lua" in nacks[0].message.error_detail.message
+    assert relay.metric("weir_pushes_total", type="cds", outcome="held_nack") == 1
+    assert relay.metric("weir_holds", type="cds", reason="nack") == 1
+    assert any("(nack)" in text for text in relay.json("/ready")["degraded"])
+    late = connect(relay, protocol, node=xds.node("late"))
+    late.subscribe(CDS)
+    late.converge(CDS, first)
+    # A better push is tried, accepted, and given to all.
+    plane.set(CDS, clusters(2, 3))
+    for client in [*clients, late]:
+        client.converge(CDS, plane.expected(CDS))
+    eventually(lambda: held(relay) is None and acknowledged(plane, CDS), "the hold to end")
+
+
+@both_ways
+def test_a_rollout_that_nobody_answers_goes_on_after_wait(plane, relay_to, connect, protocol):
+    relay = relay_to(plane, "delta", {"guards": {"rollout": {"first": "50%", "wait": "1s"}}})
+    plane.set(CDS, clusters(3))
+    clients = fleet(relay, connect, protocol, 4)
+    for client in clients:
+        client.converge(CDS, plane.expected(CDS))
+    all_acked(relay, 4)
+    for client in clients:
+        client.auto_ack = False
+    plane.set(CDS, clusters(3, 2))
+    second = plane.expected(CDS)
+    eventually(lambda: sum(c.held(CDS) == second for c in clients) == 2, "half of them to get it")
+    for client in clients:
+        client.converge(CDS, second)

@@ -168,19 +168,33 @@ struct LoadingTests {
 
     @Test("what a later release brings is checked and warned of")
     func notYetSupported() throws {
-        let text = rest + "cache: {store: {path: store}}\nguards: {rollout: {first: 2, wait: 1s}}\n"
+        let text = rest + "cache: {store: {path: store}}\n"
         let folder = try Folder(["relay.yaml": text])
         let (loaded, messages) = folder.load()
         #expect(
             messages == [
-                "relay.yaml:3:9: warning: cache.store: not yet supported: it is checked and has no effect",
-                "relay.yaml:4:10: warning: guards.rollout: not yet supported: it is checked and has no effect",
+                "relay.yaml:3:9: warning: cache.store: not yet supported: it is checked and has no effect"
             ])
-        #expect(loaded?.cache.storePath == folder.path + "/store" && loaded?.guards.rollout?.first == 2)
-        let wrong = try Folder(["relay.yaml": rest + "guards: {rollout: {first: 0}}\n"])
-        #expect(
-            wrong.load().messages.last == "relay.yaml:3:27: error: guards.rollout.first: 0 is not between 1 and 1000000"
-        )
+        #expect(loaded?.cache.storePath == folder.path + "/store")
+    }
+
+    @Test("a rollout takes a number of streams or a percentage, and types")
+    func rollout() throws {
+        func load(_ rollout: String) throws -> (GuardConfiguration.Rollout?, [String]) {
+            let (loaded, messages) = try Folder(["relay.yaml": rest + "guards: {rollout: {\(rollout)}}\n"]).load()
+            return (loaded?.guards.rollout, messages)
+        }
+        #expect(try load("first: 2, wait: 1s").0?.first == .streams(2))
+        #expect(try load("first: 10%").0?.first == .percent(10))
+        #expect(try load("types: [cds, eds]").0?.types == [.cds, .eds])
+        #expect(try load("wait: 1s").0 == GuardConfiguration.Rollout(wait: .seconds(1)))
+        for (text, error) in [
+            ("first: 0", "27: error: guards.rollout.first: 0 is not between 1 and 1000000"),
+            ("first: 101%", "27: error: guards.rollout.first: \"101%\" is not between 1% and 100%"),
+            ("types: [cdss]", "28: error: guards.rollout.types[0]: \"cdss\" is no type; did you mean \"cds\"?"),
+        ] {
+            #expect(try load(text).1 == ["relay.yaml:3:\(error)"])
+        }
     }
 
     @Test("a section without a value is a section that is not there")

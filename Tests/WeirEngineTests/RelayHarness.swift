@@ -10,6 +10,14 @@ import WeirXDS
 /// Nodes named `n` belong to the group `k`, which most tests use; others to a group of their name. Each group has a
 /// control plane of its own.
 final class RelayHarness {
+    /// What a home says to a shard.
+    enum ShardMailContent {
+        case update(TypeUpdate)
+        case rollout(RolloutOrder)
+    }
+
+    typealias ShardMail = (shard: Int, key: String, content: ShardMailContent)
+
     struct StreamID: Hashable {
         var key: String
         var number: Int
@@ -211,7 +219,7 @@ final class RelayHarness {
     /// What workers and homes said to each other since the last step: as in a real relay, each may have changed its mind
     /// by the time it arrives.
     private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
-    private var toShards: [(shard: Int, key: String, update: TypeUpdate)] = []
+    private var toShards: [ShardMail] = []
     /// Workers whose mail, to them and from them, waits: those of one relay are not equally fast.
     var slowWorkers: Set<Int> = []
 
@@ -221,7 +229,12 @@ final class RelayHarness {
         self.toShards.removeAll { !self.slowWorkers.contains($0.shard) }
         self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
         self.sabotage?.lose(&updates)
-        for entry in updates { self.shards[entry.shard].update(group: entry.key, entry.update) }
+        for entry in updates {
+            switch entry.content {
+            case .update(let update): self.shards[entry.shard].update(group: entry.key, update)
+            case .rollout(let order): self.shards[entry.shard].rollout(group: entry.key, order)
+            }
+        }
         for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
         return !updates.isEmpty || !commands.isEmpty
     }
@@ -237,6 +250,8 @@ final class RelayHarness {
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .rollout(let report):
+            self.groups[key]?.receive(report, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
         if let group = self.groups[key] { _ = self.carryOut(group) }
@@ -258,7 +273,11 @@ final class RelayHarness {
             case .send(let number, let message): self.servers[group.key]?.receive(number, message)
             case .publish(let update, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
-                    self.toShards.append((index, group.key, update))
+                    self.toShards.append((index, group.key, .update(update)))
+                }
+            case .rollout(let order, let workers):
+                for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
+                    self.toShards.append((index, group.key, .rollout(order)))
                 }
             case .originState(let state, let workers):
                 for (index, shard) in self.shards.enumerated() where workers & 1 << UInt64(index) != 0 {

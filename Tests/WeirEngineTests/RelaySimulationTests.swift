@@ -27,6 +27,21 @@ import WeirXDS
         }
     }
 
+    @Test(
+        "UP-19 AGG-05 AGG-07 clients of a relay that tries, holds and rolls back pushes end with the truth once released"
+    )
+    func guarded() {
+        if let seed = environmentNumber("WEIR_GUARDED_SEED") { return Self.replay(UInt64(seed), isGuarded: true) }
+        let count = (environmentNumber("WEIR_SEEDS") ?? 400) / 2
+        let first = environmentNumber("WEIR_FIRST_SEED") ?? 0
+        var failures = 0
+        for seed in first..<first + count where failures < 3 {
+            guard let report = Self.failure(of: UInt64(seed), isGuarded: true) else { continue }
+            failures += 1
+            Issue.record(Comment(rawValue: report))
+        }
+    }
+
     @Test("the simulation catches a relay that breaks a promise", arguments: Sabotage.Kind.allCases)
     func sabotage(_ kind: Sabotage.Kind) {
         var complaints: [String] = []
@@ -42,40 +57,46 @@ import WeirXDS
 
     private static func variant(_ seed: UInt64) -> ProtocolVariant { seed % 2 == 0 ? .sotw : .delta }
 
-    private static func history(_ generator: inout SeededGenerator) -> [SimulationStep] {
-        RelaySimulation.steps(&generator)
+    private static func history(_ generator: inout SeededGenerator, isGuarded: Bool = false) -> [SimulationStep] {
+        RelaySimulation.steps(&generator, isGuarded: isGuarded)
     }
 
     /// Prints a seed's history, shortened if it fails, with everything that the clients see.
-    private static func replay(_ seed: UInt64) {
+    private static func replay(_ seed: UInt64, isGuarded: Bool = false) {
         var generator = SeededGenerator(seed: seed)
         let variant = Self.variant(seed)
-        let all = Self.history(&generator)
-        let steps = Self.run(all, variant).isEmpty ? all : Self.shorten(all, variant)
-        let faults = Self.run(steps, variant) { say($0) }
+        let all = Self.history(&generator, isGuarded: isGuarded)
+        let isFine = Self.run(all, variant, isGuarded: isGuarded).isEmpty
+        let steps = isFine ? all : Self.shorten(all, variant, isGuarded: isGuarded)
+        let faults = Self.run(steps, variant, isGuarded: isGuarded) { say($0) }
         guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
-        Issue.record(Comment(rawValue: Self.report(seed, steps, faults)))
+        Issue.record(Comment(rawValue: Self.report(seed, steps, faults, isGuarded: isGuarded)))
     }
 
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
-    private static func failure(of seed: UInt64) -> String? {
+    private static func failure(of seed: UInt64, isGuarded: Bool = false) -> String? {
         var generator = SeededGenerator(seed: seed)
         let variant = Self.variant(seed)
-        let all = Self.history(&generator)
-        guard !Self.run(all, variant).isEmpty else { return nil }
-        let steps = Self.shorten(all, variant)
-        return Self.report(seed, steps, Self.run(steps, variant))
+        let all = Self.history(&generator, isGuarded: isGuarded)
+        guard !Self.run(all, variant, isGuarded: isGuarded).isEmpty else { return nil }
+        let steps = Self.shorten(all, variant, isGuarded: isGuarded)
+        let faults = Self.run(steps, variant, isGuarded: isGuarded)
+        return Self.report(seed, steps, faults, isGuarded: isGuarded)
     }
 
-    private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
+    private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String], isGuarded: Bool) -> String
+    {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
         return "seed \(seed), upstream \(Self.variant(seed)); again, with all that happens: "
-            + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
+            + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_\(isGuarded ? "GUARDED_" : "")SEED=\(seed) "
+            + "swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
 
     /// Leaves out of a failing history what it also fails without.
-    private static func shorten(_ all: [SimulationStep], _ variant: ProtocolVariant) -> [SimulationStep] {
+    private static func shorten(_ all: [SimulationStep], _ variant: ProtocolVariant, isGuarded: Bool)
+        -> [SimulationStep]
+    {
         var steps = all
         var size = max(1, steps.count / 2)
         while size >= 1 {
@@ -83,7 +104,7 @@ import WeirXDS
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + size, steps.count))
-                if Self.run(shorter, variant).isEmpty { start += size } else { steps = shorter }
+                if Self.run(shorter, variant, isGuarded: isGuarded).isEmpty { start += size } else { steps = shorter }
             }
             size /= 2
         }
@@ -92,10 +113,10 @@ import WeirXDS
 
     /// What is wrong at the first moment at which something is.
     private static func run(
-        _ steps: [SimulationStep], _ variant: ProtocolVariant, sabotage: Sabotage? = nil,
+        _ steps: [SimulationStep], _ variant: ProtocolVariant, isGuarded: Bool = false, sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) -> [String] {
-        let simulation = RelaySimulation(variant, sabotage: sabotage, log: log)
+        let simulation = RelaySimulation(variant, isGuarded: isGuarded, sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }

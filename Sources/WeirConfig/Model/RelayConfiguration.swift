@@ -1,5 +1,6 @@
 package import WeirBase
 package import WeirRules
+package import WeirXDS
 
 /// A whole relay.yaml, checked: every value is within its range, every name resolves, every path is complete.
 ///
@@ -40,12 +41,19 @@ package struct GuardConfiguration: Hashable, Sendable {
 
     /// `rollout`: pushes in stages.
     package struct Rollout: Hashable, Sendable {
+        package enum First: Hashable, Sendable {
+            case streams(Int)
+            case percent(Int)
+        }
+
         /// How many streams get a push first.
-        package var first = 1
+        package var first = First.streams(1)
         /// How long they have to answer.
         package var wait = Nanoseconds.seconds(5)
         /// More rejections than this among them hold the push.
         package var nackPercentMax = 0
+        /// The types it is for; nil: all but endpoints.
+        package var types: Set<XDSType>?
     }
 
     /// What becomes of a push that removes every resource of a full-set type.

@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "guards.rollout", "downstream.limits.max_requests_per_second"]
+private let notYetSupported: Set<String> = ["cache.store", "downstream.limits.max_requests_per_second"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -59,28 +59,6 @@ extension Field {
         section.read("max_groups", into: &cache.groupsMax) { $0.integer(1...10_000_000) }
         section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
         return cache
-    }
-
-    private func guards() -> GuardConfiguration? {
-        guard let section = self.section(["empty_push", "empty_push_min", "shrink_percent", "history", "rollout"]) else {
-            return nil
-        }
-        var guards = GuardConfiguration()
-        section.read("empty_push", into: &guards.emptyPush) { $0.choice(GuardConfiguration.EmptyPush.self) }
-        section.read("empty_push_min", into: &guards.emptyPushMin) { $0.integer(1...1_000_000_000) }
-        section.read("shrink_percent", into: &guards.shrinkPercent) { $0.integer(0...100) }
-        section.read("history", into: &guards.history) { $0.integer(0...64) }
-        section.read("rollout", into: &guards.rollout) { $0.rollout() }
-        return guards
-    }
-
-    private func rollout() -> GuardConfiguration.Rollout? {
-        guard let section = self.section(["first", "wait", "max_nack_percent"]) else { return nil }
-        var rollout = GuardConfiguration.Rollout()
-        section.read("first", into: &rollout.first) { $0.integer(1...1_000_000) }
-        section.read("wait", into: &rollout.wait) { $0.duration(.timeout) }
-        section.read("max_nack_percent", into: &rollout.nackPercentMax) { $0.integer(0...100) }
-        return rollout
     }
 
     private func admin() -> AdminConfiguration? {

@@ -21,6 +21,14 @@ struct Gate {
     /// What differs between what clients have and what the control plane said.
     private(set) var withheld: [Slot: Withheld] = [:]
     var history = History()
+    /// The push that a few streams get first, while it is tried.
+    var trial: Trial?
+    /// Where those streams have something that the others do not have.
+    private(set) var tried: Set<Slot> = []
+    /// Responses of the control plane that are answered when the trial is over.
+    var pending: [PendingAnswer] = []
+    /// Beyond this, the oldest of them stays without an answer.
+    static let pendingMax = 16
     /// Names that left a lane lately.
     private var departures: [Slot: Instant] = [:]
 
@@ -45,6 +53,12 @@ struct Gate {
 
     mutating func forget(_ slot: Slot) { self.withheld[slot] = nil }
 
+    /// A few streams are given everything that is withheld.
+    mutating func noteTried() { self.tried = Set(self.withheld.keys) }
+
+    /// They are given what the others have.
+    mutating func forgetTried() { self.tried = [] }
+
     /// Names of which clients have something that the control plane does not have.
     func servedNames(in lane: Lane) -> [String] {
         self.withheld.filter { $0.key.lane == lane && $0.value.served.resource != nil }.map(\.key.name)
@@ -54,6 +68,8 @@ struct Gate {
     mutating func open() -> [(slot: Slot, withheld: Withheld)] {
         defer {
             self.hold = nil
+            self.trial = nil
+            self.tried = []
             self.label = nil
             self.withheld = [:]
             self.departures = [:]

@@ -96,20 +96,52 @@ extension OriginGroup {
         }
         if !through.isEmpty || force { self.tell(type, through, now, wall) }
         self.scheduleExpiries(type)
-        self.reconsider(type, now, wall)
+        self.reconsider(type, isNews: withheld > 0, now, wall)
         if withheld > 0 { self.noteHeld(type) }
         return withheld
     }
 
-    /// Opens the gate of what is held by itself once nothing speaks against it any more.
-    func reconsider(_ type: OriginType, _ now: Instant, _ wall: WallTime) {
-        guard let hold = type.gate.hold, hold.reason != .operator else { return }
+    /// Decides what becomes of what is withheld. `isNews`: it is something else than before.
+    private func reconsider(_ type: OriginType, isNews: Bool, _ now: Instant, _ wall: WallTime) {
+        let hold = type.gate.hold
+        if hold?.reason == .operator { return }
         if let loss = self.loss(type) {
-            type.gate.hold?.reason = loss.reason
-            type.gate.hold?.detail = loss.text
+            self.abandonTrial(type, now, wall)
+            if hold?.reason == .empty || hold?.reason == .shrink {
+                type.gate.hold?.reason = loss.reason
+                type.gate.hold?.detail = loss.text
+            } else {
+                type.gate.hold = Hold(reason: loss.reason, since: now, sinceWall: wall, detail: loss.text)
+            }
+        } else if type.gate.withheld.isEmpty {
+            self.abandonTrial(type, now, wall)
+            self.open(type, how: "the control plane sent what clients have", now, wall)
+        } else if self.isStaged(type) {
+            let isUntried = type.gate.trial == nil && hold?.reason != .nack
+            if isNews || isUntried { self.beginTrial(type, now, wall) }
         } else {
             self.open(type, how: "the control plane sent another state", now, wall)
         }
+    }
+
+    /// Tells the followers that know everything so far what is new. While a push is tried the two sides hold different
+    /// states under different versions.
+    func tellFollowers(
+        _ type: OriginType, _ changes: [ResourceChange], _ workers: UInt64, _ now: Instant, _ wall: WallTime
+    ) {
+        var update = type.update(changes, passesVersion: self.passesVersion, now: now, wall: wall)
+        guard !type.gate.tried.isEmpty else { return self.actions.append(.publish(update, workers: workers)) }
+        update.audience = .rest
+        self.actions.append(.publish(update, workers: workers))
+        update.audience = .first
+        // What they hold is not touched by what concerns the others.
+        update.changes.removeAll { change in
+            if case .unknown = change.presence, !change.isRefresh { return false }
+            return type.gate.tried.contains(Slot(lane: change.lane, name: change.name))
+        }
+        update.version = type.version
+        update.equalVersions = type.equalVersions
+        if !update.changes.isEmpty { self.actions.append(.publish(update, workers: workers)) }
     }
 
     /// Gives clients what was kept from them.
@@ -155,6 +187,7 @@ extension OriginGroup {
 
     /// A type goes, and what is kept from its clients with it.
     func dropGate(of type: OriginType) {
+        type.gate.trial = nil
         guard let hold = type.gate.hold else { return }
         self.actions.append(
             .event(
@@ -170,6 +203,9 @@ extension OriginGroup {
         self.guards = policy
         for type in self.sortedTypes {
             type.gate.history.trim(to: policy.historyMax)
+            if type.gate.trial != nil, !self.isStaged(type) {
+                self.promote(type, how: "rollouts are switched off", now, wall)
+            }
             guard let hold = type.gate.hold, hold.reason == .empty || hold.reason == .shrink else { continue }
             if self.loss(type) == nil { self.open(type, how: "the configuration allows it", now, wall) }
         }
@@ -179,6 +215,7 @@ extension OriginGroup {
     package func hold(typeURL: String, by: String, now: Instant, wall: WallTime) throws(CommandRefusal) {
         let type = try self.type(typeURL)
         if type.gate.hold?.reason == .operator { return }
+        self.abandonTrial(type, now, wall)
         self.close(type, .operator, "held by \(by)", now, wall)
         self.noteHeld(type)
     }
@@ -189,7 +226,7 @@ extension OriginGroup {
         guard type.gate.isClosed else {
             throw CommandRefusal(.conflict, "nothing of \(type.type.label) is held for key \"\(self.key)\"")
         }
-        self.open(type, how: "released by \(by)", now, wall)
+        self.promote(type, how: "released by \(by)", now, wall)
     }
 
     /// Takes clients back to an earlier state of a type, and keeps them there until `release`: to the newest one of the
@@ -207,6 +244,7 @@ extension OriginGroup {
                 version == nil ? .conflict : .notFound,
                 "there is \(wanted) of \(type.type.label) for key \"\(self.key)\" to go back to; \(choice)")
         }
+        self.abandonTrial(type, now, wall)
         let way = type.gate.history.wayBack(to: target).filter { self.isWanted($0.key, type) }
         let changes = way.sorted { $0.key < $1.key }.compactMap { slot, presence in
             self.change(slot, to: presence, type, now)

@@ -89,6 +89,12 @@ extension OriginType {
             version: self.version, changes: self.gate.withheld.count)
     }
 
+    var rolloutStatus: RolloutStatus? {
+        self.gate.trial.map {
+            RolloutStatus(version: self.version, given: $0.total, accepted: $0.accepted, rejected: $0.rejected)
+        }
+    }
+
     /// Newest first.
     var pastStatuses: [PastStatus] {
         self.gate.history.past.reversed().map {

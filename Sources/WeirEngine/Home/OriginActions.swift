@@ -29,6 +29,8 @@ package enum OriginAction: Sendable {
     /// A new state for the workers whose bits are set.
     case publish(TypeUpdate, workers: UInt64)
     case originState(OriginState, workers: UInt64)
+    /// Something to do with a push that a few streams get first; in order with `publish`.
+    case rollout(RolloutOrder, workers: UInt64)
     case event(OriginEvent)
     /// Nothing is wanted any more, and no worker is interested: the group may be dropped.
     case idle
@@ -36,8 +38,7 @@ package enum OriginAction: Sendable {
 
 /// What happened between a group and its origin, for logs and counters.
 package enum OriginEvent: Sendable, Equatable {
-    /// `held`: why clients are not sent what changed; nil: they are.
-    case accepted(typeURL: String, version: String, resources: Int, changed: Int, held: HoldReason?)
+    case accepted(typeURL: String, version: String, resources: Int, fate: PushFate)
     /// The response was NACKed: why, by resource.
     case rejected(typeURL: String, version: String, reason: String)
     /// A response for a type that was never requested (UP-17).
@@ -47,8 +48,24 @@ package enum OriginEvent: Sendable, Equatable {
     case doesNotExist(typeURL: String, name: String)
     /// From here on clients of the type keep what they have; told again when what is held becomes something else.
     case held(typeURL: String, HoldStatus)
+    /// A push that a few clients got first goes to everybody.
+    case rolledOut(typeURL: String, version: String, given: Int, accepted: Int)
+    /// Too many of them rejected it.
+    case rejectedByClients(typeURL: String, version: String)
     /// They do not any more.
     case released(typeURL: String, reason: HoldReason, how: String, after: Nanoseconds)
+}
+
+/// What becomes of a response that was accepted.
+package enum PushFate: Hashable, Sendable {
+    /// So many changes go to the clients.
+    case sent(Int)
+    case unchanged
+    /// They are kept from the clients.
+    case held(HoldReason)
+    /// A few clients get them first; `rolledOut` or `rejectedByClients` says how that ends, unless another push replaces
+    /// this one.
+    case tried
 }
 
 /// One resource of a files origin.
@@ -74,6 +91,8 @@ package struct OriginTypeStatus: Sendable {
     package var updated: WallTime?
     /// Nil while clients are sent what the control plane says.
     package var hold: HoldStatus?
+    /// Nil while no push is tried.
+    package var rollout: RolloutStatus?
     /// What can be gone back to, newest first.
     package var past: [PastStatus]
 }

@@ -76,10 +76,8 @@ extension OriginGroup {
             }
         }
         changes += self.errorChanges(received, feed, type)
-        if received.faults.isEmpty {
-            feed.acceptedVersion = received.version
-            feed.acceptedFrom = self.streams[feed.stream].server
-        }
+        // The version counts once the response is acknowledged.
+        if received.faults.isEmpty { feed.acceptedFrom = self.streams[feed.stream].server }
         self.finish(received, changes, feed, type, now, wall)
     }
 
@@ -186,11 +184,17 @@ extension OriginGroup {
                 .event(
                     .accepted(
                         typeURL: url, version: received.version, resources: received.resources.count,
-                        changed: changed, held: changed > 0 ? type.gate.hold?.reason : nil)))
+                        fate: self.fate(changed, type))))
         } else {
             self.actions.append(
                 .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))
         }
-        self.acknowledge(feed, received, type, now)
+        self.answer(feed, received, type, changed: changed > 0, now)
+    }
+
+    private func fate(_ changed: Int, _ type: OriginType) -> PushFate {
+        guard changed > 0 else { return .unchanged }
+        if type.gate.trial != nil { return .tried }
+        return type.gate.hold.map { .held($0.reason) } ?? .sent(changed)
     }
 }

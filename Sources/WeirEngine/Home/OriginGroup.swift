@@ -25,6 +25,8 @@ package final class OriginGroup {
     /// The resources of a files origin by type and name; nil before the first load.
     var files: [String: [String: Resource]]?
     var filesVersion = ""
+    /// Counts the pushes that were tried.
+    var lastTrial = 0
     private var flushAt: Instant?
     private var lastFlush: Instant?
     private var isIdle = false
@@ -51,7 +53,7 @@ package final class OriginGroup {
         self.types.values.map {
             OriginTypeStatus(
                 type: $0.type, version: $0.label.version, resources: $0.servedCount, bytes: $0.bytes,
-                updated: $0.label.updated, hold: $0.holdStatus, past: $0.pastStatuses)
+                updated: $0.label.updated, hold: $0.holdStatus, rollout: $0.rolloutStatus, past: $0.pastStatuses)
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
 
@@ -221,6 +223,7 @@ package final class OriginGroup {
     private func streamEnded(_ number: Int) {
         let isWanted = self.streams[number].isWanted
         self.streams[number] = UpstreamStream(isWanted: isWanted)
+        self.forgetPending(on: number)
         for feed in self.feeds(on: number) { feed.streamClosed() }
     }
 
@@ -269,6 +272,7 @@ package final class OriginGroup {
                 self.expireTimesToLive(feed, type, now, wall)
             }
             self.expireServed(type, now, wall)
+            self.expireTrial(type, now, wall)
         }
         if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
         self.dropIfIdle()
@@ -277,7 +281,10 @@ package final class OriginGroup {
 
     private func findNextDeadline() {
         self.nextDeadline = self.flushAt
-        for type in self.types.values { self.scheduleExpiries(type) }
+        for type in self.types.values {
+            self.scheduleExpiries(type)
+            if let deadline = type.gate.trial?.deadline { self.schedule(deadline) }
+        }
         for feed in self.types.values.flatMap(\.feeds) {
             for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
                 if let instant = instant { self.schedule(instant) }
@@ -385,7 +392,10 @@ package final class OriginGroup {
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
         cause: PublishCause = .interest, _ now: Instant, _ wall: WallTime
     ) -> Int {
-        if cause == .upstream { self.judge(changes, type, isFirstAnswer: force, now, wall) }
+        if cause == .upstream {
+            self.judge(changes, type, isFirstAnswer: force, now, wall)
+            self.stage(changes, type, isFirstAnswer: force)
+        }
         guard !type.gate.isClosed else {
             return self.withhold(changes, type, lane, version: version, force: force, cause, now, wall)
         }
@@ -414,8 +424,7 @@ package final class OriginGroup {
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {
-            let update = type.update(changes, passesVersion: self.passesVersion, now: now, wall: wall)
-            self.actions.append(.publish(update, workers: followers & ~new))
+            self.tellFollowers(type, changes, followers & ~new, now, wall)
         }
         type.synced = followers
     }

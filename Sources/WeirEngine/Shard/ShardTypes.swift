@@ -26,10 +26,13 @@ package final class NodeIdentity: Sendable {
     /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
     /// `Node.summary`).
     package let encoded: [UInt8]
+    /// Name and version of the client's program, as in `envoy/1.33.0`; may be empty.
+    package let agent: String
 
-    package init(id: String, cluster: String, encoded: [UInt8]) {
+    package init(id: String, cluster: String, encoded: [UInt8], agent: String = "") {
         self.id = id
         self.cluster = cluster
+        self.agent = agent
         self.encoded = encoded
     }
 }
@@ -112,6 +115,7 @@ package struct Refusal: Sendable {
 package enum GroupCommand: Sendable {
     case join(upstream: String, node: [UInt8])
     case interest(InterestChange)
+    case rollout(RolloutReport)
     case leave
 }
 

@@ -74,4 +74,18 @@ extension AdminServer {
             $0.field("detail", hold.detail)
         }
     }
+
+    /// `rollout` of one type: null or how the push that is tried stands.
+    static func write(_ rollout: RolloutStatus?, to object: inout JSONWriter) {
+        guard let rollout = rollout else {
+            object.key("rollout")
+            return object.null()
+        }
+        object.object("rollout") {
+            $0.field("version", rollout.version)
+            $0.field("first", rollout.given)
+            $0.field("accepted", rollout.accepted)
+            $0.field("rejected", rollout.rejected)
+        }
+    }
 }

@@ -188,6 +188,7 @@ struct KeySummary {
             $0.field("pending", totals.pending)
             $0.field("updated", type.updated?.rfc3339)
             AdminServer.write(type.hold, to: &$0)
+            AdminServer.write(type.rollout, to: &$0)
             $0.array("history") { list in
                 for past in type.past {
                     list.object {

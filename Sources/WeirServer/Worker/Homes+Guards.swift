@@ -81,14 +81,35 @@ extension Homes {
             ])
     }
 
-    static func outcome(_ changed: Int, _ held: HoldReason?) -> RelayMetrics.PushOutcome {
-        guard changed > 0 else { return .unchanged }
-        switch held {
-        case nil: return .sent
-        case .empty: return .held_empty
-        case .shrink: return .held_shrink
-        case .nack: return .held_nack
-        case .operator: return .held_operator
+    func noteRollout(_ type: XDSType, _ version: String, _ given: Int, _ accepted: Int, _ group: HomeGroup) {
+        self.shared.metrics.pushes(type: type.label, outcome: .sent).add(1)
+        self.shared.logger.log(
+            .info, "rolled out",
+            [
+                ("key", group.origin.key), ("type", type.label), ("version", version), ("first", String(given)),
+                ("accepted", String(accepted)),
+            ])
+    }
+
+    /// Nil for what is counted when it was tried.
+    static func outcome(_ fate: PushFate) -> RelayMetrics.PushOutcome? {
+        switch fate {
+        case .sent: .sent
+        case .unchanged: .unchanged
+        case .held(.empty): .held_empty
+        case .held(.shrink): .held_shrink
+        case .held(.nack): .held_nack
+        case .held(.operator): .held_operator
+        case .tried: nil
+        }
+    }
+
+    static func text(_ fate: PushFate) -> String {
+        switch fate {
+        case .sent(let changes): "\(changes) changes"
+        case .unchanged: "unchanged"
+        case .held(let reason): "held: \(reason.rawValue)"
+        case .tried: "tried"
         }
     }
 }
@@ -100,5 +121,16 @@ extension GuardPolicy {
         self.emptyMin = configuration.emptyPushMin
         self.shrinkPercent = configuration.shrinkPercent
         self.historyMax = configuration.history
+        self.rollout = configuration.rollout.map { rollout in
+            var policy = RolloutPolicy()
+            switch rollout.first {
+            case .streams(let count): policy.first = .streams(count)
+            case .percent(let share): policy.first = .percent(share)
+            }
+            policy.wait = rollout.wait
+            policy.nackPercentMax = rollout.nackPercentMax
+            policy.types = rollout.types
+            return policy
+        }
     }
 }

@@ -62,6 +62,10 @@ final class Homes {
             guard let group = self.groups[key] else { return }
             group.origin.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(group)
+        case .rollout(let report):
+            guard let group = self.groups[key] else { return }
+            group.origin.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(group)
         case .leave:
             guard let group = self.groups[key] else { return }
             group.origin.workerLeft(worker, now: self.loop.now)
@@ -138,6 +142,8 @@ final class Homes {
                 self.each(workers) { self.deliver?($0, .update(key: group.origin.key, update)) }
             case .originState(let state, let workers):
                 self.each(workers) { self.deliver?($0, .originState(key: group.origin.key, state)) }
+            case .rollout(let order, let workers):
+                self.each(workers) { self.deliver?($0, .rollout(key: group.origin.key, order)) }
             case .event(let event): self.note(event, group)
             case .idle: self.drop(group)
             }
@@ -173,16 +179,16 @@ final class Homes {
         let key = group.origin.key
         let metrics = self.shared.metrics
         switch event {
-        case .accepted(let typeURL, let version, let resources, let changed, let held):
+        case .accepted(let typeURL, let version, let resources, let fate):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
-            metrics.pushes(type: type.label, outcome: Self.outcome(changed, held)).add(1)
+            if let outcome = Self.outcome(fate) { metrics.pushes(type: type.label, outcome: outcome).add(1) }
             self.shared.logger.log(
                 .debug, "upstream response",
                 [
                     ("key", key), ("type", type.label), ("version", version), ("resources", String(resources)),
-                    ("changed", String(changed)), ("held", held?.rawValue ?? "no"),
+                    ("fate", Self.text(fate)),
                 ])
         case .rejected(let typeURL, let version, let reason):
             let type = XDSType.of(typeURL: typeURL)
@@ -196,6 +202,10 @@ final class Homes {
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
+        case .rolledOut(let typeURL, let version, let given, let accepted):
+            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, group)
+        case .rejectedByClients(let typeURL, _):
+            metrics.pushes(type: XDSType.of(typeURL: typeURL).label, outcome: .held_nack).add(1)
         case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), group)
         case .released(let typeURL, let reason, let how, let after):
             self.noteRelease(XDSType.of(typeURL: typeURL), reason, how, after, group)

@@ -36,8 +36,14 @@ struct KeyResolver: Sendable {
         return .group(
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
-                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node),
+                id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
+                agent: self.agent(of: node)),
             upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
+    }
+
+    /// Name and version of the client's program.
+    private func agent(of node: Node) -> String {
+        [node.userAgentName, node.userAgentVersion].filter { !$0.isEmpty }.joined(separator: "/")
     }
 
     private func scope(for peer: PeerIdentity) -> KeyScope {
