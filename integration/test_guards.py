@@ -290,15 +290,14 @@ def test_a_rollout_that_is_rejected_is_held_and_taken_back(plane, relay_to, conn
     plane.set(CDS, clusters(4, 2))
     second = plane.expected(CDS)
     canary = eventually(lambda: [c for c in clients if c.held(CDS) == second], "one to get the push")[0]
-    canary.nack(canary.expect(CDS), "no such filter: envoy.lua")
+    response = canary.expect(CDS)
+    for client in clients:
+        client.auto_ack = True
+    canary.nack(response, "no such filter: envoy.lua")
     hold = eventually(lambda: held(relay), "the push to be held")
     assert hold["reason"] == "nack" and "no such filter: envoy.lua" in hold["detail"]
     # The one that had it is given the last good state again, the others hear nothing.
     canary.converge(CDS, first)
-    for client in clients:
-        client.auto_ack = True
-        for response in client.drain():
-            client.ack(response)
     quiet(*[c for c in clients if c is not canary])
     nacks = eventually(lambda: plane.nacks(CDS), "the control plane to be told")
     assert len(nacks) == 1 and "no such filter: envoy.lua" in nacks[0].message.error_detail.message

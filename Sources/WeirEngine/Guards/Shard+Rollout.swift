@@ -390,6 +390,12 @@ extension TypeView {
 
     func wants(_ name: String) -> Bool { self.existingID(of: name).map { !self[$0].subscribers.isEmpty } ?? false }
 
+    /// Whether a change removes from the wildcard what was never in this view: only the other one of its type had it.
+    func isAboutNothing(_ change: ResourceChange) -> Bool {
+        change.lane == .wildcard && change.error == nil && change.presence.resource == nil
+            && self.existingID(of: change.name) == nil
+    }
+
     /// Whether a change says what is there already.
     func holds(_ change: ResourceChange) -> Bool {
         guard !change.isRefresh, change.error == nil else { return false }

@@ -211,7 +211,7 @@ final class TypeView {
         self.recent.removeAll(keepingCapacity: true)
 
         var dirty = DirtySubscriptions(generation: update.generation)
-        for change in update.changes { self.apply(change, &dirty) }
+        for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
         if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
             self.wildcardKnownAt = update.generation
