@@ -91,8 +91,10 @@ extension OriginGroup {
             type.advance(
                 upstreamVersion: version, lane: lane,
                 contentChanged: withheld > 0 || through.contains { !$0.isRefresh }, wall: wall)
-        } else if let version = version {
-            _ = type.noteEqual(version)
+        } else {
+            if let version = version { _ = type.noteEqual(version) }
+            // That a wildcard was answered, be it with nothing, is a state of its own.
+            if force { type.step() }
         }
         if !through.isEmpty || force { self.tell(type, through, now, wall) }
         self.scheduleExpiries(type)

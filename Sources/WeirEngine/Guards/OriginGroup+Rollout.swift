@@ -184,7 +184,7 @@ extension OriginGroup {
     ) {
         guard received.faults.isEmpty else { return self.acknowledge(feed, received, type, now) }
         if type.gate.trial != nil {
-            if changed { self.answerPending(type, rejection: nil, isReplaced: true, now) }
+            if changed { self.answerReplaced(feed, type, now) }
             type.gate.pending.append(
                 PendingAnswer(
                     lane: feed.lane, stream: feed.stream, nonce: received.nonce, version: received.version))
@@ -199,7 +199,15 @@ extension OriginGroup {
         self.acknowledge(feed, received, type, now)
     }
 
-    private func answerPending(_ type: OriginType, rejection: String?, isReplaced: Bool = false, _ now: Instant) {
+    /// A newer response of the same subscription came: in SotW its answer is one to the older ones, too.
+    private func answerReplaced(_ feed: Feed, _ type: OriginType, _ now: Instant) {
+        let replaced = type.gate.pending.filter { $0.lane == feed.lane && $0.stream == feed.stream }
+        type.gate.pending.removeAll { $0.lane == feed.lane && $0.stream == feed.stream }
+        guard self.variant == .delta else { return }
+        for answer in replaced { self.acknowledge(feed, nonce: answer.nonce, rejection: nil, type, now) }
+    }
+
+    private func answerPending(_ type: OriginType, rejection: String?, _ now: Instant) {
         let pending = type.gate.pending
         type.gate.pending = []
         for (index, answer) in pending.enumerated() {
@@ -207,8 +215,8 @@ extension OriginGroup {
                 feed.isRequested, self.streams[answer.stream].isOpen
             else { continue }
             if self.variant == .sotw {
-                // Only the newest nonce of a type can be answered, and one that was replaced is answered with the next.
-                guard !isReplaced, index == pending.count - 1 else { continue }
+                // Only the newest nonce of a subscription can be answered.
+                guard !pending[(index + 1)...].contains(where: { $0.lane == answer.lane }) else { continue }
                 if rejection == nil { feed.acceptedVersion = answer.version }
             }
             self.acknowledge(feed, nonce: answer.nonce, rejection: rejection, type, now)

@@ -67,9 +67,7 @@ final class TypeView {
     var cohorts: ContiguousArray<Cohort?> = []
     private var freeCohorts: [Int32] = []
 
-    /// What there is to two views of one type, while pushes go to some streams first.
     var staging = Staging()
-
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
 
