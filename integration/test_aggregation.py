@@ -382,6 +382,7 @@ def test_AGG_20_the_node_of_the_first_request_holds_for_the_stream(world, relay,
     client.expect(CDS)
     client.request(LDS, node=xds.node("somebody", "else"))
     client.quiet()
+    assert relay.metric("weir_downstream_node_changes_total") == 1
     assert set(relay.keys()) == {"web"}
 
 

@@ -230,6 +230,29 @@ def test_WIRE_07_a_clients_deadline_ends_its_stream(relay, bystander, raw):
     assert stream.grpc_status == 4 or stream.reset == 8
 
 
+def test_WIRE_07_a_stream_may_be_idle_for_longer_than_any_of_the_relays_times(world, relay_to, raw, protocol):
+    # Instead of ten minutes under the usual times: every time that the relay has is short, and passes several times.
+    relay = relay_to(world, "delta", {
+        "downstream": {
+            "limits": {"first_request_timeout": "100ms", "ack_timeout": "50ms"},
+            "keepalive": {"interval": "50ms", "timeout": "2s"},
+            "max_connection_age": "0s",
+        },
+        "upstreams": {"primary": {"cold_timeout": "100ms", "connect_timeout": "100ms"}},
+        "cache": {"linger": "50ms"},
+    })
+    message = sotw() if protocol == "sotw" else discovery_pb2.DeltaDiscoveryRequest(type_url=CDS, node=xds.node())
+    client, number = call(raw, relay, frame(message), xds.path_of(protocol))
+    client.wait_messages(number, 1)
+    # Neither an ACK nor anything else is said, but for HTTP/2's own answers to PINGs.
+    client.until(lambda: client.pings >= 5, "5 PINGs of keepalive", 20)
+    stream = client.streams[number]
+    assert not client.closed and not stream.ended and stream.reset is None
+    assert len(stream.messages()) == 1
+    world.update(CDS, [xds.cluster("a", 7)])
+    client.wait_messages(number, 2)
+
+
 def test_WIRE_15_headers_come_before_the_first_message(relay, bystander, raw):
     client, number = call(raw, relay, frame(sotw(EDS, resource_names=["nobody-knows-it"])))
     client.until(lambda: client.streams[number].headers, "the response headers", 2)
@@ -273,6 +296,26 @@ def test_WIRE_14_a_stalled_reader_delays_nobody_and_gets_the_newest_state(world,
     assert second.resources[0].value == world.expected(RTDS)["layer"]
     client.pump(0.3)
     assert len(client.streams[number].messages()) == 2
+
+
+def test_WIRE_14_a_client_of_many_types_that_reads_is_not_taken_for_one_that_does_not(world, relay, connect, raw):
+    types = [f"{xds.PREFIX}example.weirtest.v1.T{i}" for i in range(200)]
+    for type_url in types:
+        body = xds.thing(type_url[-4:])
+        body.type_url = type_url
+        world.set(type_url, [body])
+    first = connect(relay, "sotw")
+    for type_url in types:
+        first.subscribe(type_url)
+    for type_url in types:
+        first.expect(type_url)
+    # Everything is cached: all that is asked in one piece could be answered in one turn.
+    requests = b"".join(frame(sotw(type_url, node=type_url == types[0])) for type_url in types)
+    client, number = call(raw, relay, requests)
+    got = [discovery_pb2.DiscoveryResponse.FromString(data) for data in client.wait_messages(number, len(types))]
+    assert {response.type_url for response in got} == set(types)
+    assert client.streams[number].grpc_status is None
+    assert relay.metric("weir_downstream_rejected_total", reason="slow_consumer") == 0
 
 
 def test_rapid_resets_do_not_disturb(relay, bystander, raw):

@@ -142,7 +142,7 @@ def test_an_operator_holds_a_type_and_releases_the_newest(plane, relay, connect,
     late.converge(EDS, plane.expected(EDS, names=["a", "c"]))
     assert len(client.drain()) == 0
     log = relay.log
-    assert all(word in log for word in ("operator command", "command=hold", "command=release", "peer=127.0.0.1:"))
+    assert all(word in log for word in (" audit ", "path=/keys/hold", "path=/keys/release", "peer=127.0.0.1:"))
 
 
 @both_upstreams

@@ -1,8 +1,10 @@
 """Start, reload, drain and stop of the process."""
 
 import json
+import os
 import signal
 import socket
+import threading
 import time
 
 import grpc
@@ -11,7 +13,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from weirtest import weir as weir_module
 from weirtest import xds
-from weirtest.raw import frame
+from weirtest.raw import RawClient, frame
 from weirtest.waiting import eventually
 from weirtest.xds import CDS
 
@@ -108,7 +110,8 @@ def test_sighup_takes_new_rules_and_keeps_the_old_ones_when_the_file_is_wrong(wo
         return found[-1] if found else None
 
     eventually(lambda: key_of_a_new_client() == "new/web", "the new rule")
-    first.quiet()
+    first.settle()
+    assert first.ended is None and first.held(CDS) == world.expected(CDS)
     relay.configure({"aggregation": {"rules": [{"kee": "broken/{node.cluster}"}]}})
     relay.reload()
     relay.process.wait_log("kee")
@@ -157,3 +160,155 @@ def test_logs_can_be_json(world, relay_to, connect):
     client.expect(CDS)
     lines = [json.loads(line) for line in relay.log.splitlines()]
     assert lines and all(isinstance(line, dict) for line in lines)
+
+
+# --- Rules that change under live streams.
+
+
+def test_sighup_moves_live_streams_to_the_groups_of_the_new_rules(new_plane, relay_to, connect, protocol,
+                                                                 upstream_protocol):
+    plane = new_plane()
+    plane.key_of = lambda node: node.id
+    for key in ("old", "new"):
+        plane.set(CDS, [xds.cluster(name) for name in ("a", key)], key=key)
+    relay = relay_to(plane, upstream_protocol, node={"id": "{key}"}, config={
+        "aggregation": {"rules": [{"match": {"node.metadata.tier": "gold"}, "key": "old"}, {"key": "stay"}]}})
+    plane.set(CDS, [xds.cluster("s")], key="stay")
+    node = xds.node("n1", metadata={"tier": "gold"})
+    mover, stayer = connect(relay, protocol, node=node), connect(relay, protocol, node=xds.node("n2"))
+    for client, key in ((mover, "old"), (stayer, "stay")):
+        client.subscribe(CDS)
+        client.converge(CDS, plane.expected(CDS, key=key))
+        client.settle()
+    relay.configure({"aggregation": {"rules": [{"match": {"node.metadata.tier": "gold"}, "key": "new"},
+                                               {"key": "stay"}]}})
+    relay.reload()
+    mover.converge(CDS, plane.expected(CDS, key="new"))
+    eventually(lambda: [c["key"] for c in relay.clients("?node=n1")] == ["new"], "the new key")
+    plane.update(CDS, [xds.cluster("later")], key="new")
+    mover.converge(CDS, plane.expected(CDS, key="new"))
+    stayer.quiet()
+    assert len(stayer.history) == 1
+    eventually(lambda: set(relay.keys()) == {"new", "stay"}, "the old group to be given up")
+    # A stream that no rule takes any more is told so.
+    relay.configure({"aggregation": {"rules": [{"match": {"node.id": "n2"}, "key": "stay"}]}})
+    relay.reload()
+    assert mover.status()[0] == grpc.StatusCode.INVALID_ARGUMENT
+    stayer.quiet()
+
+
+def test_WIRE_12_a_connection_of_max_age_is_asked_to_leave_and_its_client_loses_nothing(world, relay_to, connect, raw):
+    relay = relay_to(world, "delta", {"downstream": {"max_connection_age": "2s"}})
+    clients = [raw(relay) for _ in range(12)]
+    opened = time.monotonic()
+    for client in clients:
+        number = client.open(xds.path_of("sotw"))
+        client.send(number, frame(discovery_pb2.DiscoveryRequest(type_url=CDS, node=xds.node())))
+        client.wait_messages(number, 1)
+        client.socket.settimeout(0.001)
+    asked = {}
+    while len(asked) < len(clients):
+        assert time.monotonic() - opened < 10
+        for client in clients:
+            client.pump(0)
+            if client.goaways and client not in asked:
+                asked[client] = time.monotonic() - opened
+    # ±10 %, not all at once; the streams go on for a while.
+    assert 1.6 < min(asked.values()) and max(asked.values()) < 4
+    assert max(asked.values()) - min(asked.values()) > 0.05
+    assert not any(stream.ended for client in clients for stream in client.streams.values())
+    assert clients[0].goaways[0].error_code == 0
+
+
+# --- Under a service manager.
+
+
+class Manager:
+    """Stands in for systemd: a notify socket, and a listening socket that outlives the relay."""
+
+    def __init__(self, folder, abstract):
+        self.name = f"@weir-test-{os.getpid()}-{folder.name}" if abstract else str(folder / "notify.sock")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + self.name[1:] if abstract else self.name)
+        self.socket.settimeout(0.05)
+        self.heard = []
+
+    def poll(self):
+        try:
+            while True:
+                self.heard.append(self.socket.recv(4096).decode())
+        except TimeoutError:
+            return self.heard
+
+    def wait(self, text, after=0):
+        eventually(lambda: any(text in message for message in self.poll()[after:]), lambda: f"{text} in {self.heard}")
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request, tmp_path):
+    made = Manager(tmp_path, request.param == "abstract")
+    yield made
+    made.socket.close()
+
+
+def test_systemd_is_told_of_start_reload_life_and_stop(world, new_weir, manager, plane):
+    relay = new_weir({"upstreams": {"primary": weir_module.upstream("delta", plane.address)}}, start=False)
+    relay.start(environment={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "400000"})
+    manager.wait("READY=1")
+    assert relay.get("/ready")[0] == 200
+    manager.wait("WATCHDOG=1")
+    seen = len(manager.poll())
+    manager.wait("WATCHDOG=1", seen)
+    seen = len(manager.poll())
+    relay.reload()
+    manager.wait("RELOADING=1\nMONOTONIC_USEC=", seen)
+    manager.wait("READY=1", seen)
+    seen = len(manager.poll())
+    process, relay.process = relay.process, None
+    process.signal(signal.SIGTERM)
+    manager.wait("STOPPING=1", seen)
+    assert process.wait(10) == 0
+
+
+def test_a_restart_under_socket_activation_refuses_no_connection(world, new_weir, plane, protocol):
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        address = "127.0.0.1:%d" % listening.getsockname()[1]
+        relay = new_weir({
+            "upstreams": {"primary": weir_module.upstream("delta", plane.address)}, "workers": 2,
+            "downstream": {"listeners": [{"address": address}], "drain_timeout": "200ms"}}, start=False)
+        relay.start(passed=[listening])
+        assert "listening on a socket of the service manager" in relay.log
+        stop, failures, served = threading.Event(), [], []
+
+        def come_and_go():
+            # Connections that are refused, or accepted and never served, are what must not be.
+            while not stop.is_set():
+                client = None
+                try:
+                    client = RawClient(address)
+                    number = client.open(xds.path_of("sotw"))
+                    client.send(number, frame(discovery_pb2.DiscoveryRequest(type_url=CDS, node=xds.node())))
+                    client.wait_messages(number, 1, 10)
+                    served.append(1)
+                except ConnectionRefusedError as error:
+                    failures.append(error)
+                except (OSError, AssertionError):
+                    pass  # It was on the old process when that ended; who comes back is served.
+                finally:
+                    if client:
+                        client.close()
+
+        threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            count = len(served)
+            eventually(lambda: len(served) > count + 20, "clients to be served")
+            relay.stop()
+            relay.start(passed=[listening])
+        count = len(served)
+        eventually(lambda: len(served) > count + 20, "clients to be served after the last restart")
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        assert not failures

@@ -15,8 +15,22 @@ static inline struct MHD_Daemon *weir_mhd_start(
         MHD_OPTION_END);
 }
 
-// The address of a connection's other end; NULL if it has none. MHD_get_connection_info is variadic too.
-static inline const struct sockaddr *weir_mhd_peer(struct MHD_Connection *connection) {
+static inline int weir_mhd_has_tls(void) { return MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES; }
+
+// The same with TLS 1.2 and 1.3; key and chain are PEM and are read during the call.
+static inline struct MHD_Daemon *weir_mhd_start_tls(
+    int listen_socket, unsigned int connections_max, unsigned int timeout_seconds, MHD_AccessHandlerCallback access,
+    MHD_RequestCompletedCallback completed, void *context, const char *key, const char *chain) {
+    return MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TLS, 0, NULL, NULL, access,
+        context, MHD_OPTION_LISTEN_SOCKET, listen_socket, MHD_OPTION_CONNECTION_LIMIT, connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
+        MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, chain, MHD_OPTION_HTTPS_PRIORITIES,
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
+}
+
+// Borrowed from the connection; NULL if it has none.
+static inline const struct sockaddr *weir_mhd_client(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info == NULL ? NULL : info->client_addr;
+    return info ? info->client_addr : NULL;
 }

@@ -21,5 +21,6 @@ package struct Backoff: Sendable {
     }
 
     /// To be called when the peer has proved that it works (a message was received), not when a stream merely opened.
-    package mutating func reset() { self.attempt = 0 }
+    /// `attempt` above zero: not all of it is forgiven, because the same has happened so often lately.
+    package mutating func reset(to attempt: Int = 0) { self.attempt = min(Swift.max(0, attempt), 32) }
 }

@@ -2,10 +2,10 @@
 ///
 /// A gRPC body begins with its five-byte prefix, whose length covers the body and the private tail that each stream
 /// sends after it (see `MessageTail` in WeirHTTP2). A class, so that one stream costs one retain.
-package final class SharedBody: Sendable {
-    package let bytes: [UInt8]
+public final class SharedBody: Sendable {
+    public let bytes: [UInt8]
 
-    package init(_ bytes: [UInt8]) { self.bytes = bytes }
+    @inlinable public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    package var count: Int { self.bytes.count }
+    @inlinable public var count: Int { self.bytes.count }
 }

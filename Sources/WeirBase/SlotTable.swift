@@ -1,17 +1,17 @@
 /// Names one element of a `SlotTable`: an index that is reused, and a generation that tells reuses apart, so that an
 /// event that comes late for a dead element finds nothing instead of its successor.
-package struct SlotID: Hashable, Sendable {
-    package var index: UInt32
-    package var generation: UInt32
+public struct SlotID: Hashable, Sendable {
+    public var index: UInt32
+    public var generation: UInt32
 
-    package init(index: UInt32, generation: UInt32) {
+    @inlinable public init(index: UInt32, generation: UInt32) {
         self.index = index
         self.generation = generation
     }
 
     /// The same as one integer, for C user data.
-    package var packed: UInt64 { UInt64(self.generation) << 32 | UInt64(self.index) }
-    package init(packed: UInt64) {
+    @inlinable public var packed: UInt64 { UInt64(self.generation) << 32 | UInt64(self.index) }
+    @inlinable public init(packed: UInt64) {
         self.init(index: UInt32(truncatingIfNeeded: packed), generation: UInt32(truncatingIfNeeded: packed >> 32))
     }
 }
@@ -19,21 +19,28 @@ package struct SlotID: Hashable, Sendable {
 /// A table whose slots are found by index in constant time and reused after removal.
 ///
 /// Not thread safe: confined to one loop. Memory is that of the largest number of elements held at once.
-package struct SlotTable<Element> {
-    private struct Slot {
-        var generation: UInt32
-        var element: Element?
+public struct SlotTable<Element> {
+    // Public and inlinable throughout: other modules must get code for their own element types, not calls through metadata,
+    // and what is `package` is not inlined.
+    @usableFromInline struct Slot {
+        @usableFromInline var generation: UInt32
+        @usableFromInline var element: Element?
+
+        @inlinable init(generation: UInt32, element: Element?) {
+            self.generation = generation
+            self.element = element
+        }
     }
 
-    private var slots: ContiguousArray<Slot> = []
-    private var free: ContiguousArray<UInt32> = []
+    @usableFromInline var slots: ContiguousArray<Slot> = []
+    @usableFromInline var free: ContiguousArray<UInt32> = []
 
-    package init() {}
+    @inlinable public init() {}
 
-    package var count: Int { self.slots.count - self.free.count }
-    package var isEmpty: Bool { self.count == 0 }
+    @inlinable public var count: Int { self.slots.count - self.free.count }
+    @inlinable public var isEmpty: Bool { self.count == 0 }
 
-    package mutating func insert(_ element: Element) -> SlotID {
+    @inlinable public mutating func insert(_ element: Element) -> SlotID {
         if let index = self.free.popLast() {
             self.slots[Int(index)].element = element
             return SlotID(index: index, generation: self.slots[Int(index)].generation)
@@ -42,8 +49,8 @@ package struct SlotTable<Element> {
         return SlotID(index: UInt32(self.slots.count - 1), generation: 1)
     }
 
-    @discardableResult
-    package mutating func remove(_ id: SlotID) -> Element? {
+    @inlinable @discardableResult
+    public mutating func remove(_ id: SlotID) -> Element? {
         guard self.contains(id) else { return nil }
         let index = Int(id.index)
         let element = self.slots[index].element.take()
@@ -52,13 +59,13 @@ package struct SlotTable<Element> {
         return element
     }
 
-    package func contains(_ id: SlotID) -> Bool {
+    @inlinable public func contains(_ id: SlotID) -> Bool {
         let index = Int(id.index)
         return index < self.slots.count && self.slots[index].generation == id.generation
             && self.slots[index].element != nil
     }
 
-    package subscript(id: SlotID) -> Element? {
+    @inlinable public subscript(id: SlotID) -> Element? {
         get { self.contains(id) ? self.slots[Int(id.index)].element : nil }
         _modify {
             if self.contains(id) {
@@ -71,10 +78,10 @@ package struct SlotTable<Element> {
     }
 
     /// The live ids, in slot order.
-    package var ids: [SlotID] { self.ids(from: 0, limit: self.slots.count) }
+    @inlinable public var ids: [SlotID] { self.ids(from: 0, limit: self.slots.count) }
 
     /// The live ids among `limit` slots from `start` on, in slot order.
-    package func ids(from start: Int, limit: Int) -> [SlotID] {
+    @inlinable public func ids(from start: Int, limit: Int) -> [SlotID] {
         guard start >= 0, start < self.slots.count else { return [] }
         return (start..<Swift.min(self.slots.count, start + limit)).compactMap { index in
             self.slots[index].element == nil

@@ -87,7 +87,8 @@ final class Exchange {
         return unsafe HTTPRequest(
             method: method, path: path, query: queryArguments(connection), host: header(connection, "Host"),
             accept: header(connection, "Accept"), acceptEncoding: header(connection, "Accept-Encoding"),
-            contentType: header(connection, "Content-Type"), peer: peer(connection), body: self.body)
+            contentType: header(connection, "Content-Type"), authorization: header(connection, "Authorization"),
+            peer: peerText(weir_mhd_client(connection)), body: self.body)
     }
 }
 
@@ -96,27 +97,6 @@ private func header(_ connection: OpaquePointer, _ name: String) -> String? {
         return nil
     }
     return unsafe String(cString: value)
-}
-
-/// The other end as `address:port`, an IPv6 address in brackets.
-private func peer(_ connection: OpaquePointer) -> String {
-    var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-    var port = [CChar](repeating: 0, count: Int(NI_MAXSERV))
-    guard let peer = unsafe weir_mhd_peer(connection) else { return "" }
-    let isIPv6 = unsafe peer.pointee.sa_family == sa_family_t(AF_INET6)
-    let length = socklen_t(isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
-    let isNamed =
-        unsafe getnameinfo(
-            peer, length, &host, socklen_t(host.count), &port, socklen_t(port.count), NI_NUMERICHOST | NI_NUMERICSERV)
-        == 0
-    guard isNamed else { return "" }
-    let address = text(host)
-    return address.contains(":") ? "[\(address)]:\(text(port))" : "\(address):\(text(port))"
-}
-
-/// Up to the terminating zero.
-private func text(_ buffer: [CChar]) -> String {
-    String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 /// Collects what libmicrohttpd's iterator hands out.

@@ -10,14 +10,16 @@ package struct HTTPRequest: Sendable {
     package let accept: String?
     package let acceptEncoding: String?
     package let contentType: String?
-    /// Who asks, as `address:port`; empty if that is not known.
+    package let authorization: String?
+    /// The client's address and port; empty if unknown.
     package let peer: String
     /// At most `HTTPServerLimits.bodyBytesMax`.
     package let body: [UInt8]
 
     package init(
         method: String, path: String, query: [(name: String, value: String)] = [], host: String? = nil,
-        accept: String? = nil, acceptEncoding: String? = nil, contentType: String? = nil, peer: String = "",
+        accept: String? = nil, acceptEncoding: String? = nil, contentType: String? = nil, authorization: String? = nil,
+        peer: String = "",
         body: [UInt8] = []
     ) {
         self.method = method
@@ -27,6 +29,7 @@ package struct HTTPRequest: Sendable {
         self.accept = accept
         self.acceptEncoding = acceptEncoding
         self.contentType = contentType
+        self.authorization = authorization
         self.peer = peer
         self.body = body
     }

@@ -1,6 +1,17 @@
 import CMicrohttpd
 import Synchronization
 
+/// What the server shows its clients, both as PEM.
+package struct HTTPServerTLS: Hashable, Sendable {
+    package var chain: String
+    package var key: String
+
+    package init(chain: String, key: String) {
+        self.chain = chain
+        self.key = key
+    }
+}
+
 /// A small HTTP/1.1 server for the debug endpoint, on a thread of libmicrohttpd's.
 ///
 /// The handler runs on that thread, so it should hand longer work to another thread and let that one answer. The thread
@@ -17,18 +28,28 @@ import Synchronization
     ///
     /// - Parameters:
     ///   - address: an IP address and a port, as in `127.0.0.1:9901` or `[::1]:0`; port 0 takes any free one.
+    ///   - tls: certificate chain and key as PEM; nil: plaintext.
     ///   - handler: called once per request.
     package init(
-        address: String, handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+        address: String, tls: HTTPServerTLS? = nil, handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws(HTTPServerError) {
         let listener = try ListeningSocket(address: address)
         let endpoint = Endpoint(handler: handler)
         // Unretained: `stop`, which also runs at the end of this object's life, outlasts the daemon.
-        guard
-            let daemon = unsafe weir_mhd_start(
+        if tls != nil, weir_mhd_has_tls() == 0 { throw .cannotUseTLS(address: address) }
+        let context = unsafe Unmanaged.passUnretained(endpoint).toOpaque()
+        let started: OpaquePointer?
+        if let tls {
+            unsafe started = weir_mhd_start_tls(
                 listener.descriptor, HTTPServerLimits.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
-                http1Completed, Unmanaged.passUnretained(endpoint).toOpaque())
-        else {
+                http1Completed, context, tls.key, tls.chain)
+        } else {
+            unsafe started = weir_mhd_start(
+                listener.descriptor, HTTPServerLimits.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
+                http1Completed, context)
+        }
+        guard let daemon = unsafe started else {
+            if tls != nil { throw .cannotUseTLS(address: address) }
             // Whether the library has closed the descriptor depends on where it failed; closing a number that may be
             // someone else's by now would be worse than losing one.
             throw .cannotStart(address: address)

@@ -1,3 +1,4 @@
+import CMicrohttpd
 import Glibc
 
 /// A bound, listening, non-blocking TCP socket, to be handed over.
@@ -75,6 +76,28 @@ private func boundPort(_ descriptor: CInt) -> UInt16 {
         return unsafe getsockname(descriptor, start, &bytes)
     }
     return result == 0 ? UInt16(bigEndian: address.sin6_port) : 0
+}
+
+/// `1.2.3.4:80` or `[::1]:80`; empty for what is neither.
+func peerText(_ address: UnsafePointer<sockaddr>?) -> String {
+    guard let address = unsafe address else { return "" }
+    var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+    let isIPv6 = unsafe CInt(address.pointee.sa_family) == AF_INET6
+    let port: UInt16
+    let isNamed: Bool
+    if isIPv6 {
+        var v6 = unsafe UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in6.self)
+        port = UInt16(bigEndian: v6.sin6_port)
+        isNamed = unsafe inet_ntop(AF_INET6, &v6.sin6_addr, &text, socklen_t(text.count)) != nil
+    } else if unsafe CInt(address.pointee.sa_family) == AF_INET {
+        var v4 = unsafe UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self)
+        port = UInt16(bigEndian: v4.sin_port)
+        isNamed = unsafe inet_ntop(AF_INET, &v4.sin_addr, &text, socklen_t(text.count)) != nil
+    } else {
+        return ""
+    }
+    let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return isNamed ? (isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)") : ""
 }
 
 private func errorText(_ number: CInt) -> String {

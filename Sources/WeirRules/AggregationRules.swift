@@ -39,7 +39,13 @@ package enum AggregationRules: Hashable, Sendable {
         }
     }
 
-    /// The same, with the reasons why earlier rules did not match.
+    /// The same, with the reasons why earlier rules did not match, and what `identity` says.
+    package func explain(_ request: RuleRequest, identity: IdentityRules) -> RuleExplanation {
+        var explanation = self.explain(request)
+        explanation.denial = identity.denial(of: request)
+        return explanation
+    }
+
     package func explain(_ request: RuleRequest) -> RuleExplanation {
         switch self {
         case .xdsRelay(let keyer, let upstream): return keyer.outcome(request, upstream: upstream)

@@ -2,7 +2,8 @@ import WeirBase
 
 extension RuleExplanation {
     /// For people: `key: K`, then the rule, what was caught, and why each earlier rule did not match. Ends with a
-    /// newline. Without a match the first line is `no rule matched`.
+    /// newline. Without a match the first line is `no rule matched`; where `identity` forbids the claim, a line before it
+    /// says so.
     package var text: String {
         var lines: [String] = []
         switch self.outcome {
@@ -13,13 +14,15 @@ extension RuleExplanation {
         case .failure(let text): lines = ["no rule matched", "error: \(text)"]
         case .noMatch: lines = ["no rule matched"]
         }
+        if let denial = self.denial { lines.insert("denied: \(denial)", at: 0) }
         if !self.rejected.isEmpty { lines.append("rejected:") }
         lines += self.rejected.map { "  \($0.rule): \($0.reason)" }
         return lines.joined(separator: "\n") + "\n"
     }
 
     /// For programs: `{"key","rule","upstream","captures":{},"rejected":[{"rule","reason"}]}`. Without a match the first
-    /// three are null; `error` is there where a rule file of the Go xds-relay refuses the request.
+    /// three are null; `denied` is there where `identity` forbids the claim, `error` where a rule file of the Go xds-relay
+    /// refuses the request.
     package var json: String {
         var match: RuleMatch?
         if case .matched(let found) = self.outcome { match = found }
@@ -36,6 +39,7 @@ extension RuleExplanation {
             appendJSONString(capture.value, to: &text)
         }
         text += "},"
+        if let denial = self.denial { appendMember("denied", denial, to: &text) }
         if case .failure(let error) = self.outcome { appendMember("error", error, to: &text) }
         appendJSONString("rejected", to: &text)
         text += ":["

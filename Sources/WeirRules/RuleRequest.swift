@@ -77,4 +77,18 @@ package struct RuleExplanation: Hashable, Sendable {
     package var outcome: RuleOutcome
     /// The rules before the one that matched (all, if none did) and why each did not.
     package var rejected: [RejectedRule]
+    /// Why the client may not claim to be this node at all (`identity`); nil: it may.
+    package var denial: String?
+
+    /// Whether a stream gets a key.
+    package var isAccepted: Bool {
+        if self.denial != nil { return false }
+        if case .matched = self.outcome { return true }
+        return false
+    }
+
+    init(outcome: RuleOutcome, rejected: [RejectedRule]) {
+        self.outcome = outcome
+        self.rejected = rejected
+    }
 }

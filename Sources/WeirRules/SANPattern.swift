@@ -26,10 +26,14 @@ package struct SANPattern: Hashable, Sendable {
 
     package func matches(_ name: String) -> Bool { self.pattern.fullMatch(name) != nil }
 
+    /// The character as a pattern that matches it alone.
     private static func quoted(_ character: Character) -> String {
         guard let ascii = character.asciiValue, !isUnreserved(ascii) || ascii == UInt8(ascii: ".") else {
             return String(character)
         }
         return "\\x{" + String(ascii, radix: 16) + "}"
     }
+
+    /// A text as a pattern that matches it alone.
+    static func quoted(_ text: String) -> String { text.map { self.quoted($0) }.joined() }
 }

@@ -205,6 +205,12 @@ extension TLSSession {
 
     private static func text(_ errors: [OpenSSLError], _ error: CInt) -> String {
         guard let first = errors.first else { return "the connection broke (OpenSSL error \(error))" }
+        if first.isSSL(SSL_R_UNSUPPORTED_PROTOCOL) {
+            return
+                "the client offers no TLS version that is taken here (minimum_version); an Envoy offers TLSv1.3 if its "
+                + "tls_params say \"tls_maximum_protocol_version: TLSv1_3\", and insists on it with "
+                + "\"tls_minimum_protocol_version: TLSv1_3\""
+        }
         if first.isSSL(SSL_R_HTTP_REQUEST) { return "the peer speaks plaintext HTTP, not TLS" }
         if first.isSSL(SSL_R_WRONG_VERSION_NUMBER) { return "what the peer sends is not TLS (is it plaintext?)" }
         if first.isSSL(SSL_R_NO_APPLICATION_PROTOCOL) { return "the client offers no HTTP/2: its ALPN lacks \"h2\"" }

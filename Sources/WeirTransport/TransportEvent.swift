@@ -8,10 +8,18 @@ package struct TransportEvent: Sendable, CustomStringConvertible {
         case acceptFailed
         /// The bound on connections is reached; the newcomer was closed.
         case connectionRefused
+        /// More connections in a second than may begin: this one waits for its turn. Not for the log.
+        case connectionDelayed
+        /// Its turn would have come too late; the newcomer was closed.
+        case connectionRateExceeded
+        /// Memory is short; the newcomer was closed.
+        case connectionShed
         /// TLS or the first bytes of HTTP/2 failed, or took too long.
         case handshakeFailed
         /// The peer broke HTTP/2's rules later on.
         case protocolViolated
+        /// A request was refused by its headers alone.
+        case requestRefused
         /// The peer did not answer a PING.
         case keepaliveFailed
     }

@@ -23,11 +23,13 @@ func explain(_ options: Command.Explain, environment: [String: String]) -> Comma
         }
         request.typeURL = url
     }
-    let explanation = configuration.aggregation.explain(request)
+    let explanation = configuration.aggregation.explain(request, identity: configuration.identity)
     var result = CommandResult(output: options.isJSON ? explanation.json + "\n" : explanation.text)
-    if case .matched = explanation.outcome { return result }
+    if explanation.isAccepted { return result }
     result.status = ExitStatus.failed
-    if options.isJSON { result.errors = "weir: no rule matched\n" }
+    if options.isJSON {
+        result.errors = explanation.denial == nil ? "weir: no rule matched\n" : "weir: denied by identity\n"
+    }
     return result
 }
 

@@ -63,7 +63,9 @@ struct LoadingTests {
                 - address: "[::1]:18001"
                 - address: unix:///run/weir.sock
               limits: {max_connections: 1, max_streams_per_connection: 2, max_request_size: 3KiB, max_response_size: 4MiB,
-                       max_requests_per_second: 5, first_request_timeout: 6s, ack_timeout: 7ms}
+                       max_requests_per_second: 5, first_request_timeout: 6s, ack_timeout: 7ms,
+                       max_connections_per_second: 11, max_handshakes_per_second: 12, admission_timeout: 0s,
+                       max_memory: 1GiB, stalled_reader_timeout: 13s}
               keepalive: {interval: 8s, timeout: 9s}
               max_connection_age: 0s
               drain_timeout: 1h
@@ -77,8 +79,10 @@ struct LoadingTests {
                 cold_timeout: 2s
                 backoff: {initial: 100ms, max: 3s}
                 keepalive: {interval: 0s, timeout: 4s}
+                authorities: [a.example, "b.example:1"]
               demo:
                 files: {path: "res/{key}"}
+                authorities: [c.example]
                 cold_timeout: 1m30s
             aggregation:
               rules:
@@ -113,7 +117,10 @@ struct LoadingTests {
             downstream.limits
                 == DownstreamLimits(
                     connectionsMax: 1, streamsPerConnectionMax: 2, requestBytesMax: 3_072, responseBytesMax: 4 << 20,
-                    requestsPerSecondMax: 5, firstRequestTimeout: .seconds(6), ackTimeout: .milliseconds(7)))
+                    requestsPerSecondMax: 5, connectionsPerSecondMax: 11, handshakesPerSecondMax: 12,
+                    admissionTimeout: .zero,
+                    memoryMax: 1 << 30, stalledReaderTimeout: .seconds(13), firstRequestTimeout: .seconds(6),
+                    ackTimeout: .milliseconds(7)))
         #expect(downstream.keepalive == KeepaliveConfiguration(interval: .seconds(8), timeout: .seconds(9)))
         #expect(downstream.connectionAgeMax == .zero && downstream.drainTimeout == .seconds(3_600))
         guard case .grpc(let origin)? = configuration.upstream(named: "primary")?.origin else {
@@ -128,6 +135,9 @@ struct LoadingTests {
         let demo = try #require(configuration.upstream(named: "demo"))
         #expect(demo.origin == .files(FilesOriginConfiguration(pathTemplate: folder.path + "/res/{key}")))
         #expect(demo.coldTimeout == .seconds(90))
+        #expect(
+            configuration.upstreamsByAuthority
+                == ["a.example": "primary", "b.example:1": "primary", "c.example": "demo"])
         #expect(configuration.cache == CacheConfiguration(linger: .seconds(60), groupsMax: 7, storePath: nil))
         #expect(
             configuration.guards

@@ -161,6 +161,7 @@ final class ContentHarness {
             case .rollout(let report):
                 self.home.receive(report, from: 0, now: self.now, wall: WallTime(rawValue: 0))
             case .interest(let change): self.home.apply(change, from: 0, now: self.now, wall: WallTime(rawValue: 0))
+            case .warm: break
             case .leave: self.home.workerLeft(0, now: self.now)
             }
         }

@@ -8,7 +8,7 @@ import WeirXDS
 /// without sockets.
 ///
 /// Nodes named `n` belong to the group `k`, which most tests use; others to a group of their name. Each group has a
-/// control plane of its own.
+/// control plane of its own, and for names of each authority with a control plane `k/authority` that one.
 final class RelayHarness {
     /// What a home says to a shard.
     enum ShardMailContent {
@@ -21,6 +21,10 @@ final class RelayHarness {
     struct StreamID: Hashable {
         var key: String
         var number: Int
+        /// `u`, or the upstream of an authority.
+        var upstream = "u"
+
+        var server: String { self.upstream == "u" ? self.key : "\(self.key)/\(self.upstream)" }
     }
 
     /// The control plane of the group `k`.
@@ -30,7 +34,7 @@ final class RelayHarness {
     }
     private(set) var servers: [String: ReferenceServer]
     private(set) var shards: [Shard] = []
-    private(set) var groups: [String: OriginGroup] = [:]
+    private(set) var groups: [String: FederatedGroup] = [:]
     private(set) var clients: [RelayClient] = []
     /// Clients whose streams the relay ended.
     private(set) var refused: [RelayClient] = []
@@ -75,7 +79,7 @@ final class RelayHarness {
 
     /// The relay's process ends and begins anew: everything it knew is gone, and every stream.
     func restart() {
-        for stream in self.openStreams { self.servers[stream.key]?.close(stream.number) }
+        for stream in self.openStreams { self.servers[stream.server]?.close(stream.number) }
         self.openStreams = []
         self.lost = []
         self.stalled = []
@@ -111,19 +115,20 @@ final class RelayHarness {
 
     /// The upstream streams of the group `k` end; they reopen in `settle` while the server is up.
     func loseUpstream(replacement: ReferenceServer? = nil) {
-        for number in self.openStreams.filter({ $0.key == "k" }).map(\.number).sorted() { self.loseStream(number) }
+        let streams = self.openStreams.filter { $0.key == "k" && $0.upstream == "u" }
+        for number in streams.map(\.number).sorted() { self.loseStream(number) }
         guard let replacement = replacement else { return }
         self.server = replacement
-        self.groups["k"]?.setVariant(replacement.variant)
+        self.groups["k"]?.own.setVariant(replacement.variant)
     }
 
     /// One upstream stream of the group `k` ends; it reopens in `settle` while the server is up.
-    func loseStream(_ number: Int) {
-        let id = StreamID(key: "k", number: number)
+    func loseStream(_ number: Int, upstream: String = "u") {
+        let id = StreamID(key: "k", number: number, upstream: upstream)
         guard self.openStreams.remove(id) != nil else { return }
-        self.server.close(number)
+        self.servers[id.server]?.close(number)
         self.stalled.removeAll { $0.stream == id }
-        self.groups["k"]?.streamClosed(number, reason: "lost", now: self.now)
+        self.groups["k"]?.origin(at: upstream)?.streamClosed(number, reason: "lost", now: self.now)
         self.lost.insert(id)
         self.onLoss("k")
     }
@@ -135,7 +140,12 @@ final class RelayHarness {
 
     private var lost: Set<StreamID> = []
 
-    private func isUp(_ key: String) -> Bool { key != "k" || self.isServerUp }
+    /// Servers that cannot be reached, besides the one of the group `k`.
+    var downServers: Set<String> = []
+
+    private func isUp(_ stream: StreamID) -> Bool {
+        !self.downServers.contains(stream.server) && (stream.server != "k" || self.isServerUp)
+    }
 
     func advance(_ span: Nanoseconds) {
         self.now = self.now + span
@@ -150,7 +160,7 @@ final class RelayHarness {
         self.settle()
     }
 
-    private var sortedGroups: [OriginGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
+    private var sortedGroups: [FederatedGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
 
     /// Carries everything to where it goes until nothing moves. Returns whether that came to an end.
     @discardableResult
@@ -166,8 +176,8 @@ final class RelayHarness {
         var moved = self.deliverMail()
         for (index, shard) in self.shards.enumerated() { if self.flush(shard, index) { moved = true } }
         for client in self.clients where client.answer() { moved = true }
-        let reopening = self.lost.filter { self.isUp($0.key) }
-        for stream in reopening.sorted(by: { ($0.key, $0.number) < ($1.key, $1.number) }) {
+        let reopening = self.lost.filter { self.isUp($0) }
+        for stream in reopening.sorted(by: { ($0.server, $0.number) < ($1.server, $1.number) }) {
             self.lost.remove(stream)
             self.open(stream)
             moved = true
@@ -199,18 +209,22 @@ final class RelayHarness {
         var outbox = self.stalled
         self.stalled = []
         for (key, server) in self.servers.sorted(by: { $0.key < $1.key }) {
-            outbox += server.outbox.map { (StreamID(key: key, number: $0.stream), $0.message) }
+            let parts = key.split(separator: "/", maxSplits: 1).map(String.init)
+            outbox += server.outbox.map {
+                (StreamID(key: parts[0], number: $0.stream, upstream: parts.count > 1 ? parts[1] : "u"), $0.message)
+            }
             server.outbox = []
         }
         var moved = false
         for (stream, message) in outbox {
-            if stream.key == "k", self.stalledStreams.contains(stream.number) {
+            if stream.server == "k", self.stalledStreams.contains(stream.number) {
                 self.stalled.append((stream, message))
                 continue
             }
             guard self.openStreams.contains(stream), let group = self.groups[stream.key] else { continue }
             moved = true
-            group.streamReceived(stream.number, message: message.span, now: self.now, wall: WallTime(rawValue: 0))
+            group.origin(at: stream.upstream)?.streamReceived(
+                stream.number, message: message.span, now: self.now, wall: WallTime(rawValue: 0))
             _ = self.carryOut(group)
         }
         return moved
@@ -241,36 +255,50 @@ final class RelayHarness {
 
     private func receive(_ command: GroupCommand, _ key: String, from worker: Int) {
         switch command {
-        case .join(_, let node):
-            let group =
-                self.groups[key]
-                ?? OriginGroup(
-                    key: key, node: node, variant: self.servers[key]?.variant ?? .sotw, policy: self.policy)
+        case .join(_, let node, _):
+            let group = self.groups[key] ?? self.makeGroup(key, node)
             self.groups[key] = group
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         case .rollout(let report):
             self.groups[key]?.receive(report, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
         if let group = self.groups[key] { _ = self.carryOut(group) }
     }
 
-    private func carryOut(_ group: OriginGroup) -> Bool {
-        let actions = group.takeActions()
-        for action in actions {
-            switch action {
+    private func makeGroup(_ key: String, _ node: [UInt8]) -> FederatedGroup {
+        let authorities = self.servers.keys.filter { $0.hasPrefix("\(key)/") }.map {
+            String($0.dropFirst(key.utf8.count + 1))
+        }
+        func origin(_ server: String) -> OriginGroup {
+            OriginGroup(key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
+        }
+        return FederatedGroup(
+            own: origin(key), upstream: "u",
+            routes: AuthorityRoutes(Dictionary(uniqueKeysWithValues: authorities.map { ($0, $0) })),
+            makeOrigin: { origin("\(key)/\($0)") })
+    }
+
+    private func carryOut(_ group: FederatedGroup) -> Bool {
+        var actions: [HomeAction] = []
+        group.takeActions { actions.append($0) }
+        for entry in actions {
+            switch entry.action {
             case .openStream(let number):
-                let stream = StreamID(key: group.key, number: number)
-                if self.isUp(group.key) { self.open(stream) } else { self.lost.insert(stream) }
+                let stream = StreamID(key: group.key, number: number, upstream: entry.upstream)
+                if self.isUp(stream) { self.open(stream) } else { self.lost.insert(stream) }
             case .closeStream(let number):
-                let stream = StreamID(key: group.key, number: number)
+                let stream = StreamID(key: group.key, number: number, upstream: entry.upstream)
                 self.lost.remove(stream)
-                if self.openStreams.remove(stream) != nil { self.servers[group.key]?.close(number) }
+                if self.openStreams.remove(stream) != nil { self.servers[stream.server]?.close(number) }
                 self.stalled.removeAll { $0.stream == stream }
                 self.onLoss(group.key)
-            case .send(let number, let message): self.servers[group.key]?.receive(number, message)
+            case .send(let number, let message):
+                let stream = StreamID(key: group.key, number: number, upstream: entry.upstream)
+                self.servers[stream.server]?.receive(number, message)
             case .publish(let update, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
                     self.toShards.append((index, group.key, .update(update)))
@@ -284,16 +312,16 @@ final class RelayHarness {
                     shard.originChanged(group: group.key, state)
                 }
             case .event(let event): self.events.append(event)
-            case .idle: self.groups[group.key] = nil
+            case .idle: if entry.upstream == "u" { self.groups[group.key] = nil }
             }
         }
         return !actions.isEmpty
     }
 
     private func open(_ stream: StreamID) {
-        guard let group = self.groups[stream.key], let server = self.servers[stream.key] else { return }
+        guard let group = self.groups[stream.key], let server = self.servers[stream.server] else { return }
         self.openStreams.insert(stream)
         server.open(stream.number)
-        group.streamOpened(stream.number, server: server.name, now: self.now)
+        group.origin(at: stream.upstream)?.streamOpened(stream.number, server: server.name, now: self.now)
     }
 }

@@ -313,4 +313,27 @@ import WeirXDS
         }
         #expect(wishes == ["cds", "eds", "lds", "rds"])
     }
+
+    @Test("AGG-05 names that came and went are forgotten, though some client still waits for another name")
+    func departed() {
+        let h = ShardHarness()
+        let first = h.open(.delta)
+        first.delta(.cds, add: ["*"])
+        let waits = h.open(.delta)
+        waits.delta(.cds, add: ["*", "never"], held: ["old": "1", "never": "1"])
+        h.publish("n", .cds, ["keep@1"])
+        #expect(h.shard.views.compactMap { $0 }.contains { $0.detached > 0 && !$0.waiting.isEmpty })
+        var removed: Set<String> = []
+        for i in 0..<1000 {
+            h.publish("n", .cds, ["x\(i)@1"])
+            for client in [first, waits] { client.takeAndAck() }
+            h.publish("n", .cds, ["-x\(i)"])
+            first.takeAndAck()
+            removed.formUnion(waits.takeAndAck().flatMap(\.removed))
+        }
+        #expect(h.shard.views.compactMap { $0 }.contains { $0.detached > 0 && !$0.waiting.isEmpty })
+        #expect(removed.isSuperset(of: (0..<1000).map { "x\($0)" }))
+        let entries = h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse) }
+        #expect(entries.count < 200)
+    }
 }

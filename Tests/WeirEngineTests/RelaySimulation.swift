@@ -12,7 +12,11 @@ final class RelaySimulation {
     /// By number: a version tells its group by its parity.
     static let groups = ["k", "other"]
 
+    /// What `y` stands for in a federated run: a name of another control plane's authority (NAME-07).
+    static let far = "xdstp://far/t/y"
+
     let harness: RelayHarness
+    private let isFederated: Bool
     private var version = 0
     private(set) var faults: [String] = []
     private var servers = 1
@@ -32,12 +36,19 @@ final class RelaySimulation {
     private let isGuarded: Bool
 
     init(
-        _ variant: ProtocolVariant, isGuarded: Bool = false, sabotage: Sabotage? = nil, log: ((String) -> Void)? = nil
+        _ variant: ProtocolVariant, isFederated: Bool, isGuarded: Bool = false, sabotage: Sabotage? = nil,
+        log: ((String) -> Void)? = nil
     ) {
         self.log = log
+        self.isFederated = isFederated
         self.isGuarded = isGuarded
+        var others = ["other": ReferenceServer(variant)]
+        if isFederated {
+            others["k/far"] = ReferenceServer(variant == .sotw ? .delta : .sotw, name: "far")
+            others["other/far"] = ReferenceServer(.delta, name: "other far")
+        }
         self.harness = RelayHarness(
-            ReferenceServer(variant), others: ["other": ReferenceServer(variant)], shards: 2,
+            ReferenceServer(variant), others: others, shards: 2,
             guards: { if isGuarded { Self.guards(&$0) } else { $0.holdsEmpty = false } })
         self.harness.sabotage = sabotage
         for group in Self.groups.indices { self.keep(self.server(group), group) }
@@ -63,6 +74,11 @@ final class RelaySimulation {
     private func server(_ group: Int) -> ReferenceServer {
         self.harness.servers[Self.groups[group]] ?? self.harness.server
     }
+
+    private func farServer(_ group: Int) -> ReferenceServer? { self.harness.servers[Self.groups[group] + "/far"] }
+
+    /// The name that stands for another in this run.
+    private func real(_ name: String) -> String { self.isFederated && name == "y" ? Self.far : name }
 
     private func group(of client: RelayClient) -> Int { client.group == "k" ? 0 : 1 }
 
@@ -171,7 +187,10 @@ final class RelaySimulation {
     private func set(_ type: XDSType, _ changes: [String: SimulationStep.Change], _ group: Int) {
         let server = self.server(group)
         self.version += 1
-        let entries = self.entries(type, changes, server, group)
+        var entries = self.entries(type, changes, server, group)
+        if self.isFederated, let far = entries.removeValue(forKey: "y") {
+            self.farServer(group)?.set(type, [Self.far: far])
+        }
         let leaving = Set(
             entries.filter { entry in
                 type == .cds && server.resources[type.typeURL]?[entry.key]?.inWildcard == true
@@ -223,7 +242,9 @@ final class RelaySimulation {
         case .serverUp(let on):
             h.isServerUp = on
             if !on { h.loseUpstream() }
-        case .loseStream(let number): h.loseStream(number)
+        case .loseStream(let number):
+            h.loseStream(number)
+            if number == 1 { h.loseStream(0, upstream: "far") }
         case .replaceServer(let same, let variant, let ignores, let splits):
             self.replaceServer(same, variant, ignores, splits)
         case .stall(let number, let on):
@@ -246,7 +267,7 @@ final class RelaySimulation {
     /// An operator's hand; that there is nothing to hold or release is no fault.
     private func command(_ step: SimulationStep) {
         let (now, wall) = (self.harness.now, WallTime(rawValue: 0))
-        func group(_ number: Int) -> OriginGroup? { self.harness.groups[Self.groups[number]] }
+        func group(_ number: Int) -> FederatedGroup? { self.harness.groups[Self.groups[number]] }
         switch step {
         case .hold(let type, let number):
             try? group(number)?.hold(typeURL: Self.types[type].typeURL, by: "", now: now, wall: wall)
@@ -269,7 +290,7 @@ final class RelaySimulation {
 
     private func connect(_ variant: ProtocolVariant, _ shard: Int, _ group: Int) -> RelayClient {
         let client = self.harness.connect(variant, shard: shard, group: Self.groups[group])
-        client.neverInWildcard = Set(Self.onDemand)
+        client.neverInWildcard = Set(Self.onDemand + [Self.far])
         client.isOwnVersion = { $0 % 2 == group }
         client.mayGoBack = self.isGuarded
         client.log = self.log
@@ -310,15 +331,15 @@ final class RelaySimulation {
     /// Finds out what is on two upstream streams. These are not equally fast, so that between them there is no order.
     private func lookAtStreams() {
         for (key, group) in self.harness.groups {
-            for type in Self.types where group.types[type.typeURL]?.feeds.count ?? 0 > 1 {
+            for type in Self.types where group.own.types[type.typeURL]?.feeds.count ?? 0 > 1 {
                 self.mixed.insert(key + type.label)
             }
             if !self.isOnOneStream(group) { self.expectNoOrder(key) }
         }
     }
 
-    private func isOnOneStream(_ group: OriginGroup) -> Bool {
-        let feeds = [XDSType.cds, .rds].flatMap { group.types[$0.typeURL]?.feeds ?? [] }
+    private func isOnOneStream(_ group: FederatedGroup) -> Bool {
+        let feeds = [XDSType.cds, .rds].flatMap { group.own.types[$0.typeURL]?.feeds ?? [] }
         return feeds.count < 2 || feeds.count == 2 && feeds[0].stream == feeds[1].stream
     }
 
@@ -380,7 +401,8 @@ final class RelaySimulation {
         }
     }
 
-    private func subscribe(_ client: RelayClient, _ type: XDSType, _ wildcard: Bool, _ names: Set<String>) {
+    private func subscribe(_ client: RelayClient, _ type: XDSType, _ wildcard: Bool, _ wanted: Set<String>) {
+        let names = Set(wanted.map { self.real($0) })
         let old = client.held[type]
         if !wildcard, names.isEmpty {
             // A first request for nothing, and nothing after a legacy wildcard, are things the protocol cannot say.
@@ -494,7 +516,9 @@ final class RelaySimulation {
     }
 
     private func differences(_ client: RelayClient, _ type: XDSType, _ held: RelayClient.Held) -> [String] {
-        let all = self.server(self.group(of: client)).resources[type.typeURL] ?? [:]
+        let group = self.group(of: client)
+        let all = [self.server(group), self.farServer(group)].compactMap { $0?.resources[type.typeURL] }
+            .reduce(into: [:]) { $0.merge($1) { a, _ in a } }
         let wanted = all.filter { held.names.contains($0.key) || held.wildcard && $0.value.inWildcard }
         var result: [String] = []
         for (name, entry) in wanted where held.resources[name] != entry.version {
@@ -529,7 +553,7 @@ final class RelaySimulation {
         let server = self.server(group)
         let states = self.harness.clients.filter { self.group(of: $0) == group }.compactMap { $0.held[type] }
         let names = states.reduce(into: Set<String>()) { $0.formUnion($1.names) }
-        let told = server.names(type)
+        let told = server.names(type).union(self.farServer(group)?.names(type) ?? [])
         if told != names {
             self.fault("\(moment): \(type.label): upstream names \(told.sorted()), not \(names.sorted())")
         }

@@ -49,13 +49,23 @@ import WeirXDS
             var generator = SeededGenerator(seed: UInt64(seed))
             let steps = Self.history(&generator)
             let sabotage = Sabotage(kind, after: Int.random(in: 0..<20, using: &generator))
-            let faults = Self.run(steps, Self.variant(UInt64(seed)), sabotage: sabotage)
+            let faults = Self.run(steps, World(UInt64(seed)), sabotage: sabotage)
             complaints = faults.filter { $0.contains(kind.complaint) }
         }
         #expect(!complaints.isEmpty)
     }
 
-    private static func variant(_ seed: UInt64) -> ProtocolVariant { seed % 2 == 0 ? .sotw : .delta }
+    private struct World {
+        var variant: ProtocolVariant
+        var isFederated: Bool
+        var isGuarded: Bool
+
+        init(_ seed: UInt64, isGuarded: Bool = false) {
+            self.isGuarded = isGuarded
+            self.variant = seed % 2 == 0 ? .sotw : .delta
+            self.isFederated = seed / 2 % 4 == 3
+        }
+    }
 
     private static func history(_ generator: inout SeededGenerator, isGuarded: Bool = false) -> [SimulationStep] {
         RelaySimulation.steps(&generator, isGuarded: isGuarded)
@@ -64,11 +74,10 @@ import WeirXDS
     /// Prints a seed's history, shortened if it fails, with everything that the clients see.
     private static func replay(_ seed: UInt64, isGuarded: Bool = false) {
         var generator = SeededGenerator(seed: seed)
-        let variant = Self.variant(seed)
+        let world = World(seed, isGuarded: isGuarded)
         let all = Self.history(&generator, isGuarded: isGuarded)
-        let isFine = Self.run(all, variant, isGuarded: isGuarded).isEmpty
-        let steps = isFine ? all : Self.shorten(all, variant, isGuarded: isGuarded)
-        let faults = Self.run(steps, variant, isGuarded: isGuarded) { say($0) }
+        let steps = Self.run(all, world).isEmpty ? all : Self.shorten(all, world)
+        let faults = Self.run(steps, world) { say($0) }
         guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
         Issue.record(Comment(rawValue: Self.report(seed, steps, faults, isGuarded: isGuarded)))
     }
@@ -76,27 +85,24 @@ import WeirXDS
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
     private static func failure(of seed: UInt64, isGuarded: Bool = false) -> String? {
         var generator = SeededGenerator(seed: seed)
-        let variant = Self.variant(seed)
+        let world = World(seed, isGuarded: isGuarded)
         let all = Self.history(&generator, isGuarded: isGuarded)
-        guard !Self.run(all, variant, isGuarded: isGuarded).isEmpty else { return nil }
-        let steps = Self.shorten(all, variant, isGuarded: isGuarded)
-        let faults = Self.run(steps, variant, isGuarded: isGuarded)
-        return Self.report(seed, steps, faults, isGuarded: isGuarded)
+        guard !Self.run(all, world).isEmpty else { return nil }
+        let steps = Self.shorten(all, world)
+        return Self.report(seed, steps, Self.run(steps, world), isGuarded: isGuarded)
     }
 
     private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String], isGuarded: Bool) -> String
     {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
-        return "seed \(seed), upstream \(Self.variant(seed)); again, with all that happens: "
+        return "seed \(seed), upstream \(World(seed).variant); again, with all that happens: "
             + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_\(isGuarded ? "GUARDED_" : "")SEED=\(seed) "
             + "swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
 
     /// Leaves out of a failing history what it also fails without.
-    private static func shorten(_ all: [SimulationStep], _ variant: ProtocolVariant, isGuarded: Bool)
-        -> [SimulationStep]
-    {
+    private static func shorten(_ all: [SimulationStep], _ world: World) -> [SimulationStep] {
         var steps = all
         var size = max(1, steps.count / 2)
         while size >= 1 {
@@ -104,7 +110,7 @@ import WeirXDS
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + size, steps.count))
-                if Self.run(shorter, variant, isGuarded: isGuarded).isEmpty { start += size } else { steps = shorter }
+                if Self.run(shorter, world).isEmpty { start += size } else { steps = shorter }
             }
             size /= 2
         }
@@ -113,10 +119,11 @@ import WeirXDS
 
     /// What is wrong at the first moment at which something is.
     private static func run(
-        _ steps: [SimulationStep], _ variant: ProtocolVariant, isGuarded: Bool = false, sabotage: Sabotage? = nil,
+        _ steps: [SimulationStep], _ world: World, sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) -> [String] {
-        let simulation = RelaySimulation(variant, isGuarded: isGuarded, sabotage: sabotage, log: log)
+        let simulation = RelaySimulation(
+            world.variant, isFederated: world.isFederated, isGuarded: world.isGuarded, sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }

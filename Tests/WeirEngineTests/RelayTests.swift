@@ -39,6 +39,29 @@ extension ReferenceServer.Entry {
         #expect(client.faults == [])
     }
 
+    @Test(
+        "AGG-07 a wildcard that ended is asked for anew, though its names were followed all the time",
+        arguments: Combination.all)
+    func wildcardAnew(_ c: Combination) {
+        let h = RelayHarness(ReferenceServer(c.up))
+        h.server.set(.cds, ["a": .wild(1), "b": .wild(1), "x": .named(1)])
+        let stays = h.connect(c.down)
+        stays.subscribe(.cds, ["x"])
+        let leaves = h.connect(c.down)
+        leaves.subscribe(.cds, wildcard: true)
+        h.advance(.milliseconds(50))
+        h.disconnect(leaves)
+        h.advance(.seconds(3))
+        let comes = h.connect(c.down)
+        comes.subscribe(.cds, wildcard: true)
+        h.step()
+        h.step()
+        #expect(comes.held[.cds]?.responses == 0)
+        h.advance(.milliseconds(50))
+        #expect(comes.held(.cds) == ["a@1", "b@1"])
+        #expect(comes.held[.cds]?.responses == 1)
+    }
+
     @Test("AGG-01 AGG-05 XLT-09 one upstream subscription is the union of names", arguments: Combination.all)
     func union(_ c: Combination) {
         let h = RelayHarness(ReferenceServer(c.up))

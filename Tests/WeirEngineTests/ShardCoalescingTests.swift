@@ -217,4 +217,29 @@ private final class Migration {
         m.harness.settle()
         #expect(m.harness.shard.retiring.isEmpty)
     }
+
+    @Test("WIRE-14 a client of many types is handed in one turn what its queue holds, and the rest when that has left")
+    func manyTypes() {
+        let h = ShardHarness()
+        let types = (0..<200).map { XDSType.of(typeURL: "type.googleapis.com/x.T\($0)") }
+        let first = h.open(.delta)
+        for type in types { first.delta(type, add: ["*"]) }
+        h.settle()
+        for type in types { h.publish("n", type, ["a@1"]) }
+        #expect(Set(first.takeAndAck().map(\.typeURL)).count == 200)
+        let second = h.open(.delta)
+        for type in types { second.delta(type, add: ["*"]) }
+        second.delta(.cds, add: ["*"])
+        h.blocked = [second.handle]
+        h.settle()
+        var got: [[String]] = []
+        while let responses = Optional(h.takeBlocked(second)), !responses.isEmpty {
+            got.append(responses.map(\.typeURL))
+            h.shard.drained(second.id)
+            h.settle()
+        }
+        #expect(Set(got.joined()) == Set(types.map(\.typeURL)))
+        #expect(got.joined().count == 200)
+        #expect(got.allSatisfy { $0.count <= 24 })
+    }
 }

@@ -6,6 +6,13 @@ import WeirXDS
 /// Plays transport, rules and home to a shard, and clients to its streams.
 final class ShardHarness {
     let shard: Shard
+    /// The rules: which key a node's id gets; an empty one is none. May change while streams live.
+    private let rules: Rules
+    private final class Rules { var key: (String) -> String = { $0 } }
+    var key: (String) -> String {
+        get { self.rules.key }
+        set { self.rules.key = newValue }
+    }
     private var now = Instant(rawValue: 1_000_000_000)
     private var generations: [String: Generation] = [:]
     private(set) var commands: [(group: String, command: GroupCommand)] = []
@@ -47,12 +54,16 @@ final class ShardHarness {
     init(_ change: (inout ShardPolicy) -> Void = { _ in }, scope: KeyScope = .stream) {
         var policy = ShardPolicy()
         change(&policy)
+        let rules = Rules()
+        self.rules = rules
         self.shard = Shard(policy: policy) { request in
             guard let node = try? Self.nodeID(request.node), !node.isEmpty else { return .refused("no rule matches") }
-            let key = scope == .request ? "\(node)/\(request.resourceNames.first ?? "")" : node
+            let name = rules.key(node)
+            guard !name.isEmpty else { return .refused("no rule matches") }
+            let key = scope == .request ? "\(name)/\(request.resourceNames.first ?? "")" : name
             return .group(
                 key: key, upstream: "primary", coldTimeout: .seconds(5),
-                identity: NodeIdentity(id: node, cluster: "", encoded: scope == .stream ? [] : request.node),
+                identity: NodeIdentity(id: node, cluster: "", encoded: request.node, isWhole: !node.hasPrefix("big")),
                 upstreamNode: request.node, scope: scope)
         }
         self.shard.setTime(self.now, wall: WallTime(rawValue: 0))

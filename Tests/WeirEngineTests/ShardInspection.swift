@@ -83,11 +83,11 @@ struct ShardInspection {
                 continue
             }
             let cohort = view.cohorts[Int(record.cohort)]
-            let list = (record.isInAwaitingList ? cohort?.awaiting : cohort?.idle) ?? []
+            let list = record.isInAwaitingList ? cohort.awaiting : cohort.idle
             if list.count <= Int(record.position) || list[Int(record.position)] != Int32(index) {
                 result.append("\(label): type stream \(index) is not in its place")
             }
-            if cohort?.subscription != record.subscription {
+            if cohort.subscription != record.subscription {
                 result.append("\(label): type stream \(index) is in a cohort of another subscription")
             }
         }
@@ -97,7 +97,7 @@ struct ShardInspection {
             if subscription.streams != streams[Int32(index)] ?? 0 {
                 result.append("\(label): subscription \(index) has \(subscription.streams) streams")
             }
-            for cohort in subscription.cohorts where view.cohorts[Int(cohort)]?.isEmpty != false {
+            for cohort in subscription.cohorts where view.cohorts[Int(cohort)].isEmpty {
                 result.append("\(label): subscription \(index) keeps an empty cohort")
             }
         }

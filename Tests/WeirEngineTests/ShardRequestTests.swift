@@ -26,6 +26,37 @@ import WeirXDS
         #expect(h.shard.groupKeys == ["n"])
     }
 
+    @Test("AGG-20 nodes that differ from the stream's first are counted; the same one repeated is not")
+    func nodeChanges() {
+        let h = ShardHarness()
+        let c = h.open(.sotw)
+        func send(_ type: XDSType, _ node: Node) {
+            var request = OutgoingRequest(typeURL: type.typeURL)
+            request.node = node.raw
+            h.receive(c, request.encoded)
+        }
+        let node = Node(id: "n", cluster: "c", metadata: ["a": .string("1"), "b": .number(2)])
+        send(.cds, node)
+        send(.cds, node)
+        send(.lds, node)
+        #expect(h.shard.nodeChanges == 0)
+        // The same fields in another order are no other node.
+        var turned = WireWriter()
+        turned.string(2, "c")
+        turned.string(1, "n")
+        turned.bytes += Node(id: "", metadata: node.metadata).raw
+        #expect(turned.bytes != node.raw)
+        if let reordered = try? Node(decoding: turned.bytes) { send(.cds, reordered) }
+        #expect(h.shard.nodeChanges == 0)
+        let other = Node(id: "n", cluster: "c", metadata: ["a": .string("2"), "b": .number(2)])
+        send(.eds, other)
+        send(.eds, other)
+        #expect(h.shard.nodeChanges == 1)
+        send(.eds, node)
+        send(.eds, Node(id: "m", cluster: "c"))
+        #expect(h.shard.nodeChanges == 2)
+    }
+
     @Test("SOTW-04 SOTW-23 names beside * bring the union, each once", arguments: ProtocolVariant.allCases)
     func union(_ variant: ProtocolVariant) {
         let h = ShardHarness()

@@ -373,7 +373,7 @@ private final class FuzzedRelay {
 
     private func carryOut(_ command: GroupCommand, _ key: String, from worker: Int) {
         switch command {
-        case .join(_, let node):
+        case .join(_, let node, _):
             let group =
                 self.groups[key] ?? OriginGroup(key: key, node: node, variant: self.variant, policy: OriginPolicy())
             self.groups[key] = group
@@ -382,6 +382,7 @@ private final class FuzzedRelay {
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         case .rollout(let report):
             self.groups[key]?.receive(report, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
         if let group = self.groups[key] { self.carryOut(group) }

@@ -23,6 +23,20 @@ func fuzzRules(_ input: [UInt8]) throws(FuzzFinding) {
     let request = RuleRequest(
         node: node, typeURL: url, peerAddress: address, peerSANs: san.isEmpty ? [] : [san], resourceNames: names)
     try checkRules(rules, request)
+    try checkClaims(request)
+}
+
+/// Whatever a name is, in a claim it stands for itself.
+private func checkClaims(_ request: RuleRequest) throws(FuzzFinding) {
+    guard let san = pattern("(?s)(?<n>.*)"), let own = try? ClaimPattern("{n}", captures: ["n"]) else {
+        throw FuzzFinding(description: "fixed patterns do not compile")
+    }
+    let rules = IdentityRules([IdentityRule(san: san, claims: [IdentityClaim(field: .nodeID, pattern: own)])])
+    let denial = rules.denial(of: request)
+    if denial == nil {
+        try check(request.peerSANs == [request.node.id], "\(request.peerSANs) may claim \(request.node.id)")
+    }
+    try check((denial?.count ?? 0) <= 2_001, "a refusal of \(denial?.count ?? 0) characters")
 }
 
 private func rules(_ kind: UInt8, _ text: [UInt8]) -> AggregationRules? {

@@ -256,6 +256,63 @@ import WeirTLS
         stage.run { stage.clientMessageBytes == 1 + 50 * (2 << 20) }
     }
 
+    @Test("connections beyond the rate wait for their turn, or are refused at once where that would come too late")
+    func admission() throws {
+        let stage = Stage()
+        defer { stage.finish() }
+        try stage.listen(tls: self.serverTLS())
+        var limits = ConnectionAdmission.Limits()
+        limits.handshakesPerSecond = 10
+        limits.waitMax = .milliseconds(350)
+        stage.quota.admission.set(limits)
+        for _ in 0..<8 { _ = try stage.connect(tls: self.clientTLS()) }
+        stage.run { stage.serverOpened + stage.clientClosed.count == 8 }
+        // One at once, three within the time that they may wait; the clock goes on while the others come.
+        #expect(stage.serverOpened >= 4 && !stage.clientClosed.isEmpty)
+        #expect(stage.log.filter { $0.kind == .connectionDelayed }.count == stage.serverOpened - 1)
+        #expect(stage.log.filter { $0.kind == .connectionRateExceeded }.count == stage.clientClosed.count)
+        #expect(stage.quota.count == stage.serverOpened)
+        stage.quota.admission.sheds = true
+        let opened = stage.serverOpened
+        _ = try stage.connect(tls: self.clientTLS())
+        stage.run { stage.log.contains { $0.kind == .connectionShed } }
+        #expect(stage.serverOpened == opened)
+    }
+
+    @Test("a listener that stops closes those who wait for their turn") func stopWithWaiting() throws {
+        let stage = Stage()
+        defer { stage.finish() }
+        try stage.listen()
+        var limits = ConnectionAdmission.Limits()
+        limits.connectionsPerSecond = 1
+        limits.waitMax = .seconds(60)
+        stage.quota.admission.set(limits)
+        for _ in 0..<4 { _ = try stage.connect() }
+        stage.run { stage.serverOpened == 1 && stage.quota.count == 4 }
+        stage.listener?.stop()
+        stage.run { stage.clientClosed.count == 3 }
+        #expect(stage.quota.count == 1)
+    }
+
+    @Test("a client that floods the connection with PINGs loses it") func noise() throws {
+        let stage = Stage()
+        defer { stage.finish() }
+        var options = ServerOptions()
+        // The client's SETTINGS are the one that is allowed.
+        options.limits.noiseBurst = 1
+        options.limits.noisePerSecond = 1
+        options.keepaliveInterval = .zero
+        try stage.listen(options: options)
+        var eager = ClientOptions()
+        eager.keepaliveInterval = .milliseconds(1)
+        let client = try stage.connect(options: eager)
+        stage.run { client.isConnected }
+        stage.run { !stage.serverConnectionEnds.isEmpty }
+        #expect(stage.serverConnectionEnds.first?.cause == .protocolViolated)
+        stage.run { !stage.goAways.isEmpty }
+        #expect(stage.goAways.last?.code == .enhanceYourCalm)
+    }
+
     @Test("connections over the quota are refused, and counted") func quota() throws {
         let stage = Stage()
         defer { stage.finish() }

@@ -10,13 +10,22 @@ from weirtest.waiting import eventually
 class Process:
     """Runs `arguments`; standard output and error go to `log`."""
 
-    def __init__(self, arguments, log, environment=None, cwd=None):
+    def __init__(self, arguments, log, environment=None, cwd=None, passed=()):
         self.arguments = [str(argument) for argument in arguments]
         self.log_path = Path(log)
+        command, inherited = self.arguments, []
+        if passed:
+            # A shell puts them on descriptors 3, 4, ..., knows its own process id, and becomes the program.
+            inherited = [each.fileno() for each in passed]
+            moves = " ".join(f"{10 + i}<&{number}" for i, number in enumerate(inherited))
+            places = " ".join(f"{3 + i}<&{10 + i}" for i in range(len(inherited)))
+            closes = " ".join(f"{10 + i}<&-" for i in range(len(inherited)))
+            script = f"exec {moves}; exec {places}; exec {closes}; LISTEN_FDS={len(passed)} LISTEN_PID=$$ exec \"$@\""
+            command = ["bash", "-c", script, "bash", *self.arguments]
         with open(self.log_path, "ab") as output:
             self.popen = subprocess.Popen(
-                self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
-                env={**os.environ, **(environment or {})})
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
+                env={**os.environ, **(environment or {})}, pass_fds=inherited)
 
     @property
     def pid(self):

@@ -73,6 +73,7 @@ class RawClient:
         self.auto_window = auto_window
         self.streams = {}
         self.goaways, self.pongs, self.closed = [], [], False
+        self.pings = 0
         self.remote_settings = {}
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding="utf-8", validate_outbound_headers=False,
@@ -154,6 +155,8 @@ class RawClient:
         elif isinstance(event, h2.events.ConnectionTerminated):
             event.messages_before = {number: len(each.messages()) for number, each in self.streams.items()}
             self.goaways.append(event)
+        elif isinstance(event, h2.events.PingReceived):
+            self.pings += 1
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs.append(event.ping_data)
         elif isinstance(event, h2.events.RemoteSettingsChanged):

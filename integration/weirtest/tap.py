@@ -25,6 +25,10 @@ class Tap:
 
         self.peers.call(body)
 
+    def stop_accepting(self):
+        """Refuses new connections; those there are go on."""
+        self.peers.call(self.server.close)
+
     def black_hole(self):
         """From now on nothing passes on the connections there are; they stay open. New ones are forwarded."""
         self.peers.call(lambda: self.holes.update(self.tasks))

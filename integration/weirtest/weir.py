@@ -87,10 +87,11 @@ class Weir:
     def reload(self):
         self.process.signal(signal.SIGHUP)
 
-    def start(self, wait=True):
+    def start(self, wait=True, environment=None, passed=()):
+        """`passed`: listening sockets, handed over as a service manager does."""
         self.process = Process(
             [BINARY, "serve", "--config", self.config_path], self.folder / f"{self.name}.log",
-            {"SWIFT_BACKTRACE": "enable=no"})
+            {"SWIFT_BACKTRACE": "enable=no", **(environment or {})}, passed=passed)
         if wait:
             eventually(self._ready, lambda: f"{self.name} to be ready; its log ends:\n{self.process.tail()}")
         return self

@@ -30,6 +30,7 @@ static inline void weir_ev_idle_init(ev_idle *w, weir_ev_idle_callback cb) { ev_
 // ---------------------------------------------------------------------------------------------- system calls (Linux)
 #include <errno.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
@@ -46,6 +47,7 @@ static inline int weir_accept(int fd, struct sockaddr *address, socklen_t *lengt
 }
 // The kernel keeps 15 bytes.
 static inline void weir_name_this_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+static inline void weir_malloc_trim(void) { malloc_trim(0); }
 
 // -------------------------------------------------------------------------------------------------------- OpenSSL
 #include <openssl/bio.h>

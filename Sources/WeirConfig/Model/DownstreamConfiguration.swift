@@ -66,6 +66,16 @@ package struct DownstreamLimits: Hashable, Sendable {
     package var responseBytesMax = 4 << 20
     /// For each stream, by reading it more slowly; 0: no limit.
     package var requestsPerSecondMax = 0
+    /// Connections that may begin in a second, of all listeners; 0: no limit.
+    package var connectionsPerSecondMax = 0
+    /// The same for those with TLS.
+    package var handshakesPerSecondMax = 0
+    /// How long a connection may wait for its turn; one that would wait longer is closed at once.
+    package var admissionTimeout = Nanoseconds.seconds(3)
+    /// Resident bytes of the process, near which clients are turned away; 0: no limit.
+    package var memoryMax = 0
+    /// How long a client may take nothing of what waits for it; 0: for ever.
+    package var stalledReaderTimeout = Nanoseconds.seconds(60)
     package var firstRequestTimeout = Nanoseconds.seconds(10)
     /// How long one response of a type waits for its answer before the next one may follow.
     package var ackTimeout = Nanoseconds.seconds(5)

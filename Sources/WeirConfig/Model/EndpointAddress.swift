@@ -38,6 +38,14 @@ package enum EndpointAddress: Hashable, Sendable, CustomStringConvertible {
         return port
     }
 
+    /// Whether only this machine can reach it.
+    package var isLoopback: Bool {
+        switch self {
+        case .network(let host, _): host.hasPrefix("127.") || host == "::1" || host == "localhost"
+        case .unix: true
+        }
+    }
+
     package var description: String {
         switch self {
         case .network(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"

@@ -12,6 +12,8 @@ package struct RelayConfiguration: Hashable, Sendable {
     /// In the order of the file; the first is the default. Never empty.
     package var upstreams: [UpstreamConfiguration]
     package var aggregation: AggregationRules
+    /// Which verified names may claim which nodes.
+    package var identity = IdentityRules()
     package var cache = CacheConfiguration()
     package var guards = GuardConfiguration()
     package var admin = AdminConfiguration()
@@ -23,6 +25,13 @@ package struct RelayConfiguration: Hashable, Sendable {
     package func upstream(named name: String) -> UpstreamConfiguration? {
         self.upstreams.first { $0.name == name }
     }
+
+    /// The name of the upstream that each authority belongs to.
+    package var upstreamsByAuthority: [String: String] {
+        var names: [String: String] = [:]
+        for upstream in self.upstreams { for authority in upstream.authorities { names[authority] = upstream.name } }
+        return names
+    }
 }
 
 /// `cache`.
@@ -31,6 +40,10 @@ package struct CacheConfiguration: Hashable, Sendable {
     package var linger = Nanoseconds.seconds(30)
     /// Over it a newcomer that needs a new group is refused with RESOURCE_EXHAUSTED.
     package var groupsMax = 10_000
+    /// Sibling relays that a cold group is filled from while its upstream cannot be reached.
+    package var warmFrom: [EndpointAddress] = []
+    /// How to connect to them; nil: plaintext.
+    package var warmTLS: ClientTLSConfiguration?
     /// Folder of the last good state; nil: none is kept.
     package var storePath: String?
 }
@@ -70,6 +83,16 @@ package struct GuardConfiguration: Hashable, Sendable {
 /// `admin`: the debug endpoint.
 package struct AdminConfiguration: Hashable, Sendable {
     package var address = EndpointAddress.network(host: "127.0.0.1", port: 9901)
+    /// A file with bearer tokens; nil: none is asked for.
+    package var tokenFile: String?
+    /// Nil: plaintext.
+    package var tls: AdminTLSConfiguration?
+}
+
+/// `admin.tls`. The files existed when the configuration was read.
+package struct AdminTLSConfiguration: Hashable, Sendable {
+    package var certificateChain: String
+    package var privateKey: String
 }
 
 /// `log`.

@@ -12,6 +12,8 @@ package struct UpstreamConfiguration: Hashable, Sendable {
     package var origin: Origin
     /// How long new streams of a group with nothing cached wait before they end UNAVAILABLE.
     package var coldTimeout = Nanoseconds.seconds(5)
+    /// The authorities of `xdstp:` names that are asked of it, whoever's group asks; no other upstream has one of them.
+    package var authorities: [String] = []
 }
 
 /// An upstream that is a control plane over gRPC.

@@ -3,7 +3,7 @@ import WeirRules
 import WeirYAML
 
 /// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["cache.store", "downstream.limits.max_requests_per_second"]
+private let notYetSupported: Set<String> = ["cache.store"]
 
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
@@ -34,7 +34,9 @@ package func readConfiguration(
 
 extension Field {
     func relay(_ path: String) -> RelayConfiguration? {
-        let known = ["downstream", "upstreams", "aggregation", "cache", "guards", "admin", "log", "workers"]
+        let known = [
+            "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "admin", "log", "workers",
+        ]
         guard let section = self.section(known) else { return nil }
         let folder = folder(of: path)
         let upstreams = section.require("upstreams")?.upstreams(in: folder)
@@ -44,33 +46,27 @@ extension Field {
         var relay = RelayConfiguration(
             path: path, upstreams: upstreams ?? [], aggregation: aggregation ?? .rules([]))
         section.read("downstream", into: &relay.downstream) { $0.downstream(in: folder) }
+        section.read("identity", into: &relay.identity) { $0.identity(relay.downstream.listeners) }
         section.read("cache", into: &relay.cache) { $0.cache(in: folder) }
         section.read("guards", into: &relay.guards) { $0.guards() }
-        section.read("admin", into: &relay.admin) { $0.admin() }
+        section.read("admin", into: &relay.admin) { $0.admin(in: folder) }
         section.read("log", into: &relay.log) { $0.log() }
         section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }
         return relay
     }
 
     private func cache(in folder: String) -> CacheConfiguration? {
-        guard let section = self.section(["linger", "max_groups", "store"]) else { return nil }
+        guard let section = self.section(["linger", "max_groups", "store", "warm_from", "warm_tls"]) else { return nil }
         var cache = CacheConfiguration()
         section.read("linger", into: &cache.linger) { $0.duration(.period, orZero: true) }
         section.read("max_groups", into: &cache.groupsMax) { $0.integer(1...10_000_000) }
+        section.read("warm_from", into: &cache.warmFrom) { $0.nonEmptyList()?.compactMap { $0.address() } }
+        section.read("warm_tls", into: &cache.warmTLS) { $0.clientTLS(in: folder) }
+        if let tls = section["warm_tls"], section["warm_from"] == nil {
+            tls.error("it needs \"warm_from\": without it there is nothing to connect to")
+        }
         section.read("store", into: &cache.storePath) { $0.section(["path"])?.require("path")?.path(in: folder) }
         return cache
-    }
-
-    private func admin() -> AdminConfiguration? {
-        guard let section = self.section(["address"]) else { return nil }
-        var admin = AdminConfiguration()
-        section.read("address", into: &admin.address) { field in
-            guard let address = field.listenAddress() else { return nil }
-            if case .network = address { return address }
-            field.error("the debug endpoint listens on host:port only, not on a Unix socket")
-            return nil
-        }
-        return admin
     }
 
     private func log() -> LogConfiguration? {

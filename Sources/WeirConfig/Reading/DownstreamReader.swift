@@ -89,7 +89,8 @@ extension Field {
     private func limits() -> DownstreamLimits? {
         let known = [
             "max_connections", "max_streams_per_connection", "max_request_size", "max_response_size",
-            "max_requests_per_second", "first_request_timeout", "ack_timeout",
+            "max_requests_per_second", "max_connections_per_second", "max_handshakes_per_second", "admission_timeout",
+            "max_memory", "first_request_timeout", "ack_timeout", "stalled_reader_timeout",
         ]
         guard let section = self.section(known) else { return nil }
         var limits = DownstreamLimits()
@@ -98,6 +99,13 @@ extension Field {
         section.read("max_request_size", into: &limits.requestBytesMax) { $0.size(1 << 10...1 << 30) }
         section.read("max_response_size", into: &limits.responseBytesMax) { $0.size(1 << 10...1 << 30) }
         section.read("max_requests_per_second", into: &limits.requestsPerSecondMax) { $0.integer(0...1_000_000) }
+        section.read("max_connections_per_second", into: &limits.connectionsPerSecondMax) { $0.integer(0...1_000_000) }
+        section.read("max_handshakes_per_second", into: &limits.handshakesPerSecondMax) { $0.integer(0...1_000_000) }
+        section.read("admission_timeout", into: &limits.admissionTimeout) { $0.duration(.timeout, orZero: true) }
+        section.read("max_memory", into: &limits.memoryMax) { $0.size(1 << 20...1 << 50, orZero: true) }
+        section.read("stalled_reader_timeout", into: &limits.stalledReaderTimeout) {
+            $0.duration(.seconds(1)...ClosedRange.timeout.upperBound, orZero: true)
+        }
         section.read("first_request_timeout", into: &limits.firstRequestTimeout) { $0.duration(.timeout) }
         section.read("ack_timeout", into: &limits.ackTimeout) { $0.duration(.timeout) }
         return limits

@@ -20,14 +20,16 @@ extension Field {
     }
 
     /// A size such as `64KiB` or `32MiB` in bytes, within `range`.
-    func size(_ range: ClosedRange<Int>) -> Int? {
+    func size(_ range: ClosedRange<Int>, orZero: Bool = false) -> Int? {
         guard let text = self.quantity("a size such as 64KiB or 32MiB") else { return nil }
         guard let value = parsedSize(text) else {
             self.error("\"\(text)\" is not a size; expected one such as 64KiB, 32MiB or 1GiB")
             return nil
         }
+        if orZero, value == 0 { return value }
         guard range.contains(value) else {
-            self.error("\(text) is not between \(sizeText(range.lowerBound)) and \(sizeText(range.upperBound))")
+            let zero = orZero ? ", or 0" : ""
+            self.error("\(text) is not between \(sizeText(range.lowerBound)) and \(sizeText(range.upperBound))\(zero)")
             return nil
         }
         return value

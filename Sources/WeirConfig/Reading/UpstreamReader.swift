@@ -6,29 +6,54 @@ extension Field {
     func upstreams(in folder: String) -> [UpstreamConfiguration]? {
         guard let entries = self.entries() else { return nil }
         if entries.isEmpty { self.error("it needs at least one upstream") }
+        var claims: [String: String] = [:]
         return entries.compactMap { name, place, field in
             if name.isEmpty { self.context.report(.error, at: place, self.path, "an upstream's name cannot be empty") }
-            return field.upstream(name, in: folder)
+            return field.upstream(name, in: folder, &claims)
         }
     }
 
-    private func upstream(_ name: String, in folder: String) -> UpstreamConfiguration? {
+    /// `claims`: the upstream of each authority so far.
+    private func upstream(
+        _ name: String, in folder: String, _ claims: inout [String: String]
+    ) -> UpstreamConfiguration? {
         let ofServers = [
             "protocol", "servers", "tls", "node", "connect_timeout", "cold_timeout", "backoff", "keepalive",
         ]
-        guard let section = self.section(ofServers + ["files"]) else { return nil }
+        guard let section = self.section(ofServers + ["files", "authorities"]) else { return nil }
         var coldTimeout = Nanoseconds.seconds(5)
         section.read("cold_timeout", into: &coldTimeout) { $0.duration(.timeout) }
+        var authorities: [String] = []
+        section.read("authorities", into: &authorities) { $0.authorities(of: name, &claims) }
         guard let (kind, field) = section.exactlyOne(of: ["servers", "files"]) else { return nil }
         if kind == "files" {
             for name in ofServers where name != "cold_timeout" && name != "servers" {
                 section[name]?.error("it does not apply to an upstream of files")
             }
             guard let files = field.filesOrigin(in: folder) else { return nil }
-            return UpstreamConfiguration(name: name, origin: .files(files), coldTimeout: coldTimeout)
+            return UpstreamConfiguration(
+                name: name, origin: .files(files), coldTimeout: coldTimeout, authorities: authorities)
         }
         guard let origin = self.grpcOrigin(section, servers: field, in: folder) else { return nil }
-        return UpstreamConfiguration(name: name, origin: .grpc(origin), coldTimeout: coldTimeout)
+        return UpstreamConfiguration(
+            name: name, origin: .grpc(origin), coldTimeout: coldTimeout, authorities: authorities)
+    }
+
+    /// Authorities of `xdstp:` names; each belongs to one upstream.
+    private func authorities(of upstream: String, _ claims: inout [String: String]) -> [String]? {
+        var authorities: [String] = []
+        for field in self.list() ?? [] {
+            guard let text = field.nonEmptyText() else { continue }
+            if text.contains(where: { "/?#".contains($0) }) {
+                field.error("\"\(text)\" is no authority: write \"a.example\" for xdstp://a.example/...")
+            } else if let other = claims[text] {
+                field.error("authority \"\(text)\" belongs to upstream \"\(other)\" already")
+            } else {
+                claims[text] = upstream
+                authorities.append(text)
+            }
+        }
+        return authorities
     }
 
     private func filesOrigin(in folder: String) -> FilesOriginConfiguration? {
@@ -62,7 +87,7 @@ extension Field {
         return origin
     }
 
-    private func clientTLS(in folder: String) -> ClientTLSConfiguration? {
+    func clientTLS(in folder: String) -> ClientTLSConfiguration? {
         guard let section = self.section(["ca", "certificate_chain", "private_key", "server_name"]) else { return nil }
         var tls = ClientTLSConfiguration()
         section.read("ca", into: &tls.ca) { $0.readableFile(in: folder) }

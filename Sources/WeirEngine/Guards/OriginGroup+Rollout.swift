@@ -8,6 +8,7 @@ extension OriginGroup {
     /// Whether a push of this type is tried on a few streams first.
     func isStaged(_ type: OriginType) -> Bool {
         (self.guards.rollout?.applies(to: type.type) ?? false) && type.workers != 0
+            && !self.neverStaged.contains(type.type.typeURL)
     }
 
     /// Closes the gate for a push that is to be tried: one that changes what somebody has.
@@ -113,6 +114,15 @@ extension OriginGroup {
         guard let policy = self.guards.rollout, let trial = type.gate.trial, trial.deadline <= now else { return }
         if case .passed = trial.phase { return }
         if trial.isRejected(policy) { self.fail(type, trial, now, wall) } else { self.pass(type, now, wall) }
+    }
+
+    /// Pushes of the type may not be tried any more.
+    func finishTrial(_ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        guard let trial = type.gate.trial else { return }
+        if case .trying = trial.phase, let policy = self.guards.rollout, trial.isRejected(policy) {
+            return self.fail(type, trial, now, wall)
+        }
+        self.promote(type, how: "names of another upstream are asked for, too", now, wall)
     }
 
     /// A push may go to everybody, in the order in which pushes of the group's types came.

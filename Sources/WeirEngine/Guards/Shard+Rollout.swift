@@ -114,7 +114,8 @@ extension Shard {
         for subscription in self.concerned(by: update, in: view) {
             let changed = view.subscriptions[Int(subscription)]?.changed ?? 0
             for index in view.subscriptions[Int(subscription)]?.cohorts ?? [] {
-                guard let cohort = view.cohorts[Int(index)], cohort.generation >= changed else { continue }
+                let cohort = view.cohorts[Int(index)]
+                guard cohort.generation >= changed else { continue }
                 idle += cohort.idle.filter { self.isMovable($0) }
                 awaiting += cohort.awaiting.filter { self.isMovable($0) }
             }
@@ -124,12 +125,10 @@ extension Shard {
 
     private func isMovable(_ index: Int32) -> Bool {
         let record = self.typeStreams[Int(index)]
-        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)],
-            let cohort = view.cohorts[Int(record.cohort)]
-        else { return false }
+        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else { return false }
         return !record.isRejected && !record.isBehind && !record.isDue && !record.isEnlisted
             && record.owed == TypeStream.none
-            && cohort.generation >= view.subscriptions[Int(record.subscription)]?.changed ?? 0
+            && view.cohorts[Int(record.cohort)].generation >= view.subscriptions[Int(record.subscription)]?.changed ?? 0
     }
 
     /// The streams of a view that an update concerns.
@@ -231,9 +230,9 @@ extension Shard {
     /// Moves a stream that holds what all hold to the other view of its type.
     private func transfer(_ index: Int32, to place: Int32) {
         let record = self.typeStreams[Int(index)]
-        guard let from = self.views[Int(record.view)], let to = self.views[Int(place)],
-            let isDelta = from.cohorts[Int(record.cohort)]?.isDelta
+        guard record.cohort != TypeStream.none, let from = self.views[Int(record.view)], let to = self.views[Int(place)]
         else { return }
+        let isDelta = from.cohorts[Int(record.cohort)].isDelta
         let content = self.content(of: index, from).translated(from, to)
         let version = self.sentVersion(index)
         let hasAccepted = !record.isAwaiting && self.versions[Int(index)].acceptedGeneration > 0
@@ -351,7 +350,7 @@ extension Subscription.Content {
 extension TypeView {
     /// A view of the same content, without streams.
     convenience init(copying other: TypeView) {
-        self.init(type: other.type, group: other.group)
+        self.init(type: other.type, group: other.group, counterRow: other.counterRow)
         var changes: [ResourceChange] = []
         for index in other.entries.indices where other.entries[index].isInUse {
             let entry = other.entries[index]

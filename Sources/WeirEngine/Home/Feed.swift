@@ -34,6 +34,9 @@ final class Feed {
     /// Names whose next answer is published though it is what is held: it was fetched for a new subscriber (AGG-23).
     var renewing: Set<String> = []
 
+    /// Whether what was accepted last came from a sibling relay instead of the origin.
+    var isBorrowed = false
+
     // On the present stream:
     var isRequested = false
     /// Names that the server has been told.

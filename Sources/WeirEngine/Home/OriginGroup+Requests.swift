@@ -1,5 +1,5 @@
 import WeirBase
-import WeirXDS
+package import WeirXDS
 
 /// What a group says to its control plane.
 extension OriginGroup {
@@ -28,6 +28,27 @@ extension OriginGroup {
         }
         self.streams[feed.stream].requestedTypes.insert(url)
         self.noteTold(feed, type, now)
+    }
+
+    /// What a server that is not in use can be asked to see whether it answers: the first request of one type, without
+    /// versions (UP-09), and whether the server in use has answered the same. Nil if nothing is wanted.
+    package func trialRequest(_ variant: ProtocolVariant) -> (message: [UInt8], wasAnswered: Bool)? {
+        let feeds = self.sortedTypes.flatMap { type in type.feeds.map { ($0, !type.presentNames(in: $0.lane).isEmpty) }
+        }
+        let usable = feeds.filter { !$0.0.isEmpty }
+        guard let (feed, wasAnswered) = usable.first(where: \.1) ?? usable.first else { return nil }
+        let explicit = !feed.type.acceptsLegacyWildcard
+        switch variant {
+        case .sotw:
+            var request = feed.sotwRequest(explicitWildcard: explicit)
+            request.versionInfo = ""
+            request.node = self.node
+            return (request.encoded, wasAnswered)
+        case .delta:
+            var request = feed.firstDeltaRequest(held: [:], explicitWildcard: explicit)
+            request.node = self.node
+            return (request.encoded, wasAnswered)
+        }
     }
 
     /// A change of interest on a stream on which the feed was requested before.
@@ -79,7 +100,10 @@ extension OriginGroup {
         }
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
-        for name in wanted.subtracting(feed.toldNames.subtracting(feed.forgotten)) where type.byName[name] == nil {
+        let new =
+            self.streams[feed.stream].isBorrowed ? [] : wanted.subtracting(feed.toldNames.subtracting(feed.forgotten))
+        // What was borrowed is there only until the origin has had its say.
+        for name in new where type.byName[name] == nil || feed.isBorrowed {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }

@@ -174,6 +174,8 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ changes: [ResourceChange], _ feed: Feed, _ type: OriginType, _ now: Instant,
         _ wall: WallTime
     ) {
+        feed.isBorrowed = self.streams[feed.stream].isBorrowed
+        self.setOrigin(self.origin)
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(

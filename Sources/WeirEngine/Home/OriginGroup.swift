@@ -27,6 +27,8 @@ package final class OriginGroup {
     var filesVersion = ""
     /// Counts the pushes that were tried.
     var lastTrial = 0
+    /// Types that have names of other origins: nothing of them is tried.
+    var neverStaged: Set<String> = []
     private var flushAt: Instant?
     private var lastFlush: Instant?
     private var isIdle = false
@@ -46,6 +48,9 @@ package final class OriginGroup {
         return actions
     }
 
+    /// The numbers of the upstream streams that are wanted, open or not.
+    package var wantedStreams: [Int] { self.streams.indices.filter { self.streams[$0].isWanted } }
+
     /// The upstream streams of the group that are open.
     package var openStreams: Int { self.streams.count { $0.isOpen } }
 
@@ -56,6 +61,9 @@ package final class OriginGroup {
                 updated: $0.label.updated, hold: $0.holdStatus, rollout: $0.rolloutStatus, past: $0.pastStatuses)
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
+
+    /// Whether the origin has answered anything that is still held.
+    package var hasContent: Bool { self.types.values.contains { $0.generation > 0 } }
 
     /// The resources that clients have of one type, by name; references, not copies.
     package func resources(typeURL: String) -> [Resource] { self.types[typeURL]?.resources ?? [] }
@@ -90,7 +98,7 @@ package final class OriginGroup {
         let bit: UInt64 = 1 << UInt64(worker)
         let type = self.types[change.typeURL] ?? OriginType(type: XDSType.of(typeURL: change.typeURL))
         self.types[change.typeURL] = type
-        let isNewFollower = type.wishes[worker] == nil
+        let isNewFollower = type.wishes[worker] == nil && type.kept & bit == 0
         var wishes = type.wishes[worker] ?? 0
         if let wildcard = change.wildcard, self.setWildcard(wildcard, bit, type, now) { wishes += wildcard ? 1 : -1 }
         for name in change.added where self.add(name, bit, type) { wishes += 1 }
@@ -99,7 +107,7 @@ package final class OriginGroup {
         if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
         self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
-        if wishes <= 0 { type.synced &= ~bit }
+        if wishes <= 0, type.kept & bit == 0 { type.synced &= ~bit }
         if isNewFollower, wishes > 0, type.generation > 0 {
             let update = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall)
             self.actions.append(.publish(update, workers: bit))
@@ -205,19 +213,24 @@ package final class OriginGroup {
     // MARK: Upstream streams
 
     /// An upstream stream of this number is open, to this server.
-    package func streamOpened(_ number: Int, server: String, now: Instant) {
+    ///
+    /// `isBorrowed`: it is a sibling relay, which serves while the origin cannot be reached. It is no authority: the origin
+    /// counts as not connected, silence means nothing, and the origin's first answer replaces all that it said.
+    package func streamOpened(_ number: Int, server: String, now: Instant, isBorrowed: Bool = false) {
         guard self.streams[number].isWanted else { return self.actions.append(.closeStream(number)) }
-        self.streams[number] = UpstreamStream(isWanted: true, isOpen: true, server: server)
-        self.setOrigin(OriginState(isConnected: true, server: server, lastError: ""))
+        self.streams[number] = UpstreamStream(isWanted: true, isOpen: true, server: server, isBorrowed: isBorrowed)
+        if !isBorrowed { self.setOrigin(OriginState(isConnected: true, server: server, lastError: "")) }
         for feed in self.feeds(on: number) { self.sendFirstRequest(feed, now) }
     }
 
     /// The stream ended; the shell opens another one if it is still wanted.
     package func streamClosed(_ number: Int, reason: String, now: Instant) {
         guard self.streams[number].isOpen else { return }
-        let server = self.streams[number].server
+        let (server, wasBorrowed) = (self.streams[number].server, self.streams[number].isBorrowed)
         self.streamEnded(number)
-        if self.openStreams == 0 { self.setOrigin(OriginState(isConnected: false, server: server, lastError: reason)) }
+        if self.openStreams == 0, !wasBorrowed {
+            self.setOrigin(OriginState(isConnected: false, server: server, lastError: reason))
+        }
     }
 
     private func streamEnded(_ number: Int) {
@@ -229,11 +242,13 @@ package final class OriginGroup {
 
     /// No stream could be opened: why, for people and for the clients of a cold group.
     package func originUnavailable(server: String, error: String) {
-        guard self.openStreams == 0 else { return }
+        guard !self.streams.contains(where: { $0.isOpen && !$0.isBorrowed }) else { return }
         self.setOrigin(OriginState(isConnected: false, server: server, lastError: error))
     }
 
     func setOrigin(_ state: OriginState) {
+        var state = state
+        state.isBorrowed = self.types.values.contains { $0.feeds.contains(where: \.isBorrowed) }
         guard state != self.origin else { return }
         self.origin = state
         if self.members != 0 { self.actions.append(.originState(state, workers: self.members)) }
@@ -350,7 +365,7 @@ package final class OriginGroup {
         type.gate.history.forget(.wildcard)
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
-            now, wall)
+            force: true, now, wall)
         self.dropUnused(type, feed)
     }
 
@@ -373,6 +388,11 @@ package final class OriginGroup {
         for name in due {
             feed.unanswered[name] = nil
             self.actions.append(.event(.doesNotExist(typeURL: type.type.typeURL, name: name)))
+        }
+        if feed.isBorrowed, feed.unanswered.isEmpty, !self.streams[feed.stream].isBorrowed {
+            // The origin has had its say, by silence.
+            feed.isBorrowed = false
+            self.setOrigin(self.origin)
         }
         self.publish(
             due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, .named, version: nil, now, wall
@@ -435,6 +455,8 @@ struct UpstreamStream {
     var isWanted = false
     var isOpen = false
     var server = ""
+    /// Whether a sibling relay is at the other end.
+    var isBorrowed = false
     /// Whether the node was sent: it goes with the first request only.
     var hasSentNode = false
     /// Types of which names were requested on this stream: an empty request is no wildcard for them any more.

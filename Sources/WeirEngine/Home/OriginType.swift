@@ -27,6 +27,8 @@ final class OriginType {
 
     /// How many wishes each worker has: its first makes it a follower of the type, its last ends that.
     var wishes: [Int: Int] = [:]
+    /// Workers that follow the type though they have no wish here: they have some at other origins (NAME-07).
+    var kept: UInt64 = 0
     /// The followers that were told the whole state, so that what is new is enough for them.
     var synced: UInt64 = 0
     /// What keeps clients from the newest state, if anything does.
@@ -50,7 +52,7 @@ final class OriginType {
 
     var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
 
-    var workers: UInt64 { self.wishes.keys.reduce(0) { $0 | 1 << UInt64($1) } }
+    var workers: UInt64 { self.wishes.keys.reduce(self.kept) { $0 | 1 << UInt64($1) } }
 
     /// Resources in each lane.
     private(set) var counts: [Lane: Int] = [:]

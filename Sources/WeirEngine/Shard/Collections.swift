@@ -99,11 +99,16 @@ extension TypeView {
 
     private static let goneMembersKept = 64
 
+    /// Whether enough members are gone to look for what can be forgotten; all can when nobody asks for a collection.
+    var mustPruneMembers: Bool {
+        guard !self.goneMembers.isEmpty else { return false }
+        return self.goneMembers.count > max(Self.goneMembersKept, self.goneMembersPruneAt)
+            || self.oldestGlobGeneration == nil
+    }
+
     /// Forgets members that are gone, once every client has been told. Endpoints come and go under ever new names.
-    func pruneMembers() {
-        guard !self.goneMembers.isEmpty else { return }
-        let oldest = self.oldestGlobGeneration
-        guard self.goneMembers.count > Self.goneMembersKept || oldest == nil else { return }
+    func pruneMembers(_ oldestDetached: Generation?) {
+        let oldest = self.oldestGlobGeneration.map { min($0, oldestDetached ?? .max) }
         self.goneMembers = self.goneMembers.filter { id in
             guard self[id].isInUse, case .absent = self[id].named, self[id].subscribers.isEmpty else { return false }
             if let oldest = oldest, self[id].namedChanged > oldest { return true }
@@ -111,15 +116,15 @@ extension TypeView {
             self.releaseIfUnused(id)
             return false
         }
+        self.goneMembersPruneAt = 2 * self.goneMembers.count
     }
 
     /// What the subscriber of a glob collection who is furthest behind has been sent; nil: there is none.
     private var oldestGlobGeneration: Generation? {
         var oldest: Generation?
         for case let subscription? in self.subscriptions where !subscription.content.globs.isEmpty {
-            if !self.waiting.isEmpty || self.detached > 0 { return 0 }
             oldest = oldest ?? self.generation
-            for case let cohort? in subscription.cohorts.map({ self.cohorts[Int($0)] })
+            for cohort in subscription.cohorts.map({ self.cohorts[Int($0)] })
             where cohort.generation < subscription.changed {
                 oldest = min(oldest ?? 0, cohort.generation)
             }

@@ -1,4 +1,5 @@
 import WeirBase
+import WeirHash
 import WeirXDS
 
 /// From the first request of a type to its place in a group.
@@ -7,12 +8,19 @@ extension Shard {
     func findOrMake(
         _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], in bytes: borrowing Span<UInt8>
     ) -> Int32? {
+        if let node = node, let stream = self.streams[id] { self.noteNode(node, of: id, stream, in: bytes) }
+        let existing = self.typeStream(of: id, typeURL: typeURL, in: bytes)
+        if existing != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest { return existing }
+        return self.make(id, existing, typeURL: typeURL, node: node, names: names, in: bytes)
+    }
+
+    /// The same for the first request of a type, and for every one whose names decide where it belongs.
+    private func make(
+        _ id: SlotID, _ existing: Int32, typeURL: ByteRange, node: ByteRange?, names: [ByteRange],
+        in bytes: borrowing Span<UInt8>
+    ) -> Int32? {
         guard let stream = self.streams[id] else { return nil }
         guard let type = self.type(of: stream, typeURL, in: bytes, id) else { return nil }
-        let existing =
-            stream.service.type == nil
-            ? self.typeStream(of: id, typeURL: typeURL, in: bytes) : self.links[Int(id.index)].firstType
-        if existing != TypeStream.none, stream.keyScope != .request { return existing }
         guard self.links[Int(id.index)].typeCount < self.policy.maxTypesPerStream else {
             self.refuse(
                 id, .resourceExhausted, .tooManyTypes,
@@ -25,6 +33,19 @@ extension Shard {
             return isSame ? existing : self.move(existing, of: id, to: group, type)
         }
         return self.makeTypeStream(id, view: self.view(of: group, type), type: type)
+    }
+
+    /// Counts nodes that differ from the stream's first, which holds (AGG-20). Most clients send theirs once; those that
+    /// repeat it cost a digest.
+    private func noteNode(
+        _ node: ByteRange, of id: SlotID, _ stream: DownstreamStream, in bytes: borrowing Span<UInt8>
+    ) {
+        guard !node.isEmpty else { return }
+        let digest = ContentHash(of: bytes.extracting(node.offset..<node.end)).low
+        guard digest != stream.nodeDigest else { return }
+        self.streams[id]?.nodeDigest = digest
+        guard let identity = stream.identity, !Node.isSame(bytes.array(node), identity.encoded) else { return }
+        self.nodeChanges += 1
     }
 
     /// The type a request is about: named on the aggregated service, implied on the others (SOTW-22). On the first
@@ -70,11 +91,16 @@ extension Shard {
         case .refused(let message):
             self.refuse(id, .invalidArgument, .noRule, message)
             return nil
+        case .denied(let message):
+            self.refuse(id, .permissionDenied, .identity, message)
+            return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
-            let group = self.group(key, upstream, coldTimeout, upstreamNode)
+            let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)
+            if let digest = self.siblings[id], self.refuseSibling(id, digest, group) { return nil }
             if stream.identity == nil {
                 self.streams[id]?.identity = identity
                 self.streams[id]?.keyScope = scope
+                self.links[Int(id.index)].isKeyedByRequest = scope == .request
                 self.streams[id]?.takesTimeToLive =
                     stream.service.variant == .sotw && ClientFeatures.takesTimeToLive(node: encoded.span)
             }
@@ -83,7 +109,9 @@ extension Shard {
         }
     }
 
-    private func group(_ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8]) -> Int32 {
+    func group(
+        _ key: String, _ upstream: String, _ coldTimeout: Nanoseconds, _ node: [UInt8], openedBy opener: [UInt8]
+    ) -> Int32 {
         if let index = self.groupIndex[key] { return index }
         let group = ShardGroup(key: key, upstream: upstream, coldTimeout: coldTimeout, disconnectedSince: self.now)
         let index: Int32
@@ -95,13 +123,13 @@ extension Shard {
             self.groups.append(group)
         }
         self.groupIndex[key] = index
-        self.commands.append((key, .join(upstream: upstream, node: node)))
+        self.commands.append((key, .join(upstream: upstream, node: node, openedBy: opener)))
         return index
     }
 
-    private func view(of group: Int32, _ type: XDSType) -> Int32 {
+    func view(of group: Int32, _ type: XDSType) -> Int32 {
         for index in self.groups[Int(group)]?.views ?? [] where self.views[Int(index)]?.type == type { return index }
-        let view = TypeView(type: type, group: group)
+        let view = TypeView(type: type, group: group, counterRow: self.counterRow(of: type))
         let index: Int32
         if let free = self.freeViews.popLast() {
             index = free
@@ -150,7 +178,7 @@ extension Shard {
 
     private func interestOrder(_ view: Int32) -> (Int, Int32) { (self.views[Int(view)]?.type.pushOrder ?? .max, view) }
 
-    private func leave(_ index: Int32) {
+    func leave(_ index: Int32) {
         guard let group = self.groups[Int(index)], group.views.isEmpty else { return }
         self.commands.append((group.key, .leave))
         self.groupIndex[group.key] = nil

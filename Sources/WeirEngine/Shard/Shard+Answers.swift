@@ -32,7 +32,7 @@ extension Shard {
     /// order (ORD-01), then what goes of the types that later ones refer to (ORD-03).
     package func flush() {
         self.settleInterest()
-        for index in self.enlistAll() { self.bringForward(index) }
+        for index in self.enlistAll() where !self.putsOff(index) { self.bringForward(index) }
         self.handLate()
         self.settleInterest()
         self.forgetRetired()
@@ -84,6 +84,18 @@ extension Shard {
     private func holdBack(_ index: Int32) {
         self.notDue(index)
         if let view = self.view(of: index) { self.fallBehind(index, in: view) }
+    }
+
+    /// A stream with so many types that they fill its queue in one turn is sent the rest when these have left. Only types
+    /// that weir does not know are put off: the others are few, and have an order to keep among them.
+    private func putsOff(_ index: Int32) -> Bool {
+        let stream = self.typeStreams[Int(index)].stream
+        guard stream != TypeStream.none, self.isFull(stream), let view = self.view(of: index), !view.type.isKnown
+        else { return false }
+        self.typeStreams[Int(index)].isEnlisted = false
+        self.links[Int(stream)].isHolding = true
+        self.fallBehind(index, in: view)
+        return true
     }
 
     private func pushOrder(_ index: Int32) -> Int { self.view(of: index)?.type.pushOrder ?? .max }
@@ -277,15 +289,16 @@ extension Shard {
         names += request.owed.subtracting(names).sorted()
         if let left = request.left { names += Set(view.left(since: left)).subtracting(names).sorted() }
         let splits = request.splitting && !isPlain
+        let asked = isPlain ? Set(subscription.content.names) : request.owed
         let encoded =
             splits
             ? self.encodeSplit(
                 subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                asked: request.owed)
+                asked: asked)
             : SplitEncoded(
                 first: self.encode(
                     subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                    asked: request.owed))
+                    asked: asked))
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(request.subscription)]?.full.delta = encoded.first
@@ -299,7 +312,7 @@ extension Shard {
     }
 
     private func isDelta(_ index: Int32) -> Bool {
-        self.streams[self.id(ofStream: index)]?.service.variant == .delta
+        self.links[Int(self.typeStreams[Int(index)].stream)].isDelta
     }
 
     /// Whether a SotW client that presents this version holds exactly what it would be sent (SOTW-18): only sure for

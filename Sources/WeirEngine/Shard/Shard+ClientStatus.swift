@@ -137,11 +137,10 @@ extension Shard {
     func sentGeneration(_ index: Int32) -> Generation {
         let record = self.typeStreams[Int(index)]
         guard let view = self.views[Int(record.view)] else { return 0 }
-        guard record.cohort != TypeStream.none, let cohort = view.cohorts[Int(record.cohort)] else {
-            return record.base
-        }
-        let changed = view.subscriptions[Int(cohort.subscription)]?.changed ?? 0
-        return cohort.generation >= changed ? view.generation : cohort.generation
+        guard record.cohort != TypeStream.none else { return record.base }
+        let generation = view.cohorts[Int(record.cohort)].generation
+        let changed = view.subscriptions[Int(view.cohorts[Int(record.cohort)].subscription)]?.changed ?? 0
+        return generation >= changed ? view.generation : generation
     }
 }
 

@@ -17,6 +17,7 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
+        view.forgetGone { self.oldestBase(of: index) }
         if !view.retired.isEmpty { self.retiring.insert(index) }
         if !view.fresh.isEmpty { self.freshViews.append(index) }
         let before = self.sends.count
@@ -26,19 +27,32 @@ extension Shard {
         if self.sends.count > before { self.pushes.append(update.receivedAt) }
     }
 
+    /// What, of the type streams of a view that are in no cohort, the one furthest behind has been sent; nil if none was
+    /// sent anything: those hold nothing of which they would have to hear that it is gone, or say what they hold.
+    private func oldestBase(of view: Int32) -> Generation? {
+        var oldest: Generation?
+        for record in self.typeStreams
+        where record.view == view && record.stream != TypeStream.none && record.cohort == TypeStream.none
+            && record.subscription != TypeStream.none && record.base > 0
+        {
+            oldest = min(oldest ?? .max, record.base)
+        }
+        return oldest
+    }
+
     /// Brings the settled members of a subscription's cohorts to the newest state.
     private func push(_ subscription: Int32, in view: TypeView) {
         for cohort in view.subscriptions[Int(subscription)]?.cohorts ?? [] {
             guard let encoded = self.step(from: cohort, in: view) else { continue }
             if encoded.bodies.isEmpty {
                 // Nothing to say to this variant: its members are at the newest state as they are.
-                view.cohorts[Int(cohort)]?.generation = view.generation
+                view.cohorts[Int(cohort)].generation = view.generation
                 continue
             }
             if !encoded.left.isEmpty {
                 // Too much to hand over at once: each is answered by itself, piece by piece.
-                for member in view.cohorts[Int(cohort)]?.awaiting ?? [] { self.fallBehind(member, in: view) }
-                for member in view.cohorts[Int(cohort)]?.idle ?? [] { self.makeDue(member) }
+                for member in view.cohorts[Int(cohort)].awaiting { self.fallBehind(member, in: view) }
+                for member in view.cohorts[Int(cohort)].idle { self.makeDue(member) }
                 continue
             }
             self.pushIdle(cohort, subscription, encoded, in: view)
@@ -46,15 +60,15 @@ extension Shard {
     }
 
     private func pushIdle(_ source: Int32, _ subscription: Int32, _ encoded: Encoded, in view: TypeView) {
-        guard let cohort = view.cohorts[Int(source)] else { return }
+        let cohort = view.cohorts[Int(source)]
         for member in cohort.awaiting { self.fallBehind(member, in: view) }
         guard !cohort.idle.isEmpty else { return }
-        view.cohorts[Int(source)]?.idle.removeAll(keepingCapacity: false)
+        view.cohorts[Int(source)].idle.removeAll(keepingCapacity: false)
         let target = view.currentCohort(of: subscription, isDelta: cohort.isDelta, version: encoded.version)
         let first = self.register(encoded.bodies)
         let repush = EndpointRepush(names: encoded.endpointNames)
-        var joined: [Int32] = view.cohorts[Int(target)]?.awaiting ?? []
-        view.cohorts[Int(target)]?.awaiting = []
+        var joined: [Int32] = view.cohorts[Int(target)].awaiting
+        view.cohorts[Int(target)].awaiting = []
         joined.reserveCapacity(joined.count + cohort.idle.count)
         var kept: [Int32] = []
 
@@ -73,11 +87,11 @@ extension Shard {
             self.unsettle(member, in: view)
             if !repush.names.isEmpty { self.repushEndpoints(after: member, stream, repush) }
         }
-        view.cohorts[Int(target)]?.awaiting = joined
+        view.cohorts[Int(target)].awaiting = joined
         self.countResponses(of: view, (cohort.idle.count - kept.count) * encoded.bodies.count)
         self.keep(kept, in: source, view)
         // Either may be left without members: all were kept, or none was.
-        for cohort in [source, target] where view.cohorts[Int(cohort)]?.isEmpty == true { view.removeCohort(cohort) }
+        for cohort in [source, target] where view.cohorts[Int(cohort)].isEmpty { view.removeCohort(cohort) }
     }
 
     /// Members that cannot be sent this by itself stay where they are. Those whose bytes are stuck in the transport wait
@@ -89,7 +103,7 @@ extension Shard {
             self.fallBehind(member, in: view)
             self.move(stream: self.typeStreams[Int(member)].stream)
         }
-        view.cohorts[Int(cohort)]?.idle = kept
+        view.cohorts[Int(cohort)].idle = kept
     }
 
     /// Registers bodies for this round; returns the number of the first.
@@ -120,7 +134,7 @@ extension Shard {
     }
 
     func countResponses(of view: TypeView, _ count: Int) {
-        self.counters[view.type, default: TypeCounters()].responses += count
+        self.counterRows[view.counterRow].responses += count
     }
 
     /// Hands over responses to a type stream that is in no cohort.
@@ -137,9 +151,8 @@ extension Shard {
 
     /// What members of a cohort must be sent to hold the newest state, encoded once; nil if they hold it.
     private func step(from index: Int32, in view: TypeView) -> Encoded? {
-        guard let cohort = view.cohorts[Int(index)],
-            let subscription = view.subscriptions[Int(cohort.subscription)],
-            cohort.generation < subscription.changed
+        let cohort = view.cohorts[Int(index)]
+        guard let subscription = view.subscriptions[Int(cohort.subscription)], cohort.generation < subscription.changed
         else { return nil }
         if let step = cohort.step, step.to >= subscription.changed, step.encoded.isUsable(at: self.now) {
             return step.encoded
@@ -147,15 +160,14 @@ extension Shard {
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encode(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
-        view.cohorts[Int(index)]?.step = (view.generation, encoded)
+        view.cohorts[Int(index)].step = (view.generation, encoded)
         return encoded
     }
 
     /// The same for members whose removals go out later.
     private func split(from index: Int32, in view: TypeView) -> SplitEncoded? {
-        guard let cohort = view.cohorts[Int(index)],
-            let subscription = view.subscriptions[Int(cohort.subscription)],
-            cohort.generation < subscription.changed
+        let cohort = view.cohorts[Int(index)]
+        guard let subscription = view.subscriptions[Int(cohort.subscription)], cohort.generation < subscription.changed
         else { return nil }
         if let split = cohort.split, split.to >= subscription.changed, split.encoded.isUsable(at: self.now) {
             return split.encoded
@@ -163,7 +175,7 @@ extension Shard {
         let names = view.changes(for: cohort.subscription, since: cohort.generation)
         let encoded = self.encodeSplit(
             subscription.content, isDelta: cohort.isDelta, names: names, base: cohort.generation, in: view)
-        view.cohorts[Int(index)]?.split = (view.generation, encoded)
+        view.cohorts[Int(index)].split = (view.generation, encoded)
         return encoded
     }
 
@@ -253,7 +265,7 @@ extension Shard {
     /// unless they are told otherwise, so that it must be heard of (WIRE-06).
     private func noteSize(of encoded: Encoded, in view: TypeView) {
         for body in encoded.bodies where body.bytes.count > self.policy.maxResponseBytes {
-            self.counters[view.type, default: TypeCounters()].oversized += 1
+            self.counterRows[view.counterRow].oversized += 1
             guard !view.saidOversized else { continue }
             view.saidOversized = true
             self.events.append(
@@ -327,7 +339,7 @@ extension Shard {
             return
         }
         if !encoded.left.isEmpty { return self.makeDue(index) }
-        let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
+        let isDelta = view.cohorts[Int(record.cohort)].isDelta
         self.detach(index)
         self.deliver(index, encoded.first, in: view)
         self.join(
@@ -382,7 +394,7 @@ extension Shard {
         guard record.cohort != TypeStream.none, !record.isEnlisted else {
             return self.oweEndpoints(index, record, repush, in: view)
         }
-        let isDelta = view.cohorts[Int(record.cohort)]?.isDelta ?? false
+        let isDelta = view.cohorts[Int(record.cohort)].isDelta
         let key = EndpointRepush.Key(view: record.view, subscription: record.subscription, isDelta: isDelta)
         let first: (Int32, Int)
         if let known = repush.encoded[key] {
@@ -433,8 +445,8 @@ extension Shard {
         let cohort = self.typeStreams[Int(index)].cohort
         self.leaveList(self.typeStreams[Int(index)], in: view)
         self.typeStreams[Int(index)].isInAwaitingList = true
-        self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)]?.awaiting.count ?? 0)
-        view.cohorts[Int(cohort)]?.awaiting.append(index)
+        self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)].awaiting.count)
+        view.cohorts[Int(cohort)].awaiting.append(index)
     }
 }
 

@@ -6,11 +6,12 @@ import WeirHash
 extension Shard {
     /// One message arrived on a stream. Unknown ids are ignored: the stream was refused earlier in the round.
     package func receive(_ id: SlotID, _ bytes: borrowing Span<UInt8>) {
-        guard let variant = self.streams[id]?.service.variant else { return }
+        guard self.isOpen(id) else { return }
         do throws(WireError) {
-            switch variant {
-            case .sotw: self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
-            case .delta: self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
+            if self.links[Int(id.index)].isDelta {
+                self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
+            } else {
+                self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
             }
         } catch {
             self.refuse(id, .invalidArgument, .malformed, "the discovery request cannot be decoded: \(error)")
@@ -26,7 +27,7 @@ extension Shard {
                 id, typeURL: request.typeURL, node: request.node, names: request.resourceNames, in: bytes)
         else { return }
         guard let view = self.view(of: index) else { return }
-        self.counters[view.type, default: TypeCounters()].requests += 1
+        self.counterRows[view.counterRow].requests += 1
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         let changed = self.adoptNames(index, request.resourceNames, in: bytes, view)
@@ -67,6 +68,10 @@ extension Shard {
         let record = self.typeStreams[Int(index)]
         if record.subscription != TypeStream.none, record.namesDigest == digest { return false }
         self.typeStreams[Int(index)].namesDigest = digest
+        if self.subscribeAsOthers(index, names, in: bytes, isDelta: false, view) {
+            self.typeStreams[Int(index)].hasNamed = true
+            return true
+        }
         var wildcard = names.isEmpty && !record.hasNamed && view.type.acceptsLegacyWildcard
         var ids: Set<NameID> = []
         for name in names {
@@ -77,6 +82,7 @@ extension Shard {
         var content = Subscription.Content(wildcard: wildcard, names: ids.sorted())
         content.wrapsTimeToLive =
             !content.isNothing && self.streams[self.id(ofStream: index)]?.takesTimeToLive == true
+        defer { self.noteWish(index, names, in: bytes, isDelta: false, view) }
         return self.subscribe(index, to: content, view)
     }
 
@@ -96,7 +102,7 @@ extension Shard {
                 id, typeURL: request.typeURL, node: request.node, names: request.subscribe, in: bytes)
         else { return }
         guard let view = self.view(of: index) else { return }
-        self.counters[view.type, default: TypeCounters()].requests += 1
+        self.counterRows[view.counterRow].requests += 1
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         self.applyDelta(index, request, in: bytes, view, isFirst: isFirst)
@@ -114,6 +120,10 @@ extension Shard {
     ) {
         let legacy = isFirst && request.subscribe.isEmpty && view.type.acceptsLegacyWildcard
         guard isFirst || !request.subscribe.isEmpty || !request.unsubscribe.isEmpty else { return }
+        let isPlain = isFirst && request.unsubscribe.isEmpty && request.initialVersions.isEmpty
+        if isPlain, self.subscribeAsOthers(index, request.subscribe, in: bytes, isDelta: true, view) {
+            return self.makeDue(index)
+        }
         let old = self.content(of: index, view)
         var wildcard = old.wildcard || legacy
         var names = Set(old.names)
@@ -159,6 +169,7 @@ extension Shard {
         }
         if !isFirst { self.forgetHeld(index, request, in: bytes) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
+        if isPlain { self.noteWish(index, request.subscribe, in: bytes, isDelta: true, view) }
     }
 
     /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it
@@ -210,7 +221,7 @@ extension Shard {
     // MARK: Both
 
     private func accept(_ index: Int32, _ view: TypeView, counts: Bool, isNewest: Bool = true) {
-        if counts { self.counters[view.type, default: TypeCounters()].acks += 1 }
+        if counts { self.counterRows[view.counterRow].acks += 1 }
         guard isNewest else { return }
         self.versions[Int(index)].acked = self.sentVersion(index)
         if !self.typeStreams[Int(index)].isAwaiting {
@@ -225,7 +236,7 @@ extension Shard {
     private func reject(
         _ index: Int32, _ detail: ByteRange, in bytes: borrowing Span<UInt8>, _ view: TypeView, age: UInt32 = 0
     ) {
-        self.counters[view.type, default: TypeCounters()].nacks += 1
+        self.counterRows[view.counterRow].nacks += 1
         let status =
             (try? ErrorDetail(decoding: detail, in: bytes))
             ?? ErrorDetail(code: 0, message: "(undecodable error detail)")
@@ -246,7 +257,7 @@ extension Shard {
         guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else {
             return self.versions[Int(index)].sent
         }
-        return view.cohorts[Int(record.cohort)]?.version ?? ""
+        return view.cohorts[Int(record.cohort)].version
     }
 
     func content(of index: Int32, _ view: TypeView) -> Subscription.Content {
@@ -256,7 +267,7 @@ extension Shard {
     }
 
     /// Gives a type stream another subscription and notes what it is owed for it. Returns whether it changed.
-    private func subscribe(_ index: Int32, to content: Subscription.Content, _ view: TypeView) -> Bool {
+    func subscribe(_ index: Int32, to content: Subscription.Content, _ view: TypeView) -> Bool {
         let old = self.content(of: index, view)
         let had = self.typeStreams[Int(index)].subscription
         guard content != old else { return false }

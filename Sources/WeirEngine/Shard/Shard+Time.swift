@@ -37,6 +37,7 @@ extension Shard {
         for entry in self.unanswered {
             guard let stream = self.streams[entry.stream] else { continue }
             if self.wasAnswered(entry.stream) { continue }
+            if self.refuseIfSiblingWaits(entry.stream, since: entry.since) { continue }
             if stream.identity == nil {
                 if self.now - entry.since >= self.policy.firstRequestTimeout {
                     self.refuse(
@@ -47,6 +48,8 @@ extension Shard {
                 }
             } else if self.refuseIfCold(entry.stream, since: entry.since) {
                 continue
+            } else {
+                self.askForWarmth(entry.stream)
             }
             kept.append(entry)
         }
@@ -91,9 +94,9 @@ extension Shard {
         for view in self.views {
             guard let view = view else { continue }
             for index in view.subscriptions.indices { view.subscriptions[index]?.full = VariantSlots() }
-            for index in view.cohorts.indices where view.cohorts[index]?.awaiting.isEmpty == true {
-                view.cohorts[index]?.step = nil
-                view.cohorts[index]?.split = nil
+            for index in view.cohorts.indices where view.cohorts[index].awaiting.isEmpty {
+                view.cohorts[index].step = nil
+                view.cohorts[index].split = nil
             }
         }
     }
@@ -101,8 +104,13 @@ extension Shard {
     /// The group's origin was reached or lost.
     package func originChanged(group key: String, _ state: OriginState) {
         guard let index = self.groupIndex[key], let group = self.groups[Int(index)] else { return }
-        if group.origin.isConnected, !state.isConnected { self.groups[Int(index)]?.disconnectedSince = self.now }
+        if !group.origin.isConnected, state.isConnected { self.groups[Int(index)]?.connectedSince = self.now }
+        // A server that accepts a stream and ends it, again and again, is as good as none.
+        if group.origin.isConnected, !state.isConnected, self.now - group.connectedSince >= group.coldTimeout {
+            self.groups[Int(index)]?.disconnectedSince = self.now
+        }
         self.groups[Int(index)]?.origin = state
+        if state.isBorrowed, !self.siblings.isEmpty { self.refuseSiblings(of: index) }
     }
 
     /// The home refuses the group: all its streams end.

@@ -53,10 +53,16 @@ package final class Shard {
     /// Counts rounds, to tell bytes of this round from bytes that got stuck.
     var round: UInt32 = 1
     var rejections: [Int32: Rejection] = [:]
+    /// Streams of sibling relays, each with the digest of the key that it must get.
+    var siblings: [SlotID: String] = [:]
     /// Streams without a response so far, in the order they were opened, with the time.
     var unanswered: [(stream: SlotID, since: Instant)] = []
-    /// Counters per type label.
-    package internal(set) var counters: [XDSType: TypeCounters] = [:]
+    /// Counters of each type that was ever asked for; a view knows its row.
+    package internal(set) var counterRows: ContiguousArray<TypeCounters> = []
+    /// The types of `counterRows`.
+    package internal(set) var counterTypes: [XDSType] = []
+    /// How often a stream's node became another (AGG-20); the first holds all the same.
+    package internal(set) var nodeChanges = 0
     var answerMemo: AnswerMemo?
     var cachesForgottenAt: UInt32 = 0
     var now = Instant(rawValue: 0)
@@ -68,6 +74,22 @@ package final class Shard {
     }
 
     package var streamCount: Int { self.streams.count }
+
+    /// Counters since the shard began, of each type that was ever asked for.
+    package var counters: [XDSType: TypeCounters] {
+        Dictionary(uniqueKeysWithValues: zip(self.counterTypes, self.counterRows))
+    }
+
+    /// The row of a type's counters. Types are as few as the URLs that clients ask for; beyond the bound they share a row.
+    func counterRow(of type: XDSType) -> Int {
+        if let row = self.counterTypes.firstIndex(of: type) { return row }
+        if self.counterTypes.count >= Self.counterRowsMax { return self.counterTypes.count - 1 }
+        self.counterTypes.append(type)
+        self.counterRows.append(TypeCounters())
+        return self.counterTypes.count - 1
+    }
+
+    private static let counterRowsMax = 1024
 
     /// Whether another `flush` would find something to do.
     package var hasWork: Bool {
@@ -97,18 +119,31 @@ package final class Shard {
     // MARK: Streams
 
     /// A client opened a discovery stream. `handle` is the shell's name for it, given back in `sends` and `refusals`.
-    package func open(handle: UInt64, service: DiscoveryService, peer: PeerIdentity) -> SlotID {
+    ///
+    /// `sibling`: what a relay says that fills a cold group: the digest of its key. It is served what the origin has
+    /// confirmed, and only at once.
+    package func open(
+        handle: UInt64, service: DiscoveryService, peer: PeerIdentity, sibling: String? = nil
+    ) -> SlotID {
         let id = self.streams.insert(
             DownstreamStream(handle: handle, service: service, peer: peer, openedAt: self.now, openedAtWall: self.wall))
         while self.links.count <= Int(id.index) { self.links.append(StreamLink()) }
-        self.links[Int(id.index)] = StreamLink()
+        var link = StreamLink()
+        link.generation = id.generation
+        link.isOpen = true
+        link.isDelta = service.variant == .delta
+        link.isBound = service.type != nil
+        self.links[Int(id.index)] = link
         self.unanswered.append((id, self.now))
+        if let digest = sibling { self.siblings[id] = digest }
         return id
     }
 
-    /// The stream is gone, however it ended (WIRE-08). Unknown ids are ignored.
-    package func close(_ id: SlotID) {
-        guard self.streams.remove(id) != nil else { return }
+    /// The stream is gone, however it ended (WIRE-08). Unknown ids are ignored. Returns the shell's handle of it.
+    @discardableResult
+    package func close(_ id: SlotID) -> UInt64? {
+        guard let stream = self.streams.remove(id) else { return nil }
+        if !self.siblings.isEmpty { self.siblings[id] = nil }
         var next = self.links[Int(id.index)].firstType
         while next != TypeStream.none {
             let following = self.typeStreams[Int(next)].next
@@ -116,17 +151,24 @@ package final class Shard {
             next = following
         }
         self.links[Int(id.index)] = StreamLink()
+        return stream.handle
     }
 
-    /// Everything handed over for this stream has left for the kernel.
-    package func drained(_ id: SlotID) {
-        guard self.streams.contains(id) else { return }
+    /// The shell's handle of a stream; nil if it is gone.
+    package func handle(of id: SlotID) -> UInt64? { self.streams[id]?.handle }
+
+    /// Whether the stream is still there; looks at its link only.
+    func isOpen(_ id: SlotID) -> Bool {
         let index = Int(id.index)
-        self.links[index].hasUnsent = false
-        self.links[index].queued = 0
-        guard self.links[index].isHolding else { return }
-        self.links[index].isHolding = false
+        return index < self.links.count && self.links[index].isOpen && self.links[index].generation == id.generation
+    }
+
+    /// Everything handed over for this stream has left for the kernel. Returns whether that makes something due.
+    @discardableResult
+    package func drained(_ id: SlotID) -> Bool {
+        guard self.isOpen(id), self.links[Int(id.index)].drained() else { return false }
         self.move(stream: Int32(id.index))
+        return true
     }
 
     /// Ends a stream with a status and forgets it.
@@ -142,6 +184,8 @@ package final class Shard {
 
     func typeStream(of id: SlotID, typeURL: ByteRange, in bytes: borrowing Span<UInt8>) -> Int32 {
         var next = self.links[Int(id.index)].firstType
+        // On a service for one type the URL may be left out.
+        if typeURL.isEmpty { return self.links[Int(id.index)].isBound ? next : TypeStream.none }
         while next != TypeStream.none {
             if let url = self.view(of: next)?.typeURLBytes, bytes.equals(typeURL, url.span) { return next }
             next = self.typeStreams[Int(next)].next
@@ -238,23 +282,23 @@ package final class Shard {
         let record = self.typeStreams[Int(index)]
         guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else { return }
         self.leaveList(record, in: view)
-        self.versions[Int(index)].sent = view.cohorts[Int(record.cohort)]?.version ?? ""
+        self.versions[Int(index)].sent = view.cohorts[Int(record.cohort)].version
         // A current cohort holds everything up to now, however long ago its generation was.
-        let cohort = view.cohorts[Int(record.cohort)]
-        let isCurrent = cohort?.generation ?? 0 >= view.subscriptions[Int(record.subscription)]?.changed ?? 0
-        self.typeStreams[Int(index)].base = isCurrent ? view.generation : cohort?.generation ?? 0
+        let generation = view.cohorts[Int(record.cohort)].generation
+        let isCurrent = generation >= view.subscriptions[Int(record.subscription)]?.changed ?? 0
+        self.typeStreams[Int(index)].base = isCurrent ? view.generation : generation
         self.typeStreams[Int(index)].cohort = TypeStream.none
         view.detached += 1
-        if view.cohorts[Int(record.cohort)]?.isEmpty == true { view.removeCohort(record.cohort) }
+        if view.cohorts[Int(record.cohort)].isEmpty { view.removeCohort(record.cohort) }
     }
 
     func leaveList(_ record: TypeStream, in view: TypeView) {
         let position = Int(record.position)
         let moved: Int32?
         if record.isInAwaitingList {
-            moved = view.cohorts[Int(record.cohort)]?.awaiting.swapRemove(at: position)
+            moved = view.cohorts[Int(record.cohort)].awaiting.swapRemove(at: position)
         } else {
-            moved = view.cohorts[Int(record.cohort)]?.idle.swapRemove(at: position)
+            moved = view.cohorts[Int(record.cohort)].idle.swapRemove(at: position)
         }
         if let moved = moved { self.typeStreams[Int(moved)].position = Int32(position) }
     }
@@ -265,11 +309,11 @@ package final class Shard {
         self.typeStreams[Int(index)].cohort = cohort
         self.typeStreams[Int(index)].isInAwaitingList = awaiting
         if awaiting {
-            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)]?.awaiting.count ?? 0)
-            view.cohorts[Int(cohort)]?.awaiting.append(index)
+            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)].awaiting.count)
+            view.cohorts[Int(cohort)].awaiting.append(index)
         } else {
-            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)]?.idle.count ?? 0)
-            view.cohorts[Int(cohort)]?.idle.append(index)
+            self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(cohort)].idle.count)
+            view.cohorts[Int(cohort)].idle.append(index)
         }
         view.detached -= 1
     }
@@ -281,9 +325,8 @@ package final class Shard {
             return
         }
         self.leaveList(record, in: view)
-        self.typeStreams[Int(index)].isInAwaitingList = false
-        self.typeStreams[Int(index)].position = Int32(view.cohorts[Int(record.cohort)]?.idle.count ?? 0)
-        view.cohorts[Int(record.cohort)]?.idle.append(index)
+        let position = view.cohorts[Int(record.cohort)].appendIdle(index)
+        self.typeStreams[Int(index)].stands(at: position, awaiting: false)
     }
 
     // MARK: Falling behind
@@ -316,7 +359,8 @@ package final class Shard {
     /// Whether a stream was handed so many messages that the transport has no room for many more.
     func isFull(_ stream: Int32) -> Bool { self.links[Int(stream)].queued >= Self.queuedMax }
 
-    /// Messages of one stream in the transport; one answer more fits into its queue of 64 on top of these.
+    /// Messages of one stream in the transport, beyond which it is handed no more. What one turn brings of all known types
+    /// may come on top.
     private static let queuedMax: Int32 = 24
 
     // MARK: Convergence
@@ -345,7 +389,7 @@ package final class Shard {
 /// One discovery stream of a client.
 struct DownstreamStream {
     let handle: UInt64
-    let service: DiscoveryService
+    private let serviceNumber: UInt8
     let peer: PeerIdentity
     let openedAt: Instant
     let openedAtWall: WallTime
@@ -353,20 +397,32 @@ struct DownstreamStream {
     var group = TypeStream.none
     var keyScope = KeyScope.stream
     var wasAnswered = false
+    /// A digest of the node it last sent.
+    var nodeDigest: UInt64 = 0
     /// SotW: whether it takes resources with a time to live, in a wrapper.
     var takesTimeToLive = false
 
     init(handle: UInt64, service: DiscoveryService, peer: PeerIdentity, openedAt: Instant, openedAtWall: WallTime) {
         self.handle = handle
-        self.service = service
+        self.serviceNumber = service.number
         self.peer = peer
         self.openedAt = openedAt
         self.openedAtWall = openedAtWall
     }
+
+    var service: DiscoveryService { DiscoveryService.all[Int(self.serviceNumber)] }
 }
 
 /// The few words of a stream that a push touches.
 struct StreamLink {
+    /// Which user of the slot it is, and whether there is one.
+    var generation: UInt32 = 0
+    var isOpen = false
+    var isDelta = false
+    /// Whether its service is for one type only.
+    var isBound = false
+    /// Whether each request may move its type to another group (`KeyScope.request`).
+    var isKeyedByRequest = false
     /// Its types, linked in push order.
     var firstType = TypeStream.none
     var typeCount: Int32 = 0
@@ -382,6 +438,14 @@ struct StreamLink {
     var queued: Int32 = 0
     /// Whether something waits for `drained`.
     var isHolding = false
+
+    /// The transport has nothing of it any more. Returns whether something waited for that.
+    mutating func drained() -> Bool {
+        self.hasUnsent = false
+        self.queued = 0
+        defer { self.isHolding = false }
+        return self.isHolding
+    }
 }
 
 /// A group as one worker knows it.
@@ -391,8 +455,12 @@ struct ShardGroup {
     let coldTimeout: Nanoseconds
     var views: [Int32] = []
     var origin = OriginState(isConnected: false, server: "", lastError: "")
-    /// Since when the origin has not been connected.
+    /// Since when the origin has not been connected for long.
     var disconnectedSince: Instant
+    /// When it was last connected.
+    var connectedSince = Instant(rawValue: 0)
+    /// When the home was last asked to look for a sibling's content.
+    var askedForWarmth: Instant?
 }
 
 /// The rejected response of one type stream, kept until it acknowledges another.

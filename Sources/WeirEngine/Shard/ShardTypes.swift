@@ -26,14 +26,17 @@ package final class NodeIdentity: Sendable {
     /// The encoded node: whole where it is needed again for keys that depend on the type, else what people look for (see
     /// `Node.summary`).
     package let encoded: [UInt8]
+    /// Whether `encoded` has everything that rules can look at, so that they can be asked again.
+    package let isWhole: Bool
     /// Name and version of the client's program, as in `envoy/1.33.0`; may be empty.
     package let agent: String
 
-    package init(id: String, cluster: String, encoded: [UInt8], agent: String = "") {
+    package init(id: String, cluster: String, encoded: [UInt8], agent: String = "", isWhole: Bool = true) {
         self.id = id
         self.cluster = cluster
         self.agent = agent
         self.encoded = encoded
+        self.isWhole = isWhole
     }
 }
 
@@ -73,6 +76,8 @@ package enum KeyResolution {
         scope: KeyScope)
     /// No rule matches, or the node is unusable: the stream ends with INVALID_ARGUMENT and this text.
     case refused(String)
+    /// The client may not claim to be this node: the stream ends with PERMISSION_DENIED and this text.
+    case denied(String)
 }
 
 /// How far a key reaches: which later requests of a stream may have another one.
@@ -90,6 +95,7 @@ package enum RefusalCode: UInt8, Sendable {
     case ok = 0
     case invalidArgument = 3
     case deadlineExceeded = 4
+    case permissionDenied = 7
     case resourceExhausted = 8
     case unavailable = 14
 }
@@ -113,9 +119,12 @@ package struct Refusal: Sendable {
 
 /// What a shard says to the home of a group.
 package enum GroupCommand: Sendable {
-    case join(upstream: String, node: [UInt8])
+    /// `node` is what the group calls itself at its own upstream, `openedBy` the node that opened it.
+    case join(upstream: String, node: [UInt8], openedBy: [UInt8])
     case interest(InterestChange)
     case rollout(RolloutReport)
+    /// Streams wait, nothing is cached and the origin is away: what a sibling relay has would be welcome.
+    case warm
     case leave
 }
 

@@ -67,6 +67,15 @@ struct Cohort {
     var split: (to: Generation, encoded: SplitEncoded)?
 
     var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
+
+    /// Adds a member and returns its place.
+    mutating func appendIdle(_ member: Int32) -> Int32 {
+        self.idle.append(member)
+        return Int32(self.idle.count - 1)
+    }
+
+    /// Stands where there is none.
+    static let unused = Cohort(subscription: -1, isDelta: false, generation: 0, version: "")
 }
 
 /// A response encoded once for many streams.

@@ -59,6 +59,12 @@ struct TypeStream {
         self.handle = handle
     }
 
+    /// Notes its place in its cohort.
+    mutating func stands(at position: Int32, awaiting: Bool) {
+        self.position = position
+        self.isInAwaitingList = awaiting
+    }
+
     var isAwaiting: Bool { self.outstanding != 0 }
     var outstandingCount: Int { self.outstanding.nonzeroBitCount }
 }

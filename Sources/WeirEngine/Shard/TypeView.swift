@@ -39,6 +39,8 @@ final class TypeView {
     /// The type URL as bytes, to find the type of a request without making a string.
     let typeURLBytes: [UInt8]
     let group: Int32
+    /// Where the shard counts what is done for the type.
+    let counterRow: Int
     private(set) var generation: Generation = 0
     private(set) var version = ""
     private(set) var equalVersions: [String] = []
@@ -63,9 +65,11 @@ final class TypeView {
     private var freeSubscriptions: [Int32] = []
     private var subscriptionIndex: [Subscription.Content: Int32] = [:]
     private(set) var wildcardSubscriptions: [Int32] = []
+    var wishes = Wishes()
 
-    var cohorts: ContiguousArray<Cohort?> = []
-    private var freeCohorts: [Int32] = []
+    /// By index; those that are not in use have no members.
+    var cohorts: ContiguousArray<Cohort> = []
+    var freeCohorts: [Int32] = []
 
     var staging = Staging()
     /// Whether it was said that responses are larger than clients take by default.
@@ -97,8 +101,9 @@ final class TypeView {
     /// Names that lost their last subscriber, or never got one, since then: they may be forgotten.
     private var unwanted: [NameID] = []
 
-    init(type: XDSType, group: Int32) {
+    init(type: XDSType, group: Int32, counterRow: Int = 0) {
         self.type = type
+        self.counterRow = counterRow
         self.typeURLBytes = Array(type.typeURL.utf8)
         self.group = group
     }
@@ -215,9 +220,9 @@ final class TypeView {
             self.wildcardKnownAt = update.generation
             dirty.wildcard = true
         }
+        // The home asks for it no more: who wants it next must wait for what it is then.
+        if !update.wildcardKnown { self.wildcardKnownAt = 0 }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
-        self.pruneDeparted()
-        self.pruneMembers()
         for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
         return dirty.marked
     }
@@ -277,7 +282,10 @@ final class TypeView {
 
     /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
     private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
-        guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
+        // What came in this very update was given to nobody yet.
+        guard self.isUnknown(id), let wild = self[id].wild, self[id].wildChanged < self.generation,
+            case .present(let resource) = presence
+        else { return false }
         return wild.hash == resource.hash && wild.version == resource.version
     }
 
@@ -310,9 +318,12 @@ final class TypeView {
     var otherNames: [NameID: String] = [:]
     /// Members of glob collections that are gone, of which some client may have to be told.
     var goneMembers: [NameID] = []
+    var goneMembersPruneAt = 0
 
     /// Names that left the wildcard set and that some cohort may have to be told of.
-    private(set) var departed: [NameID] = []
+    var departed: [NameID] = []
+    /// Twice as many as could not be forgotten when that was last tried, so that the work stays in proportion.
+    var departedPruneAt = 0
 
     /// A full state replaces what a view may hold from before: what it does not mention is gone.
     private func forgetUnmentioned(by update: TypeUpdate, _ dirty: inout DirtySubscriptions) {
@@ -354,38 +365,6 @@ final class TypeView {
             guard let id = self.ids[name], self.visible(id, to: content) == nil else { return false }
             return lane == .wildcard ? content.wildcard : content.contains(id)
         }
-    }
-
-    /// Drops the memory of names that left the wildcard set, once every wildcard subscriber has been told.
-    private func pruneDeparted() {
-        guard self.departed.count > 64, self.departed.count > self.wildcardMembers.count else { return }
-        let oldest = self.oldestWildcardGeneration
-        var kept: [NameID] = []
-        for id in self.departed {
-            let entry = self[id]
-            guard entry.isInUse, entry.wild == nil else { continue }
-            if entry.wildChanged > oldest {
-                kept.append(id)
-            } else {
-                self[id].wildChanged = 0
-                self.releaseIfUnused(id)
-            }
-        }
-        self.departed = kept
-    }
-
-    /// The generation that the wildcard subscriber who is furthest behind has been sent.
-    private var oldestWildcardGeneration: Generation {
-        if !self.waiting.isEmpty || self.detached > 0 { return 0 }
-        var oldest = self.generation
-        for index in self.wildcardSubscriptions {
-            guard let subscription = self.subscriptions[Int(index)] else { continue }
-            for cohort in subscription.cohorts {
-                guard let cohort = self.cohorts[Int(cohort)] else { continue }
-                if cohort.generation < subscription.changed { oldest = min(oldest, cohort.generation) }
-            }
-        }
-        return oldest
     }
 
     /// Type streams that are in no cohort.
@@ -452,10 +431,14 @@ final class TypeView {
         return index
     }
 
+    /// One stream more for a subscription that has some.
+    func retain(_ index: Int32) { self.subscriptions[Int(index)]?.streams += 1 }
+
     func release(_ index: Int32) {
         self.subscriptions[Int(index)]?.streams -= 1
         guard let subscription = self.subscriptions[Int(index)], subscription.streams == 0 else { return }
         self.subscriptionIndex[subscription.content] = nil
+        self.wishes.forget(index)
         self.subscriptions[Int(index)] = nil
         self.freeSubscriptions.append(index)
         for name in subscription.content.names {
@@ -531,45 +514,14 @@ final class TypeView {
         self.wildcardHash = .zero
         self.recent.removeAll()
         self.departed.removeAll()
+        self.departedPruneAt = 0
+        self.goneMembersPruneAt = 0
         self.retired = RetiredResources()
         self.generation = 0
         self.newestRefresh = 0
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
-    }
-
-    // MARK: Cohorts
-
-    func makeCohort(_ cohort: Cohort) -> Int32 {
-        let index: Int32
-        if let free = self.freeCohorts.popLast() {
-            index = free
-            self.cohorts[Int(index)] = cohort
-        } else {
-            index = Int32(self.cohorts.count)
-            self.cohorts.append(cohort)
-        }
-        self.subscriptions[Int(cohort.subscription)]?.cohorts.append(index)
-        return index
-    }
-
-    func removeCohort(_ index: Int32) {
-        guard let cohort = self.cohorts[Int(index)] else { return }
-        self.subscriptions[Int(cohort.subscription)]?.cohorts.removeAll { $0 == index }
-        self.cohorts[Int(index)] = nil
-        self.freeCohorts.append(index)
-    }
-
-    /// The cohort of this variant whose members hold the newest state of the subscription; made if there is none.
-    func currentCohort(of subscription: Int32, isDelta: Bool, version: String) -> Int32 {
-        let record = self.subscriptions[Int(subscription)]
-        for index in record?.cohorts ?? [] {
-            guard let cohort = self.cohorts[Int(index)], cohort.isDelta == isDelta else { continue }
-            if cohort.generation >= record?.changed ?? 0 { return index }
-        }
-        return self.makeCohort(
-            Cohort(subscription: subscription, isDelta: isDelta, generation: self.generation, version: version))
     }
 }
 

@@ -127,10 +127,13 @@ package struct OriginState: Hashable, Sendable {
     package var server: String
     /// Why it is not connected; empty while it is.
     package var lastError: String
+    /// Whether something of what is held came from a sibling relay, and the origin has not confirmed it.
+    package var isBorrowed: Bool
 
-    package init(isConnected: Bool, server: String, lastError: String) {
+    package init(isConnected: Bool, server: String, lastError: String, isBorrowed: Bool = false) {
         self.isConnected = isConnected
         self.server = server
         self.lastError = lastError
+        self.isBorrowed = isBorrowed
     }
 }

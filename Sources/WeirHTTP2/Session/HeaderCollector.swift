@@ -4,7 +4,7 @@ import WeirBase
 /// block until its event is drained.
 final class HeaderCollector {
     enum Field: CaseIterable {
-        case method, path, authority, status, contentType, encoding, timeout, userAgent, server
+        case method, path, authority, status, contentType, encoding, timeout, userAgent, server, sibling
         case grpcStatus, grpcMessage
 
         var name: StaticString {
@@ -18,6 +18,7 @@ final class HeaderCollector {
             case .timeout: "grpc-timeout"
             case .userAgent: "user-agent"
             case .server: "server"
+            case .sibling: "weir-warm"
             case .grpcStatus: "grpc-status"
             case .grpcMessage: "grpc-message"
             }

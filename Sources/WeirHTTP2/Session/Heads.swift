@@ -8,6 +8,8 @@ package struct RequestHead: Equatable, Sendable {
     package var userAgent: String
     /// nil: the client sets no deadline.
     package var timeout: Nanoseconds?
+    /// `weir-warm`: a sibling relay asks, for the group of this digest.
+    package var sibling: String?
 }
 
 /// The initial headers of a response that is a gRPC stream.

@@ -16,6 +16,8 @@ struct OutgoingQueue {
 
     /// Bytes that wait.
     private(set) var bytes = 0
+    /// Bytes that were taken since the stream began; wraps.
+    private(set) var taken = 0
 
     var count: Int { (self.first == nil ? 0 : 1) + self.rest.count }
     var isEmpty: Bool { self.first == nil }
@@ -30,6 +32,7 @@ struct OutgoingQueue {
     mutating func take(_ count: Int, into output: OutputQueue) {
         var left = count
         self.bytes -= count
+        self.taken &+= count
         while left > 0, var message = self.first.take() {
             let step = min(left, message.left)
             Self.emit(message, step, into: output)

@@ -5,6 +5,43 @@ import WeirBase
 ///
 /// One queue per loop is enough while sockets take everything; a connection whose socket is full keeps its queue.
 package final class OutputQueue {
+    // One value, so that a call accesses the object once.
+    private var pieces = OutputPieces()
+
+    package init() {}
+
+    /// Bytes not yet consumed.
+    package var count: Int { self.pieces.count }
+    package var isEmpty: Bool { self.pieces.count == 0 }
+
+    /// Segments not yet consumed; neighbours in the scratch are one segment.
+    package var segmentCount: Int { self.pieces.segmentCount }
+
+    /// Hands the bytes of the segment at `index` (0 is the next to write) to `use`, for the time of the call only. `use`
+    /// must not change the queue.
+    package func withSegment(_ index: Int, _ use: (UnsafeRawBufferPointer) -> Void) {
+        let (bytes, range) = self.pieces.segment(index)
+        unsafe bytes.withUnsafeBytes { all in
+            let part = unsafe UnsafeRawBufferPointer(rebasing: all[range.offset..<range.end])
+            unsafe use(part)
+        }
+    }
+
+    /// Forgets the first `count` bytes: they were written. An emptied queue keeps its memory for the next use.
+    package func consume(_ count: Int) { self.pieces.consume(count) }
+
+    /// Forgets everything.
+    package func clear() { self.pieces.clear() }
+
+    func append(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.pieces.append(bytes) }
+
+    func append(_ tail: MessageTail, _ range: Range<Int>) { self.pieces.append(tail, range) }
+
+    func append(_ body: SharedBody, _ range: ByteRange) { self.pieces.append(body, range) }
+}
+
+/// The content of an `OutputQueue`.
+private struct OutputPieces {
     private struct Segment {
         /// nil: bytes of `scratch`.
         var body: SharedBody?
@@ -14,30 +51,19 @@ package final class OutputQueue {
     private var scratch: [UInt8] = []
     private var segments: ContiguousArray<Segment> = []
     private var head = 0
+    private(set) var count = 0
 
-    /// Bytes not yet consumed.
-    package private(set) var count = 0
+    var segmentCount: Int { self.segments.count - self.head }
 
-    package init() {}
-
-    package var isEmpty: Bool { self.count == 0 }
-
-    /// Segments not yet consumed; neighbours in the scratch are one segment.
-    package var segmentCount: Int { self.segments.count - self.head }
-
-    /// Hands the bytes of the segment at `index` (0 is the next to write) to `use`, for the time of the call only.
-    package func withSegment(_ index: Int, _ use: (UnsafeRawBufferPointer) -> Void) {
+    func segment(_ index: Int) -> (bytes: [UInt8], range: ByteRange) {
         let segment = self.segments[self.head + index]
-        let bytes = segment.body?.bytes ?? self.scratch
-        unsafe bytes.withUnsafeBytes { all in
-            let part = unsafe UnsafeRawBufferPointer(rebasing: all[segment.range.offset..<segment.range.end])
-            unsafe use(part)
-        }
+        return (segment.body?.bytes ?? self.scratch, segment.range)
     }
 
-    /// Forgets the first `count` bytes: they were written. An emptied queue keeps its memory for the next use.
-    package func consume(_ count: Int) {
+    mutating func consume(_ count: Int) {
         precondition(count <= self.count, "more bytes were written than there are")
+        // The usual case: the socket took everything.
+        if count == self.count { return self.clear() }
         self.count -= count
         var left = count
         while left > 0 {
@@ -50,41 +76,38 @@ package final class OutputQueue {
                 self.head += 1
             }
         }
-        if self.count == 0 { self.clear() }
     }
 
-    /// Forgets everything.
-    package func clear() {
+    mutating func clear() {
         self.count = 0
         self.head = 0
-        self.segments.removeAll(keepingCapacity: self.segments.capacity <= 1024)
-        self.scratch.removeAll(keepingCapacity: self.scratch.capacity <= 65_536)
+        if !self.segments.isEmpty { self.segments.removeAll(keepingCapacity: self.segments.capacity <= 1024) }
+        if !self.scratch.isEmpty { self.scratch.removeAll(keepingCapacity: self.scratch.capacity <= 65_536) }
     }
 
-    func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+    mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
         let offset = self.scratch.count
         unsafe self.scratch.append(contentsOf: bytes)
         self.extendScratch(from: offset)
     }
 
-    func append(_ tail: MessageTail, _ range: Range<Int>) {
+    mutating func append(_ tail: MessageTail, _ range: Range<Int>) {
         let offset = self.scratch.count
         for index in range { self.scratch.append(tail[index]) }
         self.extendScratch(from: offset)
     }
 
-    func append(_ body: SharedBody, _ range: ByteRange) {
+    mutating func append(_ body: SharedBody, _ range: ByteRange) {
         self.segments.append(Segment(body: body, range: range))
         self.count += range.count
     }
 
-    private func extendScratch(from offset: Int) {
+    private mutating func extendScratch(from offset: Int) {
         let added = self.scratch.count - offset
         guard added > 0 else { return }
         self.count += added
-        if let last = self.segments.indices.last, last >= self.head, self.segments[last].body == nil,
-            self.segments[last].range.end == offset
-        {
+        let last = self.segments.count - 1
+        if last >= self.head, self.segments[last].body == nil, self.segments[last].range.end == offset {
             self.segments[last].range.count += added
         } else {
             self.segments.append(Segment(body: nil, range: ByteRange(offset: offset, count: added)))

@@ -35,6 +35,7 @@ extension Session {
         var head = RequestHead(
             path: fields.text(of: .path), authority: fields.text(of: .authority),
             userAgent: fields.text(of: .userAgent))
+        if fields.bytes(of: .sibling) != nil { head.sibling = fields.text(of: .sibling) }
         if let timeout = fields.bytes(of: .timeout) {
             guard let timeout = GRPCTimeout.parse(timeout) else {
                 return self.refuse(stream, .internal, "malformed grpc-timeout; it is up to 8 digits and one of HMSmun")
@@ -82,6 +83,7 @@ extension Session {
     private func refuse(
         _ stream: SessionStream, _ status: GRPCStatus, _ message: String, acceptedEncodings: Bool = false
     ) {
+        self.incidents.refusedRequests += 1
         var headers = Self.trailersOnly(status, message)
         if acceptedEncodings { headers.add("grpc-accept-encoding", MessageEncoding.accepted) }
         self.submitOnly(stream, headers)
@@ -89,6 +91,7 @@ extension Session {
 
     /// An HTTP status for a request that is not gRPC (WIRE-02).
     private func reject(_ stream: SessionStream, httpStatus: Int) {
+        self.incidents.refusedRequests += 1
         var headers = HeaderBlock()
         headers.add(":status", String(httpStatus))
         if httpStatus == 405 { headers.add("allow", "POST") }

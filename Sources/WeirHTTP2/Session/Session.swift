@@ -1,6 +1,16 @@
 import CNghttp2
 import WeirBase
 
+/// What a peer did that no stream hears of.
+package struct SessionIncidents: Hashable, Sendable {
+    /// Frames that mean nothing: PING, SETTINGS, empty DATA.
+    package var noise = 0
+    /// Requests that were refused by their headers alone.
+    package var refusedRequests = 0
+
+    package var hasAny: Bool { self.noise | self.refusedRequests != 0 }
+}
+
 /// One HTTP/2 connection that carries gRPC calls, as server or client: bytes in, events and output segments out. No
 /// socket, no clock. Confined to one thread, as its context.
 ///
@@ -24,6 +34,8 @@ import WeirBase
     /// Bytes that incomplete messages of all streams hold.
     var partialBytes = 0
     var lastError = ""
+    /// What the peer did since `takeIncidents` that no stream hears of.
+    package internal(set) var incidents = SessionIncidents()
 
     /// The peer's SETTINGS have come.
     package internal(set) var isEstablished = false
@@ -105,6 +117,14 @@ import WeirBase
 
     /// Messages queued on a stream that are not wholly handed to the output yet.
     package func pendingMessages(_ stream: Int32) -> Int { self.streams[stream]?.queue.count ?? 0 }
+
+    /// Streams on which messages wait, each with the bytes that its queue has given away so far (a number that wraps).
+    package func forEachWaiting(_ body: (_ stream: Int32, _ taken: Int) -> Void) { self.streams.forEachWaiting(body) }
+
+    package func takeIncidents() -> SessionIncidents {
+        defer { self.incidents = SessionIncidents() }
+        return self.incidents
+    }
 
     // MARK: Activity
 

@@ -55,10 +55,15 @@ func sessionFrameReceived(
     switch UInt32(header.type) {
     case NGHTTP2_HEADERS.rawValue: session.headersReceived(header.stream_id, endsStream: endsStream)
     case NGHTTP2_DATA.rawValue where endsStream: session.streamEnded(header.stream_id)
-    case NGHTTP2_SETTINGS.rawValue where !isAcknowledgement: session.record(.settings)
+    case NGHTTP2_DATA.rawValue:
+        if unsafe header.length <= frame.pointee.data.padlen { session.incidents.noise += 1 }
+    case NGHTTP2_SETTINGS.rawValue where !isAcknowledgement:
+        session.incidents.noise += 1
+        session.record(.settings)
     case NGHTTP2_GOAWAY.rawValue: unsafe session.record(.goAway(GoAway(frame.pointee.goaway)))
     case NGHTTP2_PING.rawValue where isAcknowledgement:
         unsafe session.record(.pingAcknowledged(frame.pointee.ping.data))
+    case NGHTTP2_PING.rawValue: session.incidents.noise += 1
     default: break
     }
     return 0

@@ -26,6 +26,11 @@ package struct SessionLimits: Sendable {
     package var resetsBurst = 10_000
     package var resetsPerSecond = 1000
 
+    /// Frames that oblige us to work and mean nothing (PING, SETTINGS, empty DATA): this many at once, and
+    /// this many per second. Counted here (`Session.incidents`), enforced by the owner, who has a clock.
+    package var noiseBurst = 1000
+    package var noisePerSecond = 100
+
     package static let server = SessionLimits()
 
     /// Responses of tens of MiB are received: large windows.

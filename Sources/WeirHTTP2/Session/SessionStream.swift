@@ -65,6 +65,10 @@ struct StreamTable {
         if let index = self.index(of: id) { self.entries.remove(at: index) }
     }
 
+    func forEachWaiting(_ body: (Int32, Int) -> Void) {
+        for entry in self.entries where !entry.stream.queue.isEmpty { body(entry.id, entry.stream.queue.taken) }
+    }
+
     private func index(of id: Int32) -> Int? {
         var low = 0
         var high = self.entries.count

@@ -26,12 +26,22 @@ package final class RelayMetrics: Sendable {
 
     /// `weir_downstream_connections`.
     package let downstreamConnections: Gauge
+    /// `weir_downstream_connections_delayed_total`.
+    package let connectionsDelayed: Counter
+    /// `weir_downstream_requests_paced_total`.
+    package let requestsPaced: Counter
+    /// `weir_downstream_accept_pauses_total`.
+    package let acceptPauses: Counter
+    /// `weir_memory_pressure`.
+    package let memoryPressure: Gauge
     /// `weir_push_seconds`.
     package let pushSeconds: Histogram
     /// `weir_convergence_seconds`.
     package let convergenceSeconds: Histogram
     /// `weir_cache_groups`.
     package let cacheGroups: Gauge
+    /// `weir_cache_stale_groups`.
+    package let staleGroups: Gauge
     /// `weir_cache_bytes`.
     package let cacheBytes: Gauge
 
@@ -42,11 +52,14 @@ package final class RelayMetrics: Sendable {
     private let nacksByType: LabelTable<Counter>
     private let oversizedByType: LabelTable<Counter>
     private let rejectedByReason: LabelTable<Counter>
+    /// `weir_downstream_node_changes_total`.
+    package let nodeChanges: Counter
     private let streamsByService: LabelTable<Gauge>
     private let requestsByService: LabelTable<Counter>
     private let connectedByUpstream: LabelTable<LabelTable<Gauge>>
     private let upstreamResponsesByUpstream: LabelTable<LabelTable<Counter>>
     private let reconnectsByUpstream: LabelTable<Counter>
+    private let dataAgeByUpstream: LabelTable<Gauge>
     private let pushesByType: LabelTable<LabelTable<Counter>>
     private let holdsByType: LabelTable<LabelTable<Gauge>>
     private let holdSecondsByType: LabelTable<LabelTable<Gauge>>
@@ -83,6 +96,27 @@ package final class RelayMetrics: Sendable {
         var rejected = MetricFamily(
             "weir_downstream_rejected_total", .counter, help: "Streams and connections refused or ended, by reason.")
         self.rejectedByReason = rejected.counters(by: "reason", RejectionReason.allCases.map(\.rawValue))
+        var nodeChanges = MetricFamily(
+            "weir_downstream_node_changes_total", .counter,
+            help: "Requests whose node is not the first of the stream, which holds.")
+        self.nodeChanges = nodeChanges.counter()
+        var delayed = MetricFamily(
+            "weir_downstream_connections_delayed_total", .counter,
+            help: "Connections that waited for their turn, as more came in a second than may begin.")
+        self.connectionsDelayed = delayed.counter()
+        var paced = MetricFamily(
+            "weir_downstream_requests_paced_total", .counter,
+            help: "Requests after which a stream was not read for a while, for max_requests_per_second.")
+        self.requestsPaced = paced.counter()
+        var acceptPauses = MetricFamily(
+            "weir_downstream_accept_pauses_total", .counter,
+            help: "Pauses in accepting connections, because descriptors or memory had run out.")
+        self.acceptPauses = acceptPauses.counter()
+        var memoryPressure = MetricFamily(
+            "weir_memory_pressure", .gauge,
+            help: "0: within max_memory; 1: refuses connections; 2: and streams; 3: and drops clients that do not read."
+        )
+        self.memoryPressure = memoryPressure.gauge()
         var serviceStreams = MetricFamily(
             "weir_downstream_service_streams", .gauge, help: "Open calls to services beside discovery.")
         self.streamsByService = LabelTable(Self.services) { service, isOther in
@@ -113,6 +147,14 @@ package final class RelayMetrics: Sendable {
             "weir_upstream_reconnects_total", .counter, help: "Connections to an upstream after the first.")
         self.reconnectsByUpstream = reconnects.counters(by: "upstream", upstreams.map(\.name))
 
+        var dataAge = MetricFamily(
+            "weir_upstream_data_age_seconds", .gauge,
+            help: "How long the oldest data held of the upstream has been out of touch with it; 0 while all is current."
+        )
+        self.dataAgeByUpstream = LabelTable(upstreams.map(\.name)) { upstream, isOther in
+            dataAge.gauge(["upstream": upstream], hiddenWhileZero: isOther)
+        }
+
         var push = MetricFamily(
             "weir_push_seconds", .histogram,
             help: "From the upstream's bytes read to a worker's last stream of the group written, in seconds.")
@@ -138,6 +180,9 @@ package final class RelayMetrics: Sendable {
 
         var groups = MetricFamily("weir_cache_groups", .gauge, help: "Groups of clients that share a key.")
         self.cacheGroups = groups.gauge()
+        var stale = MetricFamily(
+            "weir_cache_stale_groups", .gauge, help: "Groups that hold something their upstream has not confirmed.")
+        self.staleGroups = stale.gauge()
         var resources = MetricFamily("weir_cache_resources", .gauge, help: "Resources held, by type.")
         self.resourcesByType = LabelTable(Self.types) { type, isOther in
             resources.gauge(["type": type], hiddenWhileZero: isOther)
@@ -146,10 +191,9 @@ package final class RelayMetrics: Sendable {
         self.cacheBytes = bytes.gauge()
 
         self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, serviceStreams,
-            serviceRequests, connected, upstreamResponses, reconnects, push, convergence, pushes, holds, holdSeconds,
-            groups, resources,
-            bytes,
+            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
+            paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
+            reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
         ])
     }
 
@@ -181,6 +225,8 @@ package final class RelayMetrics: Sendable {
     }
     /// `weir_upstream_reconnects_total`.
     package func reconnects(upstream: String) -> Counter { self.reconnectsByUpstream[upstream] }
+    /// `weir_upstream_data_age_seconds`.
+    package func dataAge(upstream: String) -> Gauge { self.dataAgeByUpstream[upstream] }
     /// `weir_pushes_total`.
     package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
     /// `weir_holds`; see `holdReasons`.

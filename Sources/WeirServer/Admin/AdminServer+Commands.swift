@@ -4,9 +4,11 @@ import WeirHTTP1
 import WeirObserve
 import WeirXDS
 
-/// What an operator does to a group: carried out by the key's home, and written to the log with who asked for it.
+/// What an operator does to a group: carried out by the key's home.
 extension AdminServer {
-    func command(_ answer: AdminAnswer) {
+    func command(_ answer: AdminAnswer, _ caller: String) {
+        let peer = answer.request.peer
+        let who = caller == AdminAccess.anonymous ? peer : "\(caller), \(peer)"
         let path = answer.request.path
         guard let key = answer.query("key") else { return answer.error(400, "POST \(path) needs ?key=KEY") }
         let type = answer.query("type").map { XDSType.named($0) ?? XDSType.of(typeURL: $0) }
@@ -23,27 +25,20 @@ extension AdminServer {
         let isPosted = self.shared.links[home].post(
             .perform { worker in
                 do throws(CommandRefusal) {
-                    let types = try worker.homes.carryOut(command, key: key, by: answer.request.peer)
-                    self.audit(answer, command, key, type, outcome: "done")
+                    let types = try worker.homes.carryOut(command, key: key, by: who)
                     self.shared.renderer.run { Self.answer(answer, key, command, types) }
                 } catch {
-                    self.audit(answer, command, key, type, outcome: error.message)
+                    self.noteRefusal(command, key, error.message)
                     answer.error(error.kind == .notFound ? 404 : 409, error.message)
                 }
             })
         if !isPosted { answer.error(503, "the worker that is home to the key does not take anything any more") }
     }
 
-    /// Who, what, from where, and what came of it.
-    private func audit(
-        _ answer: AdminAnswer, _ command: KeyCommand, _ key: String, _ type: XDSType?, outcome: String
-    ) {
-        var fields = [
-            ("command", command.name), ("key", key), ("peer", answer.request.peer), ("outcome", outcome),
-        ]
-        if let type = type, command.typeURL != nil { fields.insert(("type", type.label), at: 2) }
-        if case .rollBack(_, let version?) = command { fields.insert(("to", version), at: 3) }
-        self.shared.logger.log(.warning, "operator command", fields)
+    /// That it was asked for is on record already, as everything that changes something.
+    private func noteRefusal(_ command: KeyCommand, _ key: String, _ why: String) {
+        self.shared.logger.logOften(
+            .info, "operator command refused", [("command", command.name), ("key", key), ("reason", why)])
     }
 
     private static func answer(

@@ -23,7 +23,8 @@ extension AdminServer {
         let request = RuleRequest(
             node: Self.node(answer), typeURL: type, peerAddress: answer.query("peer.address") ?? "",
             peerSANs: Self.list(answer.query("peer.san")), resourceNames: Self.list(answer.query("resources")))
-        let explanation = self.shared.rules.withLock { $0 }.explain(request)
+        let explanation = self.shared.rules.withLock { $0 }
+            .explain(request, identity: self.shared.identity.withLock { $0 })
         if answer.wantsText { return answer.text(200, explanation.text) }
         answer.respond(200, "application/json", Array(explanation.json.utf8))
     }

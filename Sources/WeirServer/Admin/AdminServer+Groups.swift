@@ -171,6 +171,7 @@ struct KeySummary {
                 $0.field("server", self.home.origin.server)
                 $0.field("state", self.upstreamState)
             }
+            $0.field("stale", self.home.origin.isBorrowed)
             $0.field("streams", self.streams)
             $0.object("types") { types in for type in self.home.types { self.write(type, to: &types) } }
         }

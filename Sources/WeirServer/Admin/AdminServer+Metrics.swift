@@ -26,6 +26,7 @@ extension AdminServer {
         }
         let homes = parts.flatMap(\.homes)
         metrics.cacheGroups.set(Int64(homes.count))
+        metrics.staleGroups.set(Int64(homes.count { $0.origin.isBorrowed }))
         metrics.cacheBytes.set(Int64(homes.flatMap(\.types).reduce(0) { $0 + $1.bytes }))
         var resources: [String: Int] = [:]
         for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }
@@ -44,6 +45,8 @@ extension AdminServer {
         }
         for upstream in self.shared.configuration.upstreams {
             guard case .grpc = upstream.origin else { continue }
+            let age = self.shared.upstreams.age(of: upstream.name, at: Loop.monotonicNow())
+            metrics.dataAge(upstream: upstream.name).set(Int64(age.seconds))
             for server in self.shared.upstreams.summary(of: upstream.name).servers {
                 metrics.connected(upstream: upstream.name, server: server.address)
                     .set(server.state == .connected ? 1 : 0)

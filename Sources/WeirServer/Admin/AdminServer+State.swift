@@ -13,6 +13,8 @@ extension AdminServer {
         var degraded = self.shared.configuration.upstreams.compactMap { upstream in
             self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
         }
+        let pressure = self.shared.memory.pressure
+        if pressure > .none { degraded.append("memory: \(pressure.name)") }
         degraded += self.shared.holds.troubles(Loop.monotonicNow())
         let status = state == .live ? 200 : 503
         if answer.wantsText {
@@ -35,17 +37,9 @@ extension AdminServer {
         }
     }
 
-    /// A turn that takes longer than this is no turn any more.
-    private static let turnMax = Nanoseconds.seconds(5)
-
     /// Whether the loops turn; says which does not.
     func live(_ answer: AdminAnswer) {
-        let now = Loop.monotonicNow()
-        let stuck = self.shared.reports.enumerated().compactMap { index, report -> String? in
-            guard let pulse = report.pulse else { return "worker \(index) has no loop" }
-            let lag = pulse.lag(at: now)
-            return lag > Self.turnMax ? "worker \(index) has been in one turn for \(lag.seconds) s" : nil
-        }
+        let stuck = self.shared.stuckLoops(at: Loop.monotonicNow())
         answer.json(stuck.isEmpty ? 200 : 503) { json in
             json.object {
                 $0.field("live", stuck.isEmpty)

@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirHTTP1
 import WeirLoop
+import WeirObserve
 import WeirProtobuf
 import WeirXDS
 
@@ -13,21 +14,61 @@ final class AdminServer: Sendable {
     let descriptors: DescriptorSet?
     private var renderer: AdminThread { self.shared.renderer }
     private let server: Locked<HTTPServer?> = Locked(nil)
+    private let access: AdminAccess
+    /// What the running server shows its clients.
+    private let tls: Locked<HTTPServerTLS?> = Locked(nil)
 
     init(shared: RelayShared, descriptors: DescriptorSet?) {
         self.shared = shared
         self.descriptors = descriptors
+        self.access = AdminAccess(shared.configuration.admin)
     }
 
     func start() throws(StartError) {
+        let configuration = self.shared.configuration.admin
+        try self.start(try configuration.tls.map { files throws(StartError) in try Self.read(files) })
+    }
+
+    private func start(_ tls: HTTPServerTLS?) throws(StartError) {
         do throws(HTTPServerError) {
-            let server = try HTTPServer(address: self.shared.configuration.admin.address.description) {
-                [weak self] request, responder in
+            let address = self.shared.configuration.admin.address.description
+            let server = try HTTPServer(address: address, tls: tls) { [weak self] request, responder in
                 self?.handle(request, responder)
             }
             self.server.withLock { $0 = server }
+            self.tls.withLock { $0 = tls }
         } catch {
-            throw StartError("admin.address: \(error)")
+            throw StartError("admin: \(error)")
+        }
+    }
+
+    private static func read(_ files: AdminTLSConfiguration) throws(StartError) -> HTTPServerTLS {
+        let texts = [files.certificateChain, files.privateKey].map { path in
+            ProcessReader.readBytes(path).map { String(decoding: $0, as: UTF8.self) }
+        }
+        guard let chain = texts[0], let key = texts[1] else {
+            throw StartError("admin.tls: cannot read \(files.certificateChain) or \(files.privateKey)")
+        }
+        return HTTPServerTLS(chain: chain, key: key)
+    }
+
+    /// Takes over the tokens' file, and the TLS files' content where that has changed: then the server starts again, on
+    /// the address that it has, and its open connections close. Files that are of no use change nothing.
+    func reload(_ configuration: AdminConfiguration) {
+        self.access.set(configuration)
+        guard let old = self.tls.withLock({ $0 }), let files = configuration.tls else { return }
+        do throws(StartError) {
+            let new = try Self.read(files)
+            guard new != old else { return }
+            self.server.withLock { $0.take() }?.stop()
+            do throws(StartError) {
+                try self.start(new)
+            } catch {
+                try self.start(old)
+                throw error
+            }
+        } catch {
+            self.shared.logger.log(.error, "admin.tls not reloaded", [("error", error.description)])
         }
     }
 
@@ -41,6 +82,8 @@ final class AdminServer: Sendable {
 
     private func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
         let answer = AdminAnswer(request: request, responder: responder)
+        guard case .known(let caller) = self.access.caller(of: request) else { return self.refuse(answer) }
+        if !["GET", "HEAD"].contains(request.method) { self.audit(request, caller) }
         switch (request.method, request.path) {
         case ("GET", "/"), ("HEAD", "/"): answer.html(AdminPage.html)
         case ("GET", "/ready"), ("HEAD", "/ready"): self.ready(answer)
@@ -58,9 +101,33 @@ final class AdminServer: Sendable {
         case ("POST", "/drain"): self.drain(answer)
         case ("POST", "/keys/hold"), ("POST", "/keys/release"), ("POST", "/keys/rollback"), ("POST", "/keys/refresh"),
             ("POST", "/keys/evict"):
-            self.command(answer)
+            self.command(answer, caller)
         default: self.notFound(answer)
         }
+    }
+
+    private func refuse(_ answer: AdminAnswer) {
+        let request = answer.request
+        if let suppressed = self.access.passRefusal() {
+            self.shared.logger.log(
+                .warning, "debug endpoint: refused",
+                [("method", request.method), ("path", request.path), ("peer", request.peer)]
+                    + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
+        }
+        answer.error(
+            401, "it takes a token: send \"Authorization: Bearer TOKEN\" with one of admin.token_file",
+            headers: [("WWW-Authenticate", "Bearer realm=\"weir\"")])
+    }
+
+    /// What changes something is on record: who, what, from where.
+    private func audit(_ request: HTTPRequest, _ caller: String) {
+        let query = request.query.map { "\($0.name)=\($0.value)" }.joined(separator: "&")
+        self.shared.logger.log(
+            .warning, "audit",
+            [
+                ("who", caller), ("method", request.method), ("path", request.path), ("query", query),
+                ("peer", request.peer),
+            ])
     }
 
     private static let readable = [

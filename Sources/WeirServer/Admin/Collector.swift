@@ -56,9 +56,8 @@ extension Worker {
     private static var streamsPerTurn: Int { 256 }
 
     func groups() -> WorkerGroups {
-        let homes = self.homes.groups.values.sorted { $0.origin.key < $1.origin.key }.map {
-            WorkerGroups.Home(
-                key: $0.origin.key, upstream: $0.upstream, origin: $0.origin.origin, types: $0.origin.typeStatuses)
+        let homes = self.homes.groups.values.map(\.group).sorted { $0.key < $1.key }.map {
+            WorkerGroups.Home(key: $0.key, upstream: $0.upstream, origin: $0.own.origin, types: $0.typeStatuses)
         }
         return WorkerGroups(
             homes: homes, views: self.shard.viewStatuses(), streamsByKey: self.shard.streamsByKey(),
@@ -67,14 +66,14 @@ extension Worker {
 
     func heldResources(key: String?, typeURL: String?) -> [HeldResources] {
         var result: [HeldResources] = []
-        for group in self.homes.groups.values.sorted(by: { $0.origin.key < $1.origin.key }) {
-            if let key = key, group.origin.key != key { continue }
-            for status in group.origin.typeStatuses {
+        for group in self.homes.groups.values.map(\.group).sorted(by: { $0.key < $1.key }) {
+            if let key = key, group.key != key { continue }
+            for status in group.typeStatuses {
                 if let wanted = typeURL, status.type.typeURL != wanted { continue }
                 result.append(
                     HeldResources(
-                        key: group.origin.key, type: status.type, updated: status.updated,
-                        resources: group.origin.resources(typeURL: status.type.typeURL)))
+                        key: group.key, type: status.type, updated: status.updated,
+                        resources: group.resources(typeURL: status.type.typeURL)))
             }
         }
         return result

@@ -14,18 +14,27 @@ final class Downstream {
     private let transport: Transport
     private let shared: RelayShared
     private var listeners: [(listener: ServerListener, tls: ListenerTLS?)] = []
+    /// Discovery streams, by the handle the shard knows them by.
+    private var discovery = SlotTable<DiscoveryStream>()
+    /// All other calls.
     private var calls = SlotTable<Call>()
     private var peers = SlotTable<WeirEngine.PeerIdentity>()
     let services: Services
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
     private var isDraining = false
+    private var pacing: RequestPacing
+    private var stalled = StalledReaders()
+    private var stalledTimeout: Nanoseconds
 
-    private enum Call {
-        /// A discovery stream: the shard's.
-        case discovery(ServerConnection, stream: Int32, shardStream: SlotID)
-        /// Any other: its handler's.
-        case service(any ServiceStream, ServiceMethod)
+    private struct DiscoveryStream {
+        let connection: ServerConnection
+        let stream: Int32
+    }
+
+    private struct Call {
+        let handler: any ServiceStream
+        let method: ServiceMethod
     }
 
     init(worker: Worker, transport: Transport) throws(StartError) {
@@ -33,6 +42,9 @@ final class Downstream {
         self.transport = transport
         self.shared = worker.shared
         self.services = Services(worker: worker)
+        let limits = self.shared.configuration.downstream.limits
+        self.pacing = RequestPacing(perSecond: limits.requestsPerSecondMax)
+        self.stalledTimeout = limits.stalledReaderTimeout
         for listener in self.shared.configuration.downstream.listeners { try self.listen(listener) }
     }
 
@@ -41,27 +53,48 @@ final class Downstream {
         var tls: ListenerTLS?
         if let files = configuration.tls { tls = try ListenerTLS(files) }
         do throws(SystemError) {
-            let listener: ServerListener
-            switch configuration.address {
-            case .unix(let path):
-                // Workers share one socket: it was opened before they started.
-                let descriptor = try Socket.duplicate(self.shared.unixListeners[path]?.rawValue ?? -1)
-                listener = ServerListener(
-                    transport: self.transport, listening: descriptor, options: options, tls: tls?.context,
-                    quota: self.shared.quota, delegate: self)
-            case .network(let host, let port):
-                guard let address = SocketAddress(numericHost: host, port: port) else {
+            let shared = try self.sharedSockets(configuration.address)
+            var opened: [ServerListener] = []
+            for descriptor in shared {
+                opened.append(
+                    ServerListener(
+                        transport: self.transport, listening: descriptor, options: options, tls: tls?.context,
+                        quota: self.shared.quota, delegate: self))
+            }
+            if opened.isEmpty {
+                guard let address = configuration.address.socketAddress else {
                     throw SystemError(code: 22, operation: "listen on", subject: configuration.address.description)
                 }
-                listener = try ServerListener(
-                    transport: self.transport, address: address, options: options, tls: tls?.context,
-                    quota: self.shared.quota, delegate: self)
+                opened.append(
+                    try ServerListener(
+                        transport: self.transport, address: address, options: options, tls: tls?.context,
+                        quota: self.shared.quota, delegate: self))
             }
-            self.listeners.append((listener, tls))
-            tls?.watch(self.transport.loop, self.shared.logger) { [weak listener] in listener?.tls = $0 }
+            for (index, listener) in opened.enumerated() { self.listeners.append((listener, index == 0 ? tls : nil)) }
+            let listeners = opened.map(WeakListener.init)
+            tls?.watch(self.transport.loop, self.shared.logger) { context in
+                for entry in listeners { entry.listener?.tls = context }
+            }
         } catch {
             throw StartError("downstream.listeners: cannot listen on \(configuration.address): \(error)")
         }
+    }
+
+    /// More than a shard hands a stream before something of it has left: 24, one answer in 32 parts for each type that it
+    /// does not put off, endpoints once more, and removals.
+    private static let queuedMessagesMax = 640
+
+    /// Duplicates of sockets that others opened: the service manager, or the main thread, for workers share a Unix socket.
+    private func sharedSockets(_ address: EndpointAddress) throws(SystemError) -> [CInt] {
+        var originals: [Descriptor] = []
+        if let wanted = address.socketAddress {
+            originals = self.shared.passed.descriptors(
+                of: wanted, worker: self.worker.index, workers: self.shared.links.count)
+        }
+        if case .unix(let path) = address, let opened = self.shared.unixListeners[path] { originals.append(opened) }
+        var copies: [CInt] = []
+        for original in originals { copies.append(try Socket.duplicate(original.rawValue)) }
+        return copies
     }
 
     private static func options(_ configuration: DownstreamConfiguration) -> ServerOptions {
@@ -69,6 +102,7 @@ final class Downstream {
         options.limits.streamsMax = configuration.limits.streamsPerConnectionMax
         options.limits.messageBytesMax = configuration.limits.requestBytesMax
         options.limits.partialBytesMax = 2 * configuration.limits.requestBytesMax
+        options.limits.queuedMessagesMax = Self.queuedMessagesMax
         options.keepaliveInterval = configuration.keepalive.interval
         options.keepaliveTimeout = configuration.keepalive.timeout
         options.connectionAgeMax = configuration.connectionAgeMax
@@ -78,6 +112,49 @@ final class Downstream {
     /// New limits and times, for connections to come.
     func reload(_ configuration: DownstreamConfiguration) {
         for entry in self.listeners { entry.listener.options = Self.options(configuration) }
+        self.stalledTimeout = configuration.limits.stalledReaderTimeout
+        self.resume(self.pacing.set(perSecond: configuration.limits.requestsPerSecondMax))
+    }
+
+    // MARK: Time
+
+    /// To be called ten times a second.
+    func tick() {
+        self.services.tick()
+        self.resume(self.pacing.due(at: self.transport.loop.now))
+        self.endStalledReaders()
+    }
+
+    private func resume(_ handles: [UInt64]) {
+        for handle in handles {
+            guard let target = self.discovery[SlotID(packed: handle)] else { continue }
+            target.connection.resume(target.stream)
+        }
+    }
+
+    /// While memory is short nobody is waited for longer than this.
+    private static let patienceWithoutMemory = Nanoseconds.seconds(1)
+
+    private func endStalledReaders() {
+        let isShort = self.shared.memory.pressure == .droppingReaders
+        guard self.stalledTimeout > .zero || isShort else { return self.stalled.rest() }
+        let limit = isShort ? Self.patienceWithoutMemory : self.stalledTimeout
+        let found = self.stalled.look(self.listeners.map(\.listener), at: self.transport.loop.now, limit: limit)
+        for connection in found.connections {
+            self.noteStalled(connection)
+            connection.close("\(connection.peer) has read nothing for \(limit.seconds) s")
+        }
+        for (connection, stream) in found.streams {
+            self.noteStalled(connection)
+            // gRPC takes this code for RESOURCE_EXHAUSTED. A status would wait behind what is not read.
+            connection.reset(stream, .enhanceYourCalm)
+        }
+    }
+
+    private func noteStalled(_ connection: ServerConnection) {
+        self.shared.metrics.rejected(.stalledReader).add(1)
+        self.shared.logRefusal(
+            "client does not read", reason: .stalledReader, [("peer", connection.peer.description)])
     }
 
     // MARK: Out
@@ -85,31 +162,28 @@ final class Downstream {
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         for send in sends {
-            guard case .discovery(let connection, let stream, _)? = self.calls[SlotID(packed: send.handle)] else {
-                continue
-            }
+            guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
             let field = send.nonce.field
-            var tail = MessageTail()
-            for i in 0..<Nonce.fieldCount { tail.append(field[i]) }
+            let tail = MessageTail(field.span)
             do throws(StreamRefusal) {
-                try connection.send(stream, bodies[Int(send.body)], tail)
+                try target.connection.send(target.stream, bodies[Int(send.body)], tail)
             } catch {
-                // A closed stream's end is on the way. A full queue: the engine keeps few responses per type
-                // unanswered, so this client reads nothing at all.
+                // A closed stream's end is on the way. A full queue should not be: the shard holds back before that.
                 guard error == .queueFull else { continue }
                 self.shared.metrics.rejected(.slowConsumer).add(1)
-                connection.finish(stream, .resourceExhausted, "the client does not read its responses")
+                target.connection.finish(
+                    target.stream, .resourceExhausted, "the client does not read its responses")
             }
         }
     }
 
     func refuse(_ refusal: Refusal) {
         self.shared.metrics.rejected(refusal.reason).add(1)
-        guard case .discovery(let connection, let stream, _)? = self.calls.remove(SlotID(packed: refusal.handle)) else {
-            return
-        }
-        connection.setUserData(stream, 0)
-        connection.finish(stream, GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown, refusal.message)
+        self.pacing.closed(refusal.handle)
+        guard let target = self.discovery.remove(SlotID(packed: refusal.handle)) else { return }
+        target.connection.setUserData(target.stream, 0)
+        let status = GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown
+        target.connection.finish(target.stream, status, refusal.message)
     }
 
     /// Notes pushes of this round; they are written when the turn's flush is over.
@@ -159,6 +233,12 @@ final class Downstream {
     var certificateExpiries: [WallTime] { self.listeners.compactMap { $0.tls?.context.certificateExpiry } }
 }
 
+private struct WeakListener {
+    weak var listener: ServerListener?
+
+    init(_ listener: ServerListener) { self.listener = listener }
+}
+
 // MARK: - In
 
 extension Downstream: ServerConnectionDelegate {
@@ -180,7 +260,7 @@ extension Downstream: ServerConnectionDelegate {
 
     func streamOpened(_ connection: ServerConnection, _ stream: Int32, _ request: RequestHead) {
         if let service = DiscoveryService.at(path: request.path) {
-            self.discoveryOpened(connection, stream, service)
+            self.discoveryOpened(connection, stream, service, sibling: request.sibling)
         } else if let method = ServiceMethod(rawValue: request.path) {
             self.serviceOpened(connection, stream, method)
         } else {
@@ -189,24 +269,30 @@ extension Downstream: ServerConnectionDelegate {
         }
     }
 
-    private func discoveryOpened(_ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService) {
+    private func discoveryOpened(
+        _ connection: ServerConnection, _ stream: Int32, _ service: DiscoveryService, sibling: String?
+    ) {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams else { return self.refuseForMemory(connection, stream) }
         self.worker.setTime()
-        let placeholder = SlotID(index: 0, generation: 0)
-        let handle = self.calls.insert(.discovery(connection, stream: stream, shardStream: placeholder))
-        let shardStream = self.worker.shard.open(handle: handle.packed, service: service, peer: self.peer(connection))
-        self.calls[handle] = .discovery(connection, stream: stream, shardStream: shardStream)
-        connection.setUserData(stream, handle.packed)
+        let handle = self.discovery.insert(DiscoveryStream(connection: connection, stream: stream))
+        let shardStream = self.worker.shard.open(
+            handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
+        connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
         connection.respond(stream)
     }
 
     private func serviceOpened(_ connection: ServerConnection, _ stream: Int32, _ method: ServiceMethod) {
         // Health is asked to the end; it is how clients learn of it.
         guard !self.isDraining || method.isHealth else { return self.refuseDraining(connection, stream) }
+        guard self.shared.memory.pressure < .refusingStreams || method.isHealth else {
+            return self.refuseForMemory(connection, stream)
+        }
         let call = ServiceCall(connection: connection, stream: stream, peer: self.peer(connection))
         guard let handler = self.services.open(method, call) else { return }
         self.shared.metrics.serviceStreams(service: method.label).add()
-        connection.setUserData(stream, self.calls.insert(.service(handler, method)).packed)
+        let id = self.calls.insert(Call(handler: handler, method: method))
+        connection.setUserData(stream, StreamTag.service(id).packed)
     }
 
     private func refuseDraining(_ connection: ServerConnection, _ stream: Int32) {
@@ -214,30 +300,47 @@ extension Downstream: ServerConnectionDelegate {
         connection.finish(stream, .unavailable, "this relay is draining; connect again elsewhere")
     }
 
+    private func refuseForMemory(_ connection: ServerConnection, _ stream: Int32) {
+        self.shared.metrics.rejected(.memory).add(1)
+        self.shared.logRefusal("stream refused for want of memory", reason: .memory, [("peer", "\(connection.peer)")])
+        connection.finish(stream, .resourceExhausted, "this relay is short of memory; try again later, or elsewhere")
+    }
+
     private func peer(_ connection: ServerConnection) -> WeirEngine.PeerIdentity {
         self.peers[SlotID(packed: connection.userData)]
             ?? WeirEngine.PeerIdentity(address: connection.peer.description, names: [])
     }
 
-    private func call(_ connection: ServerConnection, _ stream: Int32) -> Call? {
-        guard let packed = connection.userData(stream), packed != 0 else { return nil }
-        return self.calls[SlotID(packed: packed)]
+    private func tag(_ connection: ServerConnection, _ stream: Int32) -> StreamTag? {
+        connection.userData(stream).flatMap { StreamTag(packed: $0) }
     }
 
     func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        switch self.call(connection, stream) {
-        case .discovery(_, _, let shardStream)?:
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
             self.worker.setTime()
             self.worker.shard.receive(shardStream, bytes)
-        case .service(let handler, let method)?:
-            self.shared.metrics.serviceRequests(service: method.label).add(1)
-            handler.message(bytes)
+            if self.pacing.isOn { self.pace(connection, stream, shardStream) }
+        case .service(let id)?:
+            guard let call = self.calls[id] else { return }
+            self.shared.metrics.serviceRequests(service: call.method.label).add(1)
+            call.handler.message(bytes)
         case nil: break
         }
     }
 
+    private func pace(_ connection: ServerConnection, _ stream: Int32, _ shardStream: SlotID) {
+        guard let handle = self.worker.shard.handle(of: shardStream),
+            self.pacing.received(handle, at: self.transport.loop.now)
+        else { return }
+        self.shared.metrics.requestsPaced.add(1)
+        connection.pause(stream)
+    }
+
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32) {
-        if case .service(let handler, _)? = self.call(connection, stream) { return handler.halfClosed() }
+        if case .service(let id)? = self.tag(connection, stream), let call = self.calls[id] {
+            return call.handler.halfClosed()
+        }
         connection.finish(stream, .ok)
     }
 
@@ -246,14 +349,16 @@ extension Downstream: ServerConnectionDelegate {
             let isTooLarge = end.status == .resourceExhausted
             self.shared.metrics.rejected(isTooLarge ? .messageTooLarge : .brokenStream).add(1)
         }
-        guard let packed = connection.userData(stream), packed != 0 else { return }
-        switch self.calls.remove(SlotID(packed: packed)) {
-        case .discovery(_, _, let shardStream)?:
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
             self.worker.setTime()
-            self.worker.shard.close(shardStream)
-        case .service(let handler, let method)?:
-            self.shared.metrics.serviceStreams(service: method.label).subtract()
-            handler.closed()
+            guard let handle = self.worker.shard.close(shardStream) else { return }
+            self.discovery.remove(SlotID(packed: handle))
+            self.pacing.closed(handle)
+        case .service(let id)?:
+            guard let call = self.calls.remove(id) else { return }
+            self.shared.metrics.serviceStreams(service: call.method.label).subtract()
+            call.handler.closed()
         case nil: return
         }
         // What happens while the turn's output is written has a round of its own.
@@ -261,12 +366,34 @@ extension Downstream: ServerConnectionDelegate {
     }
 
     func drained(_ connection: ServerConnection, _ stream: Int32) {
-        switch self.call(connection, stream) {
-        case .discovery(_, _, let shardStream)?:
-            self.worker.shard.drained(shardStream)
-            if self.worker.shard.hasWork { self.transport.loop.turnAgain() }
-        case .service(let handler, _)?: handler.drained()
+        switch self.tag(connection, stream) {
+        case .discovery(let shardStream)?:
+            if self.worker.shard.drained(shardStream) { self.transport.loop.turnAgain() }
+        case .service(let id)?: self.calls[id]?.handler.drained()
         case nil: break
         }
+    }
+}
+
+/// What a transport's stream is here, in the one number that the transport keeps for us; 0 is nothing any more.
+private enum StreamTag {
+    /// A discovery stream: the shard's.
+    case discovery(SlotID)
+    /// Any other: one of `calls`.
+    case service(SlotID)
+
+    private static let serviceBit: UInt64 = 1 << 31
+
+    var packed: UInt64 {
+        switch self {
+        case .discovery(let id): id.packed
+        case .service(let id): id.packed | Self.serviceBit
+        }
+    }
+
+    init?(packed: UInt64) {
+        guard packed != 0 else { return nil }
+        let id = SlotID(packed: packed & ~Self.serviceBit)
+        self = packed & Self.serviceBit == 0 ? .discovery(id) : .service(id)
     }
 }

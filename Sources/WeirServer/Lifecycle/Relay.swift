@@ -5,6 +5,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirTransport
 import WeirXDS
 
 /// How a run of the relay ended, for the exit status.
@@ -27,8 +28,9 @@ package func runRelay(
         level: LogLevel(configuration.log.level.rawValue) ?? .info,
         format: configuration.log.format == .json ? .json : .text)
     defer { logger.close() }
+    let environment = processEnvironment()
     do throws(StartError) {
-        let relay = try Relay(configuration, logger: logger, reload: reload)
+        let relay = try Relay(configuration, environment, logger: logger, reload: reload)
         try relay.start()
         relay.waitForEnd()
         return .stopped
@@ -46,18 +48,23 @@ private final class Relay {
     private let shared: RelayShared
     private let admin: AdminServer
     private let loop = Loop()
+    private let manager: ServiceManager
     private var threads: [WorkerThread] = []
     private var signals: [SignalWatcher] = []
     private var timer: TimerWatcher?
+    private var memoryTimer: TimerWatcher?
     private var drainUntil: Instant?
 
+    /// How often the process's memory is looked at, if there is a bound on it.
+    private static let memoryInterval = Nanoseconds.milliseconds(100)
     /// Bits of a worker mask bound the workers.
     private static let workersMax = 64
 
     init(
-        _ configuration: RelayConfiguration, logger: Logger,
+        _ configuration: RelayConfiguration, _ environment: [String: String], logger: Logger,
         reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
     ) throws(StartError) {
+        let passed = PassedSockets(environment: environment)
         self.configuration = configuration
         self.logger = logger
         self.reload = reload
@@ -67,9 +74,11 @@ private final class Relay {
         self.shared = RelayShared(
             configuration: configuration, logger: logger, workers: max(1, min(workers, Self.workersMax)),
             files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
-            unixListeners: try Self.openUnixListeners(configuration), identifier: Self.identifier(),
+            unixListeners: try Self.openUnixListeners(configuration, passed), passed: passed,
+            identifier: Self.identifier(),
             descriptors: descriptors, descriptorCatalog: catalog)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+        self.manager = ServiceManager(environment, loop: self.loop, shared: self.shared)
     }
 
     /// `weir@HOST`: which relay fed a proxy.
@@ -80,11 +89,13 @@ private final class Relay {
     }
 
     private static func openUnixListeners(
-        _ configuration: RelayConfiguration
+        _ configuration: RelayConfiguration, _ passed: PassedSockets
     ) throws(StartError) -> [String: Descriptor] {
         var result: [String: Descriptor] = [:]
         for listener in configuration.downstream.listeners {
-            guard case .unix(let path) = listener.address else { continue }
+            guard case .unix(let path) = listener.address, passed.descriptors(of: .unix(path: path)).isEmpty else {
+                continue
+            }
             do throws(SystemError) {
                 result[path] = Descriptor(try Socket.listen(on: .unix(path: path), reusePort: false, backlog: 1024))
             } catch {
@@ -137,17 +148,38 @@ private final class Relay {
                 ("version", weirVersion), ("config", self.configuration.path),
                 ("workers", String(self.shared.links.count)),
             ])
+        self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
+        self.watchMemory()
         self.shared.lifecycle.enter(.live)
+        self.manager.ready()
+        self.notePassedSockets()
         for listener in self.configuration.downstream.listeners {
             self.logger.log(
                 .info, "listening",
                 [("address", listener.address.description), ("tls", listener.tls == nil ? "no" : "yes")])
         }
         self.logger.log(.info, "debug endpoint", [("address", self.configuration.admin.address.description)])
+    }
+
+    private func notePassedSockets() {
+        let passed = self.shared.passed
+        for problem in passed.unusable {
+            self.logger.log(.warning, "a socket of the service manager cannot be used", [("problem", problem)])
+        }
+        let addresses = self.configuration.downstream.listeners.map(\.address.socketAddress)
+        for socket in passed.sockets {
+            let isUsed = addresses.contains(socket.address)
+            self.logger.log(
+                isUsed ? .info : .warning,
+                isUsed
+                    ? "listening on a socket of the service manager"
+                    : "a socket of the service manager has no listener in the configuration",
+                [("address", socket.address.description), ("name", socket.name)])
+        }
     }
 
     private func startWorkers() throws(StartError) {
@@ -190,6 +222,21 @@ private final class Relay {
             SignalWatcher(loop: self.loop, signal: SIGHUP) { [unowned self] in self.reloadConfiguration() })
     }
 
+    private func watchMemory() {
+        let timer = TimerWatcher(loop: self.loop) { [unowned self] in self.lookAtMemory() }
+        self.memoryTimer = timer
+        timer.start(after: Self.memoryInterval, every: Self.memoryInterval)
+    }
+
+    private func lookAtMemory() {
+        guard let (pressure, used) = self.shared.memory.look() else { return }
+        self.shared.quota.admission.sheds = pressure >= .refusingConnections
+        self.shared.metrics.memoryPressure.set(Int64(pressure.rawValue))
+        self.logger.log(
+            pressure == .none ? .info : .warning, "memory pressure",
+            [("state", pressure.name), ("resident_bytes", String(used))])
+    }
+
     /// Turns until drained.
     func waitForEnd() {
         self.loop.run()
@@ -208,6 +255,7 @@ private final class Relay {
             .info, "draining",
             [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
         self.shared.lifecycle.enter(.draining)
+        self.manager.stopping(within: timeout + .seconds(10))
         for link in self.shared.links { link.postPatiently(.drain(timeout)) }
         // Ended streams have some seconds to take their trailers.
         self.drainUntil = Loop.monotonicNow() + timeout + .seconds(6)
@@ -223,6 +271,8 @@ private final class Relay {
 
     private func stopThreads() {
         self.timer?.cancel()
+        self.memoryTimer?.cancel()
+        self.manager.cancel()
         for signal in self.signals { signal.cancel() }
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
@@ -233,6 +283,8 @@ private final class Relay {
     // MARK: Reload
 
     private func reloadConfiguration() {
+        self.manager.reloading()
+        defer { self.manager.ready() }
         let (configuration, diagnostics) = self.reload()
         for diagnostic in diagnostics {
             self.logger.log(diagnostic.severity == .error ? .error : .warning, diagnostic.description)
@@ -242,7 +294,10 @@ private final class Relay {
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
         self.shared.rules.withLock { $0 = configuration.aggregation }
+        self.shared.identity.withLock { $0 = configuration.identity }
+        self.admin.reload(configuration.admin)
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
+        self.shared.set(configuration.downstream.limits)
         for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {
             self.logger.log(.error, "a worker does not turn and was not given the new configuration", [])
         }
@@ -258,14 +313,27 @@ private final class Relay {
         let old = self.configuration
         var fields: [String] = []
         if new.downstream.listeners != old.downstream.listeners { fields.append("downstream.listeners") }
-        if new.downstream.limits.connectionsMax != old.downstream.limits.connectionsMax {
-            fields.append("downstream.limits.max_connections")
-        }
-        if new.upstreams != old.upstreams { fields.append("upstreams") }
+        fields += Self.upstreamsNeedingRestart(old.upstreams, new.upstreams)
         if new.cache != old.cache { fields.append("cache") }
-        if new.admin != old.admin { fields.append("admin") }
+        if new.admin.address != old.admin.address { fields.append("admin.address") }
+        if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
         return fields
+    }
+
+    /// Of an upstream of servers all can change while it runs but the protocol and whether it is there.
+    private static func upstreamsNeedingRestart(
+        _ old: [UpstreamConfiguration], _ new: [UpstreamConfiguration]
+    ) -> [String] {
+        var names: [String] = old.map(\.name).filter { name in !new.contains { $0.name == name } }
+        for upstream in new {
+            switch (old.first { $0.name == upstream.name }?.origin, upstream.origin) {
+            case (.grpc(let before)?, .grpc(let now)) where before.variant == now.variant: break
+            case (.files(let before)?, .files(let now)) where before == now: break
+            default: names.append(upstream.name)
+            }
+        }
+        return names.map { "upstreams.\($0)" }
     }
 }

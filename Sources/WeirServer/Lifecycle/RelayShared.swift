@@ -18,6 +18,7 @@ final class RelayShared: Sendable {
     let reports: [WorkerReport]
     let resolver = Resolver()
     let quota: ConnectionQuota
+    let memory: MemoryWatch
     let groupCount = GroupCount()
     let files: FilesOrigins
     let upstreams: UpstreamBoard
@@ -25,15 +26,21 @@ final class RelayShared: Sendable {
     let holds = HoldBoard()
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
+    /// The same for `identity`.
+    let identity: Locked<IdentityRules>
     /// `downstream.drain_timeout`, the newest.
     let drainTimeout: Locked<Nanoseconds>
     /// Listening sockets that workers cannot open each for themselves, by path.
     let unixListeners: [String: Descriptor]
+    /// Listening sockets that the service manager keeps open for this process.
+    let passed: PassedSockets
     let startedAt: WallTime
     let startedAtMonotonic: Instant
     /// `control_plane.identifier` of every response.
     let identifier: String
     let lifecycle = Lifecycle()
+    /// Clients that are turned away come again and again; the counters have them all.
+    private let refusals = Locked(RateLimit<RejectionReason?>(perSecond: 10, burst: 100))
     /// Turns what workers have found into text and messages.
     let renderer = AdminThread()
     /// Questions about clients that are being answered.
@@ -45,7 +52,7 @@ final class RelayShared: Sendable {
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
-        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], identifier: String,
+        upstreams: UpstreamBoard, unixListeners: [String: Descriptor], passed: PassedSockets, identifier: String,
         descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
     ) {
         self.configuration = configuration
@@ -60,11 +67,14 @@ final class RelayShared: Sendable {
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
+        self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
         self.upstreams = upstreams
         self.rules = Locked(configuration.aggregation)
+        self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
+        self.passed = passed
         self.startedAt = Loop.wallNow()
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
@@ -82,6 +92,36 @@ final class RelayShared: Sendable {
         if !self.wasAnswered.load(ordering: .relaxed) { self.wasAnswered.store(true, ordering: .relaxed) }
     }
 
+    /// Takes over limits that concern the whole process.
+    func set(_ limits: DownstreamLimits) {
+        self.quota.connectionsMax = limits.connectionsMax
+        var admission = ConnectionAdmission.Limits()
+        admission.connectionsPerSecond = limits.connectionsPerSecondMax
+        admission.handshakesPerSecond = limits.handshakesPerSecondMax
+        admission.waitMax = limits.admissionTimeout
+        self.quota.admission.set(admission)
+        self.memory.set(budget: limits.memoryMax)
+    }
+
+    /// Logs that a client was turned away, unless there are too many such lines. Any thread.
+    func logRefusal(_ message: String, reason: RejectionReason? = nil, _ fields: [(String, String)]) {
+        let suppressed = self.refusals.withLock { $0.pass(reason, at: Loop.monotonicNow()) }
+        guard let suppressed = suppressed else { return }
+        self.logger.log(.warning, message, fields + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
+    }
+
+    /// A turn that takes longer than this is no turn any more.
+    private static let turnMax = Nanoseconds.seconds(5)
+
+    /// What keeps the loops from turning, one text for each that does not; empty: all is well.
+    func stuckLoops(at now: Instant) -> [String] {
+        self.reports.enumerated().compactMap { index, report -> String? in
+            guard let pulse = report.pulse else { return "worker \(index) has no loop" }
+            let lag = pulse.lag(at: now)
+            return lag > Self.turnMax ? "worker \(index) has been in one turn for \(lag.seconds) s" : nil
+        }
+    }
+
     /// A worker has no connections left; told once, or more often.
     func drained(_ worker: Int) { self.lifecycle.workerDrained(worker) }
 
@@ -89,21 +129,21 @@ final class RelayShared: Sendable {
     func note(_ event: ShardEvent) {
         switch event {
         case .nack(let node, let key, let type, let version, let detail):
-            self.logger.log(
+            self.logger.logOften(
                 .warning, "NACK",
                 [
                     ("node", node), ("key", key), ("type", type.label), ("version", version),
                     ("code", String(detail.code)), ("message", detail.message),
                 ])
         case .refused(let node, let peer, let message):
-            self.logger.log(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+            self.logRefusal("stream refused", [("node", node), ("peer", peer), ("reason", message)])
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
-            self.logger.log(
+            self.logger.logOften(
                 .info, "no answer to a response within ack_timeout",
                 [("node", node), ("key", key), ("type", type.label)])
         case .oversized(let key, let type, let bytes):
-            self.logger.log(
+            self.logger.logOften(
                 .warning,
                 "a response is larger than max_response_size and cannot be split: clients need a higher receive limit",
                 [("key", key), ("type", type.label), ("bytes", String(bytes))])

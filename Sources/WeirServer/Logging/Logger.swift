@@ -14,6 +14,7 @@ final class Logger: Sendable {
     private let threshold: Atomic<Int>
     private let format: LogFormat
     private let thread: Locked<WorkerThread?>
+    private let limiter = Locked(LogLimiter())
 
     init(level: LogLevel, format: LogFormat) {
         self.threshold = Atomic(level.rawValue)
@@ -36,8 +37,29 @@ final class Logger: Sendable {
         self.mailbox.post(.line(self.format.line(record)))
     }
 
+    /// The same for what peers can make happen by the thousand: a storm is cut, and `reportLeftOut` says by how much.
+    /// `kind` stands for messages that are the same but for what varies in them.
+    func logOften(
+        _ level: LogLevel, _ message: String, kind: String? = nil,
+        _ fields: @autoclosure () -> [(String, String)] = []
+    ) {
+        guard level.rawValue >= self.threshold.load(ordering: .relaxed) else { return }
+        let now = Loop.monotonicNow()
+        guard self.limiter.withLock({ $0.admits(kind ?? message, now: now) }) else { return }
+        self.log(level, message, fields())
+    }
+
+    /// To be called a few times a minute at least, by one thread.
+    func reportLeftOut(all: Bool = false) {
+        let now = Loop.monotonicNow()
+        for (message, count) in self.limiter.withLock({ $0.takeLeftOut(now: now, all: all) }) {
+            self.log(.warning, "log lines were left out", [("message", message), ("count", String(count))])
+        }
+    }
+
     /// Writes what waits and ends the writer; nothing is logged afterwards.
     func close() {
+        self.reportLeftOut(all: true)
         self.mailbox.post(.end)
         self.thread.withLock { $0 }?.join()
     }

@@ -98,6 +98,7 @@ final class LoadReportStream: ServiceStream {
         let request = KeyRequest(node: node, typeURL: "", resourceNames: [], peer: self.call.peer)
         switch self.worker.resolve(request) {
         case .refused(let text): self.refuse(.invalidArgument, .noRule, text)
+        case .denied(let text): self.refuse(.permissionDenied, .identity, text)
         case .group(let key, let upstream, _, _, _, _): self.forward(message, key, upstream)
         }
     }
@@ -120,8 +121,8 @@ final class LoadReportStream: ServiceStream {
 
     func refuse(_ status: GRPCStatus, _ reason: RejectionReason, _ message: String) {
         self.worker.shared.metrics.rejected(reason).add(1)
-        self.worker.shared.logger.log(
-            .warning, "stream refused", [("peer", self.call.peer.address), ("reason", message)])
+        self.worker.shared.logRefusal(
+            "stream refused", reason: reason, [("peer", self.call.peer.address), ("reason", message)])
         self.call.finish(status, message)
     }
 }

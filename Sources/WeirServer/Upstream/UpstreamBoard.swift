@@ -11,6 +11,19 @@ final class UpstreamBoard: Sendable {
     }
 
     private let entries = Locked<[String: [Int: Entry]]>([:])
+    /// Since when the oldest data may be out of date, by upstream and contributor.
+    private let oldest = Locked<[String: [Int: Instant]]>([:])
+
+    /// `since` nil: all that the contributor holds of the upstream is up to date.
+    func update(_ upstream: String, part: Int, oldest since: Instant?) {
+        self.oldest.withLock { $0[upstream, default: [:]][part] = since }
+    }
+
+    /// How long the oldest data of an upstream has been out of touch with it; zero if all is up to date.
+    func age(of upstream: String, at now: Instant) -> Nanoseconds {
+        guard let since = self.oldest.withLock({ $0[upstream]?.values.min() }) else { return .zero }
+        return max(.zero, now - since)
+    }
 
     /// `part` tells contributors apart: a worker's index.
     func update(_ upstream: String, part: Int, _ entry: Entry) {
@@ -37,7 +50,7 @@ final class UpstreamBoard: Sendable {
     /// Why an upstream cannot be relied upon at the moment; nil if it can, or was not needed so far.
     func trouble(of upstream: String) -> String? {
         let servers = self.summary(of: upstream).servers
-        guard !servers.contains(where: { $0.state == .connected }) else { return nil }
+        guard !servers.contains(where: { $0.state == .connected && $0.lastError.isEmpty }) else { return nil }
         guard let failed = servers.first(where: { !$0.lastError.isEmpty }) else { return nil }
         return "\(failed.address): \(failed.lastError)"
     }
@@ -64,16 +77,17 @@ struct ServerStatus: Sendable {
 
     var address: String
     var state = State.idle
-    /// Empty while connected.
+    /// Empty while connected, unless streams end unanswered all the same.
     var lastError = ""
     var connectedSince: WallTime?
 
     init(address: String) { self.address = address }
 
     mutating func merge(_ other: ServerStatus) {
+        let works = [self, other].contains { $0.state == .connected && $0.lastError.isEmpty }
         if other.state.rawValue > self.state.rawValue { self.state = other.state }
         if self.lastError.isEmpty { self.lastError = other.lastError }
-        if self.state == .connected { self.lastError = "" }
+        if works { self.lastError = "" }
         if let since = other.connectedSince {
             self.connectedSince = self.connectedSince.map { min($0, since) } ?? since
         }

@@ -1,5 +1,6 @@
 import WeirBase
 import WeirConfig
+import WeirEngine
 import WeirHTTP2
 import WeirLoop
 import WeirObserve
@@ -17,56 +18,65 @@ struct UpstreamStreamID: Hashable {
 protocol UpstreamClientDelegate: AnyObject {
     func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String)
     func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID)
-    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String)
+    /// `lastHeard`: when the last byte of its connection came.
+    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String, lastHeard: Instant)
     /// No server can be reached at the moment.
     func upstream(_ client: UpstreamClient, unavailable server: String, error: String)
+    /// What a server can be tried out with; nil if no group wants anything.
+    func trialRequest(_ client: UpstreamClient) -> TrialRequest?
 }
 
 /// The connections of one worker to one control plane, and the streams of its groups on them.
 ///
 /// Streams that are wanted are kept open: after a failure they are opened again, with exponential back-off and full
-/// jitter that only a received message resets (UP-10). When a server fails the next one is tried at once; while another
-/// than the first is in use, the first is probed and returned to. Streams share connections; another connection is made
-/// when the server's stream limit is reached (WIRE-11). Confined to the worker's loop.
+/// jitter that only a received message resets (UP-10). Which server is used is `ServerSelection`'s decision; a better one
+/// than the one in use is tried out beside it with the request of one group, and everything moves when it has answered.
+/// Streams share connections; another connection is made when the server's stream limit is reached (WIRE-11). Confined
+/// to the worker's loop.
 final class UpstreamClient {
     let name: String
-    let configuration: GRPCOriginConfiguration
+    /// Whether its servers are sibling relays that are asked for what they have.
+    private let isOfSiblings: Bool
+    var configuration: GRPCOriginConfiguration
     /// What is spoken: as configured, or SotW after a server said that it has no delta (UP-18).
     private(set) var variant: ProtocolVariant
     weak var delegate: (any UpstreamClientDelegate)?
 
     let shared: RelayShared
     let transport: Transport
+    let resolver: ResolverClient
     private let worker: Int
-    private let resolver: ResolverClient
-    private let context: SessionContext
-    private let tls: TLSContext?
-    private let tlsError: String?
-    private let options: ClientOptions
+    private(set) var context: SessionContext
+    private(set) var options: ClientOptions
+    private(set) var tls: UpstreamTLS?
 
     private(set) var streams: [UpstreamStreamID: StreamState] = [:]
     private var waiting: [UpstreamStreamID] = []
-    private var calls = SlotTable<Call>()
+    var calls = SlotTable<Call>()
     /// Of `calls`, how many are discovery streams.
     private var openStreams = 0
     private var forwards = ForwardedCallQueue()
-    private(set) var connections: [ClientConnection] = []
-    private var attempt: Attempt?
-    /// A connection to the first server while another one is in use.
-    private var probe: ClientConnection?
-    private var nextProbe = Instant(rawValue: 0)
-    private(set) var server = 0
-    private var addressIndex = 0
-    private var failuresInCycle = 0
-    private var backoff: Backoff
-    private var retryAt: Instant?
-    private var generator: SeededGenerator
-    private(set) var statuses: [ServerStatus]
-    private var isClosing = false
 
-    private enum Call {
+    var selection: ServerSelection
+    /// Those in use, and those that a server asked to leave and that streams live on. A connection's `userData` is the
+    /// position of its server, or `noServer`.
+    var connections: [ClientConnection] = []
+    var attempt: UpstreamAttempt?
+    var trial: UpstreamAttempt?
+    /// When another connection to the server in use may be tried, after one has failed.
+    var anotherAt = Instant(rawValue: .min)
+    var addressIndex = 0
+    var generator: SeededGenerator
+    var statuses: [ServerStatus]
+    /// Servers, by address, that took connections and ended streams without an answer, and have not answered since.
+    var unanswering: Set<String> = []
+    private(set) var isClosing = false
+
+    enum Call {
         case discovery(UpstreamStreamID)
         case forwarded(ForwardedCall)
+        /// What a server is tried out with.
+        case trial
     }
 
     struct StreamState {
@@ -79,20 +89,19 @@ final class UpstreamClient {
         var phase: Phase
         var backoff: Backoff
         var hasReceived = false
-    }
-
-    private enum Attempt {
-        case resolving(ResolverClient.Request?)
-        case connecting(ClientConnection)
+        var openedAt = Instant(rawValue: .max)
     }
 
     /// Messages may wait on a stream up to this many; then the stream is ended and begun anew.
     private static let queuedMessagesMax = 4096
+    /// The server of a connection that is not in the configuration any more.
+    static let noServer = UInt64.max
 
     init(
         transport: Transport, name: String, configuration: GRPCOriginConfiguration, shared: RelayShared,
-        resolver: ResolverClient, worker: Int
+        resolver: ResolverClient, worker: Int, isOfSiblings: Bool = false
     ) {
+        self.isOfSiblings = isOfSiblings
         self.transport = transport
         self.name = name
         self.configuration = configuration
@@ -101,31 +110,28 @@ final class UpstreamClient {
         self.worker = worker
         self.variant = configuration.variant == .delta ? .delta : .sotw
         self.generator = SeededGenerator(seed: UInt64(worker) ^ UInt64(bitPattern: Loop.monotonicNow().rawValue))
-        self.backoff = Backoff(initial: configuration.backoffInitial, max: configuration.backoffMax)
+        self.selection = ServerSelection(
+            servers: configuration.servers.count, initial: configuration.backoffInitial,
+            max: configuration.backoffMax)
+        self.options = Self.options(configuration)
+        self.context = ClientConnection.makeContext(self.options)
+        self.statuses = configuration.servers.map { ServerStatus(address: $0.description) }
+        self.tls = configuration.tls.map {
+            UpstreamTLS($0, upstream: name, loop: transport.loop, shared: shared)
+        }
+        self.publish()
+    }
+
+    private static func options(_ configuration: GRPCOriginConfiguration) -> ClientOptions {
         var options = ClientOptions()
         options.connectTimeout = configuration.connectTimeout
         options.keepaliveInterval = configuration.keepalive.interval
         options.keepaliveTimeout = configuration.keepalive.timeout
         options.limits.queuedMessagesMax = Self.queuedMessagesMax
-        self.options = options
-        self.context = ClientConnection.makeContext(options)
-        self.statuses = configuration.servers.map { ServerStatus(address: $0.description) }
-        (self.tls, self.tlsError) = Self.makeTLS(configuration.tls)
-        self.publish()
+        return options
     }
 
-    private static func makeTLS(_ configuration: ClientTLSConfiguration?) -> (TLSContext?, String?) {
-        guard let configuration = configuration else { return (nil, nil) }
-        do throws(TLSError) {
-            let context = try TLSContext.client(
-                TLSClientConfiguration(
-                    ca: configuration.ca, certificateChain: configuration.certificateChain,
-                    privateKey: configuration.privateKey, serverName: configuration.serverName))
-            return (context, nil)
-        } catch {
-            return (nil, error.description)
-        }
-    }
+    var now: Instant { self.transport.loop.now }
 
     // MARK: Streams
 
@@ -162,17 +168,23 @@ final class UpstreamClient {
     }
 
     /// Opens what waits, on the connections there are or on another one.
-    private func pump() {
+    func pump() {
         guard !self.isClosing else { return }
         while let id = self.waiting.first {
-            guard let connection = self.connections.first(where: { $0.openable > 0 }) else { break }
+            guard let connection = self.openable else { break }
             self.waiting.removeFirst()
             self.begin(id, on: connection)
         }
-        while !self.forwards.isEmpty, let connection = self.connections.first(where: { $0.openable > 0 }) {
+        while !self.forwards.isEmpty, let connection = self.openable {
             if let call = self.forwards.next() { self.begin(call, on: connection) }
         }
         if !self.waiting.isEmpty || !self.forwards.isEmpty { self.connectIfNeeded() }
+    }
+
+    /// A connection to the server in use that takes one more stream.
+    private var openable: ClientConnection? {
+        guard let current = self.selection.current else { return nil }
+        return self.connections.first { $0.userData == UInt64(current) && $0.openable > 0 }
     }
 
     // MARK: Calls that are passed on
@@ -184,21 +196,21 @@ final class UpstreamClient {
         self.transport.loop.runSoon { [weak self] in
             guard let self = self, !self.isClosing else { return call.end(.unavailable, "the relay is stopping") }
             // While all servers are given a rest, waiting for the next attempt is the client's own business.
-            guard self.retryAt == nil else { return call.end(.unavailable, self.unreachable) }
+            guard !self.selection.isResting(self.now) else { return call.end(.unavailable, self.unreachable) }
             self.forwards.append(call)
             self.pump()
         }
         return call
     }
 
-    private var unreachable: String {
+    var unreachable: String {
         let error = self.statuses.first { !$0.lastError.isEmpty }?.lastError ?? "no server answers"
         return "upstream \(self.name) cannot be reached: \(error)"
     }
 
     private func begin(_ call: ForwardedCall, on connection: ClientConnection) {
         let slot = self.calls.insert(.forwarded(call))
-        guard let stream = connection.open(self.head(call.path), userData: slot.packed) else {
+        guard let stream = connection.open(self.head(call.path, connection), userData: slot.packed) else {
             self.calls.remove(slot)
             return call.end(.unavailable, self.unreachable)
         }
@@ -206,16 +218,21 @@ final class UpstreamClient {
         call.delegate?.opened(call)
     }
 
-    private func head(_ path: String) -> CallHead {
+    func head(_ path: String, _ connection: ClientConnection) -> CallHead {
         CallHead(
-            path: path, authority: self.authority, scheme: self.tls == nil ? "http" : "https",
-            userAgent: "weir/\(weirVersion)")
+            path: path, authority: self.authority(Int(exactly: connection.userData) ?? 0),
+            scheme: self.configuration.tls == nil ? "http" : "https", userAgent: "weir/\(weirVersion)")
+    }
+
+    var discoveryPath: String {
+        self.variant == .delta ? DiscoveryService.deltaAggregatedPath : DiscoveryService.streamAggregatedPath
     }
 
     private func begin(_ id: UpstreamStreamID, on connection: ClientConnection) {
-        let path = self.variant == .delta ? DiscoveryService.deltaAggregatedPath : DiscoveryService.streamAggregatedPath
         let call = self.calls.insert(.discovery(id))
-        guard let stream = connection.open(self.head(path), userData: call.packed) else {
+        var head = self.head(self.discoveryPath, connection)
+        if self.isOfSiblings { head.metadata = [("weir-warm", Shard.digest(ofKey: id.key))] }
+        guard let stream = connection.open(head, userData: call.packed) else {
             self.calls.remove(call)
             self.waiting.append(id)
             return
@@ -223,134 +240,126 @@ final class UpstreamClient {
         self.openStreams += 1
         self.streams[id]?.phase = .open(connection, stream: stream, call: call)
         self.streams[id]?.hasReceived = false
+        self.streams[id]?.openedAt = self.now
         self.publish()
-        self.delegate?.upstream(self, opened: id, server: self.statuses[self.server].address)
+        self.delegate?.upstream(self, opened: id, server: self.address(of: connection))
     }
 
-    private var authority: String {
+    private func authority(_ server: Int) -> String {
         if let name = self.configuration.tls?.serverName { return name }
-        if case .network = self.configuration.servers[self.server] {
-            return self.configuration.servers[self.server].description
+        guard self.configuration.servers.indices.contains(server), case .network = self.configuration.servers[server]
+        else { return "localhost" }
+        return self.configuration.servers[server].description
+    }
+
+    func address(of connection: ClientConnection) -> String {
+        guard let server = Int(exactly: connection.userData), self.statuses.indices.contains(server) else {
+            return connection.address.description
         }
-        return "localhost"
+        return self.statuses[server].address
     }
 
-    // MARK: Connections
-
-    private func connectIfNeeded() {
-        guard self.attempt == nil, self.retryAt == nil else { return }
-        if let error = self.tlsError { return self.failed(error) }
-        let address = self.configuration.servers[self.server]
-        self.statuses[self.server].state = .connecting
-        self.publish()
-        switch address {
-        case .unix(let path): self.connect(to: .unix(path: path), host: nil)
-        case .network(let host, let port):
-            self.attempt = .resolving(nil)
-            let request = self.resolver.resolve(.tcp(host: host, port: port)) { [weak self] result in
-                self?.resolved(result, host: host)
-            }
-            self.attempt = .resolving(request)
-        }
-    }
-
-    private func resolved(_ result: ResolveResult, host: String) {
-        guard case .resolving? = self.attempt, !self.isClosing else { return }
-        self.attempt = nil
-        switch result {
-        case .failed(let text): self.failed(text)
-        case .addresses(let addresses):
-            guard !addresses.isEmpty else { return self.failed("\(host) has no address") }
-            self.connect(to: addresses[self.addressIndex % addresses.count], host: host)
-            self.addressIndex &+= 1
-        }
-    }
-
-    private func connect(to address: SocketAddress, host: String?) {
-        self.attempt = .connecting(self.makeConnection(address, host: host))
-    }
-
-    private func makeConnection(_ address: SocketAddress, host: String?) -> ClientConnection {
-        ClientConnection(
-            transport: self.transport, context: self.context, address: address, options: self.options, tls: self.tls,
-            host: host, delegate: self)
-    }
-
-    /// The present server cannot be used: the next one at once, or, when all have failed, after a while.
-    private func failed(_ error: String) {
-        let address = self.statuses[self.server].address
-        self.statuses[self.server].state = .failed
-        self.statuses[self.server].lastError = error
-        self.statuses[self.server].connectedSince = nil
-        self.publish()
-        self.shared.logger.log(
-            .warning, "upstream server unavailable",
-            [("upstream", self.name), ("server", address), ("error", error)])
-        self.failuresInCycle += 1
-        self.server = (self.server + 1) % self.statuses.count
-        if self.failuresInCycle >= self.statuses.count {
-            self.failuresInCycle = 0
-            self.retryAt = self.transport.loop.now + self.backoff.next(using: &self.generator)
-            self.forwards.fail(self.unreachable)
-            self.delegate?.upstream(self, unavailable: address, error: error)
-        } else {
-            self.connectIfNeeded()
-        }
-    }
+    // MARK: Time and end
 
     /// Looks at what time has made due. Called ten times a second.
     func tick() {
-        let now = self.transport.loop.now
-        if let retryAt = self.retryAt, retryAt <= now {
-            self.retryAt = nil
-            self.shared.metrics.reconnects(upstream: self.name).add(1)
-            if !self.waiting.isEmpty { self.connectIfNeeded() }
-        }
+        let now = self.now
         for (id, state) in self.streams {
             if case .backingOff(let until) = state.phase, until <= now {
                 self.streams[id]?.phase = .waiting
                 self.waiting.append(id)
             }
         }
-        self.probePreferred(now)
+        self.checkAttempts(now)
+        self.checkWhetherItWorks(now)
+        if self.connections.contains(where: { $0.userData == Self.noServer }) { self.connectIfNeeded() }
+        if !self.streams.isEmpty, self.attempt == nil, let server = self.selection.chooseTrial(now) {
+            self.begin(server, .trial)
+        }
         self.pump()
     }
 
-    private func probePreferred(_ now: Instant) {
-        guard self.server != 0, !self.connections.isEmpty, self.probe == nil, self.nextProbe <= now else { return }
-        self.nextProbe = now + self.configuration.backoffMax
-        switch self.configuration.servers[0] {
-        case .unix(let path): self.probe = self.makeConnection(.unix(path: path), host: nil)
-        case .network(let host, let port):
-            self.resolver.resolve(.tcp(host: host, port: port)) { [weak self] result in
-                guard let self = self, self.server != 0, case .addresses(let addresses) = result,
-                    let address = addresses.first
-                else { return }
-                self.probe = self.makeConnection(address, host: host)
-            }
-        }
+    /// No server can be used for some time.
+    func rest(_ server: String, _ error: String) {
+        self.forwards.fail(self.unreachable)
+        self.delegate?.upstream(self, unavailable: server, error: error)
     }
 
     func closeAll() {
         self.isClosing = true
+        self.tls?.cancel()
         self.forwards.fail("the relay is stopping")
         for connection in self.connections { connection.close("shutting down") }
-        if case .connecting(let connection)? = self.attempt { connection.close("shutting down") }
-        self.probe?.close("shutting down")
+        self.attempt?.connection?.close("shutting down")
+        self.trial?.connection?.close("shutting down")
     }
 
     /// Shows the debug endpoint how things stand.
-    private func publish() {
+    func publish() {
         var entry = UpstreamBoard.Entry(servers: self.statuses)
         entry.streams = self.openStreams
         self.shared.upstreams.update(self.name, part: self.worker, entry)
     }
 
-    private func streamFailed(_ id: UpstreamStreamID, _ end: StreamEnd) {
+    // MARK: Reload
+
+    /// Takes over another configuration of the same upstream: its servers at once, the rest for new connections. A stream
+    /// on a server that is not in the list any more moves when another is connected.
+    func reconfigure(_ configuration: GRPCOriginConfiguration) {
+        guard configuration != self.configuration else { return }
+        let old = self.configuration
+        self.configuration = configuration
+        self.options = Self.options(configuration)
+        self.context = ClientConnection.makeContext(self.options)
+        if configuration.tls != old.tls {
+            self.tls?.cancel()
+            self.tls = configuration.tls.map {
+                UpstreamTLS($0, upstream: self.name, loop: self.transport.loop, shared: self.shared)
+            }
+        }
+        let isSame =
+            configuration.servers == old.servers && configuration.backoffInitial == old.backoffInitial
+            && configuration.backoffMax == old.backoffMax
+        if !isSame { self.replaceServers(configuration.servers.map { old.servers.firstIndex(of: $0) }) }
+        self.pump()
+    }
+
+    private func replaceServers(_ positions: [Int?]) {
+        let statuses = self.statuses
+        self.giveUp(&self.attempt)
+        self.giveUp(&self.trial)
+        for connection in self.connections {
+            let new = positions.firstIndex { position in position.map { UInt64($0) } == connection.userData }
+            connection.userData = new.map { UInt64($0) } ?? Self.noServer
+        }
+        self.statuses = zip(self.configuration.servers, positions).map { address, position in
+            position.map { statuses[$0] } ?? ServerStatus(address: address.description)
+        }
+        self.selection.replace(
+            positions: positions, initial: self.configuration.backoffInitial, max: self.configuration.backoffMax)
+        for index in self.statuses.indices where self.statuses[index].state == .connecting {
+            self.statuses[index].state = .idle
+        }
+        self.publish()
+        // What streams live on stays until another server is there for them.
+        if self.selection.current == nil, !self.connections.isEmpty { self.connectIfNeeded() }
+    }
+
+    private func giveUp(_ attempt: inout UpstreamAttempt?) {
+        guard let given = attempt.take() else { return }
+        if let lookUp = given.lookUp { self.resolver.cancel(lookUp) }
+        if let question = given.question { self.calls.remove(question.call) }
+        given.connection?.close("the configuration has changed")
+    }
+
+    // MARK: Failures of streams
+
+    private func streamFailed(_ id: UpstreamStreamID, _ end: StreamEnd, on connection: ClientConnection) {
         guard var state = self.streams[id] else { return }
+        let now = self.now
         if state.hasReceived { state.backoff.reset() }
         if end.status == .unimplemented, self.variant == .delta, !state.hasReceived {
-            self.fallBackToSotW(end)
+            self.fallBackToSotW(end, connection)
             state.phase = .waiting
             self.waiting.append(id)
         } else if end.cause == .connectionLost {
@@ -359,117 +368,109 @@ final class UpstreamClient {
             self.waiting.append(id)
         } else {
             let wait = state.backoff.next(using: &self.generator)
-            state.phase = .backingOff(until: self.transport.loop.now + wait)
+            state.phase = .backingOff(until: now + wait)
             self.shared.metrics.reconnects(upstream: self.name).add(1)
             self.shared.logger.log(
                 .warning, "upstream stream ended",
                 [("upstream", self.name), ("key", id.key), ("status", end.description)])
         }
+        let wasAnswered = state.hasReceived
         self.streams[id] = state
         self.publish()
-        self.delegate?.upstream(self, closed: id, reason: end.description)
+        self.delegate?.upstream(self, closed: id, reason: end.description, lastHeard: connection.lastActivity ?? now)
+        guard end.cause != .connectionLost else { return }
+        if !wasAnswered, end.isOfServer { self.streamRefused(connection, end) }
         self.pump()
     }
 
-    private func fallBackToSotW(_ end: StreamEnd) {
+    /// A stream ended without an answer. A server that gives none to anybody is left for the next; where there is none,
+    /// each stream waits for itself.
+    private func streamRefused(_ connection: ClientConnection, _ end: StreamEnd) {
+        guard let current = self.selection.current, connection.userData == UInt64(current) else { return }
+        let open = self.streams.values.filter { if case .open = $0.phase { true } else { false } }
+        guard !open.contains(where: \.hasReceived) else { return }
+        self.unanswering.insert(self.statuses[current].address)
+        self.statuses[current].lastError = "streams end: \(end.description)"
+        self.publish()
+        guard self.selection.hasOthers, open.isEmpty else { return }
+        self.leaveCurrent("streams end: \(end.description)")
+    }
+
+    /// What waits for its own back-off need not: it is another server that is asked.
+    func wakeStreams() {
+        for (id, state) in self.streams.sorted(by: { ($0.key.key, $0.key.number) < ($1.key.key, $1.key.number) }) {
+            guard case .backingOff = state.phase else { continue }
+            self.streams[id]?.phase = .waiting
+            self.waiting.append(id)
+        }
+    }
+
+    /// Has streams opened anew on the server in use that are on connections to others.
+    func moveStreams(from connections: [ClientConnection], reason: String) {
+        for (id, state) in self.streams.sorted(by: { ($0.key.key, $0.key.number) < ($1.key.key, $1.key.number) }) {
+            guard case .open(let connection, let stream, let call) = state.phase,
+                connections.contains(where: { $0 === connection })
+            else { continue }
+            self.calls.remove(call)
+            self.openStreams -= 1
+            connection.halfClose(stream)
+            connection.cancel(stream)
+            self.streams[id]?.phase = .waiting
+            self.waiting.append(id)
+            self.delegate?.upstream(
+                self, closed: id, reason: reason, lastHeard: connection.lastActivity ?? self.now)
+        }
+    }
+
+    private func fallBackToSotW(_ end: StreamEnd, _ connection: ClientConnection) {
         self.variant = .sotw
         self.shared.logger.log(
             .warning, "upstream has no delta discovery: falling back to SotW",
-            [("upstream", self.name), ("server", self.statuses[self.server].address), ("status", end.description)])
+            [("upstream", self.name), ("server", self.address(of: connection)), ("status", end.description)])
+    }
+
+    // MARK: Events of calls
+
+    func noteMessage(_ id: UpstreamStreamID, on connection: ClientConnection, _ bytes: borrowing Span<UInt8>) {
+        self.streams[id]?.hasReceived = true
+        if let current = self.selection.current, connection.userData == UInt64(current) {
+            self.selection.answered()
+            self.noteWorks(current)
+        }
+        self.delegate?.upstream(self, received: bytes, on: id)
+    }
+
+    private func noteWorks(_ server: Int) {
+        guard !self.statuses[server].lastError.isEmpty else { return }
+        self.unanswering.remove(self.statuses[server].address)
+        self.statuses[server].lastError = ""
+        self.publish()
+    }
+
+    /// A server that has nothing new to say is silent; one that keeps a stream open for a while works.
+    private func checkWhetherItWorks(_ now: Instant) {
+        guard let current = self.selection.current, !self.statuses[current].lastError.isEmpty else { return }
+        let isOpen = self.streams.values.contains { state in
+            guard case .open(let connection, _, _) = state.phase else { return false }
+            return connection.userData == UInt64(current) && now - state.openedAt >= HomeOrigin.silenceMeansCurrent
+        }
+        if isOpen { self.noteWorks(current) }
+    }
+
+    func discoveryEnded(_ id: UpstreamStreamID, _ end: StreamEnd, on connection: ClientConnection) {
+        self.openStreams -= 1
+        self.streamFailed(id, end, on: connection)
     }
 }
 
-// MARK: - Connection events
-
-extension UpstreamClient: ClientConnectionDelegate {
-    func connected(_ connection: ClientConnection) {
-        if connection === self.probe { return self.returnToPreferred(connection) }
-        guard case .connecting(let expected)? = self.attempt, expected === connection else { return }
-        self.attempt = nil
-        self.connections.append(connection)
-        self.noteConnected()
-        self.pump()
-    }
-
-    private func noteConnected() {
-        self.failuresInCycle = 0
-        self.statuses[self.server].state = .connected
-        self.statuses[self.server].lastError = ""
-        self.statuses[self.server].connectedSince = Loop.wallNow()
-        self.publish()
-        self.nextProbe = self.transport.loop.now + self.configuration.backoffMax
-        self.shared.logger.log(
-            .info, "upstream connected",
-            [("upstream", self.name), ("server", self.statuses[self.server].address)])
-    }
-
-    /// The first server is back: everything moves to it.
-    private func returnToPreferred(_ connection: ClientConnection) {
-        let old = self.connections
-        self.statuses[self.server].state = .idle
-        self.statuses[self.server].connectedSince = nil
-        self.probe = nil
-        self.server = 0
-        self.connections = [connection]
-        self.noteConnected()
-        for other in old { other.close("the preferred server is back") }
-        self.pump()
-    }
-
-    func openableChanged(_ connection: ClientConnection) { self.pump() }
-
-    func answered(_ connection: ClientConnection, _ stream: Int32) {}
-
-    func message(_ connection: ClientConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        guard let packed = connection.userData(stream) else { return }
-        switch self.calls[SlotID(packed: packed)] {
-        case .discovery(let id)?:
-            self.streams[id]?.hasReceived = true
-            self.backoff.reset()
-            self.delegate?.upstream(self, received: bytes, on: id)
-        case .forwarded(let call)?: call.delegate?.received(call, bytes)
-        case nil: break
+extension StreamEnd {
+    /// Whether it speaks against the server rather than against what was asked of it.
+    fileprivate var isOfServer: Bool {
+        switch self.status {
+        case .ok, .unavailable, .unknown, .internal, .cancelled, .deadlineExceeded, .resourceExhausted, .aborted,
+            .dataLoss:
+            true
+        default: false
         }
-    }
-
-    func drained(_ connection: ClientConnection, _ stream: Int32) {
-        guard let packed = connection.userData(stream),
-            case .forwarded(let call)? = self.calls[SlotID(packed: packed)]
-        else { return }
-        call.delegate?.drained(call)
-    }
-
-    func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
-        guard let packed = connection.userData(stream) else { return }
-        switch self.calls.remove(SlotID(packed: packed)) {
-        case .discovery(let id)?:
-            self.openStreams -= 1
-            self.streamFailed(id, end)
-        case .forwarded(let call)?: call.end(end.status, end.message)
-        case nil: break
-        }
-    }
-
-    func draining(_ connection: ClientConnection, _ goAway: GoAway) {
-        self.shared.logger.log(
-            .info, "upstream asks to go elsewhere",
-            [("upstream", self.name), ("server", self.statuses[self.server].address), ("goaway", goAway.description)])
-    }
-
-    func closed(_ connection: ClientConnection, _ end: ConnectionEnd) {
-        if connection === self.probe {
-            self.statuses[0].lastError = end.reason
-            self.publish()
-            self.probe = nil
-            return
-        }
-        if case .connecting(let expected)? = self.attempt, expected === connection {
-            self.attempt = nil
-            return self.failed(end.reason)
-        }
-        guard let index = self.connections.firstIndex(where: { $0 === connection }) else { return }
-        self.connections.remove(at: index)
-        guard self.connections.isEmpty, !self.isClosing else { return self.pump() }
-        self.failed(end.reason)
     }
 }

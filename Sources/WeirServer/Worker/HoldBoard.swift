@@ -4,22 +4,25 @@ import WeirLoop
 import WeirXDS
 
 /// What is kept from clients, over all workers: kept up to date by the homes, so that looking costs them nothing and works
-/// even when one of them is stuck. One entry for each type of a group that is held.
+/// even when one of them is stuck. One entry for each type of a group that is held, and upstream that it is of.
 final class HoldBoard: Sendable {
     struct Place: Hashable, Comparable, Sendable {
         var key: String
         var type: XDSType
+        /// Types of a group may have names of several.
+        var upstream: String
 
         static func < (a: Place, b: Place) -> Bool {
-            (a.key, a.type.pushOrder, a.type.typeURL) < (b.key, b.type.pushOrder, b.type.typeURL)
+            (a.key, a.type.pushOrder, a.type.typeURL, a.upstream) < (
+                b.key, b.type.pushOrder, b.type.typeURL, b.upstream
+            )
         }
     }
 
     private let entries = Locked<[Place: HoldStatus]>([:])
 
     /// Returns whether it is a hold that was not there before, or is another one now.
-    func set(_ status: HoldStatus, key: String, type: XDSType) -> Bool {
-        let place = Place(key: key, type: type)
+    func set(_ status: HoldStatus, _ place: Place) -> Bool {
         let old = self.entries.withLock { entries in
             defer { entries[place] = status }
             return entries[place]
@@ -27,9 +30,7 @@ final class HoldBoard: Sendable {
         return old?.sinceInstant != status.sinceInstant || old?.reason != status.reason
     }
 
-    func remove(key: String, type: XDSType) {
-        self.entries.withLock { $0[Place(key: key, type: type)] = nil }
-    }
+    func remove(_ place: Place) { self.entries.withLock { $0[place] = nil } }
 
     var all: [(place: Place, status: HoldStatus)] {
         self.entries.withLock { $0 }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }

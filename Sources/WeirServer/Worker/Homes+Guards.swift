@@ -35,44 +35,47 @@ enum KeyCommand: Sendable {
 extension Homes {
     /// Carries out an operator's command. `by` is who it came from. Returns the types of the group afterwards.
     func carryOut(_ command: KeyCommand, key: String, by: String) throws(CommandRefusal) -> [OriginTypeStatus] {
-        guard let group = self.groups[key] else {
+        guard let home = self.groups[key] else {
             throw CommandRefusal(.notFound, "there is no group with key \"\(key)\"")
         }
         let now = self.loop.now
         let wall = Loop.wallNow()
-        defer { self.carryOut(group) }
+        defer { self.carryOut(home) }
         switch command {
-        case .hold(let url): try group.origin.hold(typeURL: url, by: by, now: now, wall: wall)
-        case .release(let url): try group.origin.release(typeURL: url, by: by, now: now, wall: wall)
+        case .hold(let url): try home.group.hold(typeURL: url, by: by, now: now, wall: wall)
+        case .release(let url): try home.group.release(typeURL: url, by: by, now: now, wall: wall)
         case .rollBack(let url, let version):
-            _ = try group.origin.rollBack(typeURL: url, to: version, by: by, now: now, wall: wall)
+            try home.group.rollBack(typeURL: url, to: version, by: by, now: now, wall: wall)
         case .refresh:
-            guard group.filesPath == nil else {
+            guard !home.origins.values.allSatisfy({ $0.filesPath != nil }) else {
                 throw CommandRefusal(
                     .conflict, "key \"\(key)\" has its resources from files, which are watched: there is nobody to ask")
             }
-            group.origin.refresh(now: now)
-        case .evict: try group.origin.evict(now: now, wall: wall)
+            home.group.refresh(now: now)
+        case .evict: try home.group.evict(now: now, wall: wall)
         }
-        return group.origin.typeStatuses
+        return home.group.typeStatuses
     }
 
     // MARK: What is told of holds
 
-    func noteHold(_ status: HoldStatus, _ type: XDSType, _ group: HomeGroup) {
-        let key = group.origin.key
-        let isNews = self.shared.holds.set(status, key: key, type: type)
-        self.shared.logger.log(
-            isNews ? .warning : .info, isNews ? "held: clients keep what they have" : "what is held changed",
-            [
-                ("key", key), ("type", type.label), ("reason", status.reason.rawValue), ("detail", status.detail),
-                ("version", status.version), ("changes", String(status.changes)),
-            ])
+    func noteHold(_ status: HoldStatus, _ type: XDSType, _ key: String, _ upstream: String) {
+        let isNews = self.shared.holds.set(status, HoldBoard.Place(key: key, type: type, upstream: upstream))
+        let fields = [
+            ("key", key), ("type", type.label), ("reason", status.reason.rawValue), ("detail", status.detail),
+            ("version", status.version), ("changes", String(status.changes)),
+        ]
+        if isNews {
+            self.shared.logger.log(.warning, "held: clients keep what they have", fields)
+        } else {
+            self.shared.logger.logOften(.info, "what is held changed", fields)
+        }
     }
 
-    func noteRelease(_ type: XDSType, _ reason: HoldReason, _ how: String, _ after: Nanoseconds, _ group: HomeGroup) {
-        let key = group.origin.key
-        self.shared.holds.remove(key: key, type: type)
+    func noteRelease(
+        _ type: XDSType, _ reason: HoldReason, _ how: String, _ after: Nanoseconds, _ key: String, _ upstream: String
+    ) {
+        self.shared.holds.remove(HoldBoard.Place(key: key, type: type, upstream: upstream))
         self.shared.logger.log(
             .warning, "no longer held",
             [
@@ -81,12 +84,12 @@ extension Homes {
             ])
     }
 
-    func noteRollout(_ type: XDSType, _ version: String, _ given: Int, _ accepted: Int, _ group: HomeGroup) {
+    func noteRollout(_ type: XDSType, _ version: String, _ given: Int, _ accepted: Int, _ key: String) {
         self.shared.metrics.pushes(type: type.label, outcome: .sent).add(1)
         self.shared.logger.log(
             .info, "rolled out",
             [
-                ("key", group.origin.key), ("type", type.label), ("version", version), ("first", String(given)),
+                ("key", key), ("type", type.label), ("version", version), ("first", String(given)),
                 ("accepted", String(accepted)),
             ])
     }

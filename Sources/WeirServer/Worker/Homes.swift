@@ -9,13 +9,19 @@ import WeirXDS
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
 final class Homes {
     let loop: Loop
-    private let worker: Int
+    let worker: Int
     let shared: RelayShared
+    private let routes: AuthorityRoutes
     private(set) var groups: [String: HomeGroup] = [:]
     private(set) var upstreams: [String: UpstreamClient] = [:]
+    /// For each upstream, the sibling relays that have filled a group of it.
+    var siblings: [String: UpstreamClient] = [:]
+    let transport: Transport
+    let resolver: ResolverClient
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
+    private var agesNotedAt = Instant(rawValue: 0)
     /// What keeps pushes from clients, for groups to come too.
     private var guards: GuardPolicy
     /// Sends a message to a worker, this one included.
@@ -25,9 +31,12 @@ final class Homes {
         let loop = transport.loop
         let resolver = ResolverClient(loop: loop, resolver: shared.resolver)
         self.loop = loop
+        self.transport = transport
+        self.resolver = resolver
         self.worker = worker
         self.shared = shared
         self.guards = GuardPolicy(shared.configuration.guards)
+        self.routes = AuthorityRoutes(shared.configuration.upstreamsByAuthority)
         let target = SoonTarget()
         self.soon = TimerWatcher(loop: loop) { target.fire?() }
         target.fire = { [unowned self] in
@@ -48,34 +57,38 @@ final class Homes {
 
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
         switch command {
-        case .join(let upstream, let node):
+        case .join(let upstream, let node, let opener):
             do throws(GroupRefusal) {
-                let group = try self.group(key, upstream, node)
-                group.origin.workerJoined(worker)
-                self.carryOut(group)
+                let home = try self.group(key, upstream, node, openedBy: opener)
+                home.group.workerJoined(worker)
+                self.carryOut(home)
             } catch {
                 self.deliver?(
                     worker,
                     .groupRefused(key: key, code: error.code, reason: error.reason, message: error.message))
             }
         case .interest(let change):
-            guard let group = self.groups[key] else { return }
-            group.origin.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(group)
+            guard let home = self.groups[key] else { return }
+            home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(home)
         case .rollout(let report):
-            guard let group = self.groups[key] else { return }
-            group.origin.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(group)
+            guard let home = self.groups[key] else { return }
+            home.group.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(home)
+        case .warm:
+            for origin in self.groups[key]?.origins.values.map({ $0 }) ?? [] { self.warm(origin) }
         case .leave:
-            guard let group = self.groups[key] else { return }
-            group.origin.workerLeft(worker, now: self.loop.now)
-            self.carryOut(group)
+            guard let home = self.groups[key] else { return }
+            home.group.workerLeft(worker, now: self.loop.now)
+            self.carryOut(home)
         }
     }
 
     /// The group of a key, made if it is new.
-    private func group(_ key: String, _ upstream: String, _ node: [UInt8]) throws(GroupRefusal) -> HomeGroup {
-        if let group = self.groups[key] { return group }
+    private func group(
+        _ key: String, _ upstream: String, _ node: [UInt8], openedBy opener: [UInt8]
+    ) throws(GroupRefusal) -> HomeGroup {
+        if let home = self.groups[key] { return home }
         // Rules are reloaded and upstreams are not: a rule may name one that does not run yet.
         guard let configuration = self.shared.configuration.upstream(named: upstream) else {
             throw GroupRefusal(
@@ -90,71 +103,105 @@ final class Homes {
                 message: "the relay serves its maximum of \(limit) groups (cache.max_groups); "
                     + "key \"\(key)\" would be one more")
         }
+        let home = HomeGroup(
+            FederatedGroup(
+                own: self.origin(key, upstream, node), upstream: upstream, routes: self.routes,
+                makeOrigin: { [unowned self] other in self.otherOrigin(key, other, openedBy: opener) }))
+        self.groups[key] = home
+        self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
+        if case .files(let files) = configuration.origin {
+            home.origins[upstream]?.filesPath = self.watch(files, upstream, home.group.own)
+        }
+        return home
+    }
+
+    private func origin(_ key: String, _ upstream: String, _ node: [UInt8]) -> OriginGroup {
         var policy = OriginPolicy()
         policy.linger = self.shared.configuration.cache.linger
         policy.guards = self.guards
-        let variant = self.upstreams[upstream]?.variant
-        let group = HomeGroup(
-            origin: OriginGroup(key: key, node: node, variant: variant, policy: policy), upstream: upstream)
-        self.groups[key] = group
-        self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
-        if case .files(let files) = configuration.origin { self.watch(files, key, upstream, group) }
-        return group
+        return OriginGroup(key: key, node: node, variant: self.upstreams[upstream]?.variant, policy: policy)
+    }
+
+    /// The origin of a group at another upstream than its own, which names go to by their authority (NAME-07).
+    private func otherOrigin(_ key: String, _ upstream: String, openedBy opener: [UInt8]) -> OriginGroup {
+        let configuration = self.shared.configuration.upstream(named: upstream)
+        let node = (try? Node(decoding: opener)).flatMap { configuration?.node(of: key, openedBy: $0) } ?? opener
+        let origin = self.origin(key, upstream, node)
+        self.shared.logger.log(.info, "group asks another upstream", [("key", key), ("upstream", upstream)])
+        let added = self.groups[key]?.add(origin, upstream: upstream)
+        if case .files(let files)? = configuration?.origin {
+            added?.filesPath = self.watch(files, upstream, origin)
+        }
+        return origin
     }
 
     // MARK: Files origins
 
-    private func watch(_ files: FilesOriginConfiguration, _ key: String, _ upstream: String, _ group: HomeGroup) {
-        guard let path = files.path(forKey: key) else {
-            group.origin.originUnavailable(
-                server: "files", error: "key \"\(key)\" does not fit into the path \(files.pathTemplate)")
-            return
+    private func watch(_ files: FilesOriginConfiguration, _ upstream: String, _ origin: OriginGroup) -> String? {
+        guard let path = files.path(forKey: origin.key) else {
+            origin.originUnavailable(
+                server: "files", error: "key \"\(origin.key)\" does not fit into the path \(files.pathTemplate)")
+            return nil
         }
-        group.filesPath = path
         self.shared.files.watch(path: path, upstream: upstream, for: self.worker)
+        return path
+    }
+
+    private func unwatch(_ upstream: String, of home: HomeGroup) {
+        guard let path = home.origins[upstream]?.filesPath.take() else { return }
+        let isShared = self.groups.values.contains { $0.origins[upstream]?.filesPath == path }
+        if !isShared { self.shared.files.unwatch(path: path, upstream: upstream, for: self.worker) }
     }
 
     func receive(_ snapshot: FilesSnapshot) {
-        for group in self.groups.values.sorted(by: { $0.origin.key < $1.origin.key })
-        where group.upstream == snapshot.upstream && group.filesPath == snapshot.path {
+        for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key })
+        where home.origins[snapshot.upstream]?.filesPath == snapshot.path {
+            guard let origin = home.group.origin(at: snapshot.upstream) else { continue }
             if let resources = snapshot.resources {
-                group.origin.replaceAll(
-                    resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
+                origin.replaceAll(resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
             } else {
-                group.origin.originUnavailable(server: snapshot.path, error: snapshot.error)
+                origin.originUnavailable(server: snapshot.path, error: snapshot.error)
             }
-            self.carryOut(group)
+            self.carryOut(home)
         }
     }
 
     // MARK: Actions
 
     /// Does what a group asks for.
-    func carryOut(_ group: HomeGroup) {
-        let client = self.upstreams[group.upstream]
-        for action in group.origin.takeActions() {
-            switch action {
-            case .openStream(let number): client?.open(UpstreamStreamID(key: group.origin.key, number: number))
-            case .closeStream(let number): client?.close(UpstreamStreamID(key: group.origin.key, number: number))
-            case .send(let number, let message):
-                client?.send(UpstreamStreamID(key: group.origin.key, number: number), message)
-            case .publish(let update, let workers):
-                self.each(workers) { self.deliver?($0, .update(key: group.origin.key, update)) }
-            case .originState(let state, let workers):
-                self.each(workers) { self.deliver?($0, .originState(key: group.origin.key, state)) }
-            case .rollout(let order, let workers):
-                self.each(workers) { self.deliver?($0, .rollout(key: group.origin.key, order)) }
-            case .event(let event): self.note(event, group)
-            case .idle: self.drop(group)
-            }
+    func carryOut(_ home: HomeGroup) {
+        home.group.takeActions { self.carryOut($0.action, at: $0.upstream, home) }
+        self.wakeInTime(for: home.group)
+    }
+
+    private func carryOut(_ action: OriginAction, at upstream: String, _ home: HomeGroup) {
+        let client = self.upstreams[upstream]
+        let origin = home.origins[upstream]
+        let key = home.group.key
+        switch action {
+        case .openStream(let number):
+            client?.open(UpstreamStreamID(key: key, number: number))
+            if let origin = origin, origin.isWarming { self.openAtSibling(number, origin) }
+        case .closeStream(let number):
+            client?.close(UpstreamStreamID(key: key, number: number))
+            if let origin = origin, origin.isWarming { self.closeAtSibling(number, origin) }
+        case .send(let number, let message):
+            let isBorrowed = origin?.borrowed.contains(number) == true
+            (isBorrowed ? self.siblings[upstream] : client)?.send(UpstreamStreamID(key: key, number: number), message)
+        case .publish(let update, let workers): self.each(workers) { self.deliver?($0, .update(key: key, update)) }
+        case .originState(let state, let workers):
+            self.each(workers) { self.deliver?($0, .originState(key: key, state)) }
+        case .rollout(let order, let workers):
+            self.each(workers) { self.deliver?($0, .rollout(key: key, order)) }
+        case .event(let event): self.note(event, key, upstream)
+        case .idle: self.drop(upstream, of: home)
         }
-        self.wakeInTime(for: group)
     }
 
     /// Coalesced requests are due within milliseconds, sooner than the next tick.
-    private func wakeInTime(for group: HomeGroup) {
+    private func wakeInTime(for group: FederatedGroup) {
         let now = self.loop.now
-        guard let due = group.origin.nextDeadline, due - now < .milliseconds(100) else { return }
+        guard let due = group.nextDeadline, due - now < .milliseconds(100) else { return }
         if let armed = self.soonAt, armed <= due { return }
         self.soonAt = due
         self.soon.start(after: max(.zero, due - now))
@@ -164,25 +211,27 @@ final class Homes {
         for worker in self.shared.links.indices where workers & 1 << UInt64(worker) != 0 { body(worker) }
     }
 
-    private func drop(_ group: HomeGroup) {
-        let key = group.origin.key
+    /// A group is over, or asks nothing more of another upstream than its own.
+    private func drop(_ upstream: String, of home: HomeGroup) {
+        let key = home.group.key
+        self.unwatch(upstream, of: home)
+        guard upstream == home.group.upstream else {
+            self.shared.logger.log(
+                .info, "group asks nothing more of another upstream", [("key", key), ("upstream", upstream)])
+            return home.remove(upstream)
+        }
         guard self.groups.removeValue(forKey: key) != nil else { return }
         self.shared.groupCount.release()
-        if let path = group.filesPath {
-            let isShared = self.groups.values.contains { $0.filesPath == path && $0.upstream == group.upstream }
-            if !isShared { self.shared.files.unwatch(path: path, upstream: group.upstream, for: self.worker) }
-        }
-        self.shared.logger.log(.info, "group closed", [("key", key), ("upstream", group.upstream)])
+        self.shared.logger.log(.info, "group closed", [("key", key), ("upstream", upstream)])
     }
 
-    private func note(_ event: OriginEvent, _ group: HomeGroup) {
-        let key = group.origin.key
+    private func note(_ event: OriginEvent, _ key: String, _ upstream: String) {
         let metrics = self.shared.metrics
         switch event {
         case .accepted(let typeURL, let version, let resources, let fate):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
-            metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
+            metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
             if let outcome = Self.outcome(fate) { metrics.pushes(type: type.label, outcome: outcome).add(1) }
             self.shared.logger.log(
                 .debug, "upstream response",
@@ -192,25 +241,25 @@ final class Homes {
                 ])
         case .rejected(let typeURL, let version, let reason):
             let type = XDSType.of(typeURL: typeURL)
-            metrics.upstreamResponses(upstream: group.upstream, type: type.label).add(1)
+            metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
             metrics.pushes(type: type.label, outcome: .rejected).add(1)
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .warning, "upstream response rejected",
                 [("key", key), ("type", type.label), ("version", version), ("reason", reason)])
         case .ignored(let typeURL):
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
         case .rolledOut(let typeURL, let version, let given, let accepted):
-            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, group)
+            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, key)
         case .rejectedByClients(let typeURL, _):
             metrics.pushes(type: XDSType.of(typeURL: typeURL).label, outcome: .held_nack).add(1)
-        case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), group)
+        case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), key, upstream)
         case .released(let typeURL, let reason, let how, let after):
-            self.noteRelease(XDSType.of(typeURL: typeURL), reason, how, after, group)
+            self.noteRelease(XDSType.of(typeURL: typeURL), reason, how, after, key, upstream)
         case .doesNotExist(let typeURL, let name):
-            self.shared.logger.log(
+            self.shared.logger.logOften(
                 .info, "resource does not exist upstream",
                 [("key", key), ("type", XDSType.of(typeURL: typeURL).label), ("name", name)])
         }
@@ -221,24 +270,51 @@ final class Homes {
     func tick() {
         let now = self.loop.now
         for client in self.upstreams.values { client.tick() }
-        for group in self.groups.values where group.origin.nextDeadline.map({ $0 <= now }) ?? false {
-            group.origin.advance(to: now, wall: Loop.wallNow())
-            self.carryOut(group)
+        for client in self.siblings.values { client.tick() }
+        self.noteAges(now)
+        for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
+            home.group.advance(to: now, wall: Loop.wallNow())
+            self.carryOut(home)
         }
     }
 
-    /// Takes over the guards of a reloaded configuration.
+    /// Shows how old what is held of each upstream is.
+    private func noteAges(_ now: Instant) {
+        guard now - self.agesNotedAt >= .milliseconds(500) else { return }
+        self.agesNotedAt = now
+        var oldest: [String: Instant] = [:]
+        for origin in self.groups.values.flatMap(\.origins.values) {
+            if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
+            if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
+                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+            {
+                origin.outOfTouchSince = nil
+            }
+            guard let since = origin.outOfTouchSince, origin.origin.hasContent else { continue }
+            oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
+        }
+        for name in self.upstreams.keys {
+            self.shared.upstreams.update(name, part: self.worker, oldest: oldest[name])
+        }
+    }
+
+    /// Takes over the guards of a reloaded configuration, and what can change of upstreams that run.
     func reload(_ configuration: RelayConfiguration) {
+        for upstream in configuration.upstreams {
+            guard case .grpc(let origin) = upstream.origin else { continue }
+            self.upstreams[upstream.name]?.reconfigure(origin)
+        }
         self.guards = GuardPolicy(configuration.guards)
-        for group in self.groups.values {
-            group.origin.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(group)
+        for home in self.groups.values {
+            home.group.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(home)
         }
     }
 
     func closeAll() {
         self.soon.cancel()
         for client in self.upstreams.values { client.closeAll() }
+        for client in self.siblings.values { client.closeAll() }
     }
 }
 
@@ -250,47 +326,4 @@ private struct GroupRefusal: Error {
     var code: RefusalCode
     var reason: RejectionReason
     var message: String
-}
-
-/// One group at home here.
-final class HomeGroup {
-    let origin: OriginGroup
-    let upstream: String
-    /// Where its resources come from, for a files origin.
-    var filesPath: String?
-
-    init(origin: OriginGroup, upstream: String) {
-        self.origin = origin
-        self.upstream = upstream
-    }
-}
-
-// MARK: From the upstream streams
-
-extension Homes: UpstreamClientDelegate {
-    func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String) {
-        guard let group = self.groups[stream.key] else { return client.close(stream) }
-        if let variant = group.origin.variant, variant != client.variant { group.origin.setVariant(client.variant) }
-        group.origin.streamOpened(stream.number, server: server, now: self.loop.now)
-        self.carryOut(group)
-    }
-
-    func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID) {
-        guard let group = self.groups[stream.key] else { return }
-        group.origin.streamReceived(stream.number, message: message, now: self.loop.now, wall: Loop.wallNow())
-        self.carryOut(group)
-    }
-
-    func upstream(_ client: UpstreamClient, closed stream: UpstreamStreamID, reason: String) {
-        guard let group = self.groups[stream.key] else { return }
-        group.origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
-        self.carryOut(group)
-    }
-
-    func upstream(_ client: UpstreamClient, unavailable server: String, error: String) {
-        for group in self.groups.values where group.upstream == client.name {
-            group.origin.originUnavailable(server: server, error: error)
-            self.carryOut(group)
-        }
-    }
 }

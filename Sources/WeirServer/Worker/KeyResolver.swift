@@ -7,10 +7,12 @@ import WeirXDS
 /// Turns a first request into a group by the configured rules.
 struct KeyResolver: Sendable {
     let rules: AggregationRules
+    let identity: IdentityRules
     let upstreams: [String: UpstreamConfiguration]
 
     init(_ configuration: RelayConfiguration) {
         self.rules = configuration.aggregation
+        self.identity = configuration.identity
         self.upstreams = Dictionary(
             configuration.upstreams.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
@@ -22,10 +24,11 @@ struct KeyResolver: Sendable {
         } catch {
             return .refused("the node cannot be read: \(error)")
         }
-        let outcome = self.rules.evaluate(
-            RuleRequest(
-                node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
-                resourceNames: request.resourceNames))
+        let facts = RuleRequest(
+            node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
+            resourceNames: request.resourceNames)
+        if let denial = self.identity.denial(of: facts) { return .denied(denial) }
+        let outcome = self.rules.evaluate(facts)
         guard case .matched(let match) = outcome else {
             return .refused(outcome.refusal(of: node) ?? "no rule matched")
         }
@@ -37,8 +40,8 @@ struct KeyResolver: Sendable {
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
                 id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
-                agent: self.agent(of: node)),
-            upstreamNode: self.upstreamNode(node, match.key, upstream), scope: scope)
+                agent: self.agent(of: node), isWhole: scope != .stream || node.isSummaryWhole),
+            upstreamNode: upstream.node(of: match.key, openedBy: node), scope: scope)
     }
 
     /// Name and version of the client's program.
@@ -50,10 +53,12 @@ struct KeyResolver: Sendable {
         if self.rules.dependsOnNames { return .request }
         return self.rules.dependsOnType(peerSANs: peer.names) ? .type : .stream
     }
+}
 
-    /// What the group calls itself upstream: by the template, or as the node that opened it.
-    private func upstreamNode(_ node: Node, _ key: String, _ upstream: UpstreamConfiguration) -> [UInt8] {
-        guard case .grpc(let origin) = upstream.origin, let template = origin.node else { return node.raw }
+extension UpstreamConfiguration {
+    /// What a group calls itself at this upstream: by the template, or as the node that opened it.
+    func node(of key: String, openedBy node: Node) -> [UInt8] {
+        guard case .grpc(let origin) = self.origin, let template = origin.node else { return node.raw }
         return template.node(for: key, openedBy: node).raw
     }
 }

@@ -29,6 +29,10 @@ final class Worker {
     private var isInRound = false
     private var counters = CounterExport()
     private let keys: KeySource
+    /// Counts the reloads of the rules.
+    private var rekeyings = 0
+    /// Slots of streams looked at in one turn after a reload.
+    private static let rekeyedPerTurn = 256
 
     /// How often time-driven work is looked at: ACK timeouts, cold groups, linger.
     private static let tickInterval = Nanoseconds.milliseconds(100)
@@ -43,12 +47,8 @@ final class Worker {
         let keys = KeySource(KeyResolver(configuration))
         self.keys = keys
         self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
-        let logger = shared.logger
-        let metrics = shared.metrics
-        let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { event in
-            if event.kind == .connectionRefused { metrics.rejected(.tooManyConnections).add(1) }
-            logger.log(.warning, "transport: \(event.text)", [("kind", event.kind.rawValue)])
-        }
+        let log = TransportLog(shared)
+        let transport = Transport(loop: loop, seed: UInt64(bitPattern: Loop.monotonicNow().rawValue)) { log.note($0) }
         self.transport = transport
         self.homes = Homes(transport: transport, worker: index, shared: shared)
         self.outgoing = Array(repeating: [], count: shared.links.count)
@@ -170,7 +170,8 @@ final class Worker {
         self.setTime()
         self.shard.tick()
         self.homes.tick()
-        self.downstream?.services.tick()
+        self.downstream?.tick()
+        if self.index == 0 { self.shared.logger.reportLeftOut() }
         if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
     }
 
@@ -180,6 +181,33 @@ final class Worker {
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
         self.homes.reload(configuration)
+        self.rekeyings += 1
+        self.rekey(self.rekeyings, from: 0, Shard.Rekeyed())
+    }
+
+    /// Asks the new rules for the keys of the streams there are, some in each turn, so that no push waits for it.
+    private func rekey(_ number: Int, from start: Int, _ before: Shard.Rekeyed) {
+        // A newer reload begins again from the start.
+        guard number == self.rekeyings else { return }
+        self.setTime()
+        let running = self.shared.configuration
+        var total = self.shard.rekey(from: start, limit: Self.rekeyedPerTurn) { name in
+            running.upstream(named: name) != nil
+        }
+        total.moved += before.moved
+        total.refused += before.refused
+        total.kept += before.kept
+        self.loop.turnAgain()
+        if let next = total.next {
+            self.loop.runSoon { [weak self] in self?.rekey(number, from: next, total) }
+        } else if total.moved + total.refused + total.kept > 0 {
+            self.shared.logger.log(
+                .info, "keys of streams found anew",
+                [
+                    ("worker", String(self.index)), ("moved", String(total.moved)), ("ended", String(total.refused)),
+                    ("kept", String(total.kept)),
+                ])
+        }
     }
 
     // MARK: Draining

@@ -16,13 +16,21 @@ final class WorkerReport: Sendable {
 
 /// Carries a shard's own counters over into the process's metrics. Confined to the worker.
 struct CounterExport {
-    private var exported: [XDSType: TypeCounters] = [:]
+    /// As of the last export, by row.
+    private var exported: ContiguousArray<TypeCounters> = []
+    private var nodeChanges = 0
 
     mutating func export(_ shard: Shard, to metrics: RelayMetrics) {
-        for (type, counters) in shard.counters {
-            let last = self.exported[type] ?? TypeCounters()
+        if shard.nodeChanges != self.nodeChanges {
+            metrics.nodeChanges.add(UInt64(shard.nodeChanges - self.nodeChanges))
+            self.nodeChanges = shard.nodeChanges
+        }
+        for row in shard.counterRows.indices {
+            if row == self.exported.count { self.exported.append(TypeCounters()) }
+            let (counters, last) = (shard.counterRows[row], self.exported[row])
             guard counters != last else { continue }
-            self.exported[type] = counters
+            let type = shard.counterTypes[row]
+            self.exported[row] = counters
             metrics.requests(type: type.label).add(UInt64(counters.requests - last.requests))
             metrics.responses(type: type.label).add(UInt64(counters.responses - last.responses))
             metrics.acks(type: type.label).add(UInt64(counters.acks - last.acks))

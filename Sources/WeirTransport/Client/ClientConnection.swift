@@ -90,6 +90,9 @@ package final class ClientConnection {
     /// The server has said that it goes away.
     package var isDraining: Bool { self.link?.session?.isDraining ?? false }
 
+    /// When the last byte came; nil once the connection has ended.
+    package var lastActivity: Instant? { self.link?.lastActivity }
+
     /// How many more calls can be opened now.
     package var openable: Int { self.isConnected ? self.link?.session?.openable ?? 0 : 0 }
 

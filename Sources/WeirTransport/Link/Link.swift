@@ -8,8 +8,14 @@ protocol LinkOwner: SessionDelegate {
     var sessionContext: SessionContext { get }
     /// TCP and TLS are there; the session exists, and has its first frames to write.
     func linkSecured()
+    /// What the peer did that no stream hears of.
+    func linkNoticed(_ incidents: SessionIncidents)
     /// The link is gone, and all its streams have been ended. Once.
     func linkClosed(_ end: ConnectionEnd)
+}
+
+extension LinkOwner {
+    func linkNoticed(_ incidents: SessionIncidents) {}
 }
 
 /// A socket, TLS if wanted, and an HTTP/2 session on it; what server and client connections have in common.
@@ -35,6 +41,8 @@ final class Link {
     private var isDirty = false
     private var isBlocked = false
     private(set) var isReadingPaused = false
+    /// Since when the socket has taken nothing; nil while it does.
+    private(set) var blockedSince: Instant?
 
     /// Bytes that one readable event may bring before others get their turn.
     private static let readsPerTurn = 4
@@ -182,6 +190,7 @@ final class Link {
         guard self.state == .open, let session = self.session else { return }
         do throws(HTTP2Error) {
             try session.receive(bytes)
+            if session.incidents.hasAny { self.owner?.linkNoticed(session.takeIncidents()) }
         } catch {
             self.close(
                 session.isEstablished ? .protocolViolated : .handshakeFailed, "connection with \(self.peer): \(error)")
@@ -200,12 +209,14 @@ final class Link {
     func flushNextTurn() {
         self.isDirty = false
         self.isBlocked = true
+        self.blockedSince = self.transport.loop.now
         self.updateInterest()
     }
 
     private func writable() {
         guard self.isBlocked else { return }
         self.isBlocked = false
+        self.blockedSince = nil
         // Room in a socket that was full: the peer's kernel acknowledges what we sent.
         self.lastActivity = self.transport.loop.now
         self.flush()

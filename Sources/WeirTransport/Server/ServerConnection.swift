@@ -26,6 +26,8 @@ package final class ServerConnection {
     private var ageDue = DeadlineTable.never
     /// Streams with a `grpc-timeout`; few.
     private var streamDeadlines: [(stream: Int32, due: Instant)] = []
+    /// Frames that cost us work and mean nothing.
+    private var noise: TokenBucket
 
     /// The client's address.
     package let peer: SocketAddress
@@ -40,6 +42,8 @@ package final class ServerConnection {
         self.openedAt = listener.transport.loop.now
         self.keepalive = Keepalive(
             interval: listener.options.keepaliveInterval, timeout: listener.options.keepaliveTimeout)
+        self.noise = TokenBucket(
+            perSecond: listener.options.limits.noisePerSecond, burst: listener.options.limits.noiseBurst)
         self.slot = self.transport.deadlines.insert(self, due: self.openedAt + self.options.handshakeTimeout)
         let security = listener.tls.map { LinkSecurity.server($0) } ?? .plaintext
         self.link = Link(
@@ -56,6 +60,14 @@ package final class ServerConnection {
     /// A number of the owner's for a stream; nil if the stream is gone.
     package func userData(_ stream: Int32) -> UInt64? { self.link?.session?.userData(stream) }
     package func setUserData(_ stream: Int32, _ value: UInt64) { self.link?.session?.setUserData(stream, value) }
+
+    /// Since when the client's socket has taken nothing of what waits for it; nil while it takes what there is.
+    package var blockedSince: Instant? { self.link?.blockedSince }
+
+    /// Streams on which messages wait, each with how much of it was taken so far, in bytes.
+    package func forEachWaiting(_ body: (_ stream: Int32, _ taken: Int) -> Void) {
+        self.link?.session?.forEachWaiting(body)
+    }
 
     /// Messages that wait on a stream.
     package func pendingMessages(_ stream: Int32) -> Int { self.link?.session?.pendingMessages(stream) ?? 0 }
@@ -186,6 +198,17 @@ extension ServerConnection: DeadlineOwner {
 
 extension ServerConnection: LinkOwner {
     func linkSecured() { self.peerIdentity = self.link?.tls?.peerIdentity }
+
+    func linkNoticed(_ incidents: SessionIncidents) {
+        for _ in 0..<incidents.refusedRequests {
+            let text = "a request of \(self.peer) was refused by its headers"
+            self.transport.log(TransportEvent(kind: .requestRefused, peer: self.peer, text: text))
+        }
+        guard !self.noise.take(incidents.noise, at: self.transport.loop.now), let link = self.link else { return }
+        link.session?.terminate(.enhanceYourCalm)
+        link.close(
+            .protocolViolated, "\(self.peer) floods the connection with PING, SETTINGS or empty DATA frames")
+    }
 
     func linkClosed(_ end: ConnectionEnd) {
         self.transport.deadlines.remove(self.slot)

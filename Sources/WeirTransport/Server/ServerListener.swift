@@ -24,6 +24,7 @@ package final class ServerListener {
     private var descriptor: Descriptor?
     private var watcher: IOWatcher?
     private var pauseTimer: TimerWatcher?
+    private var waiting: AdmissionQueue?
 
     /// Connections accepted per event, so that a herd does not starve those who are served.
     private static let batch = 16
@@ -56,11 +57,13 @@ package final class ServerListener {
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] _ in self.accept() }
         self.watcher?.interest = .read
         self.pauseTimer = TimerWatcher(loop: transport.loop) { [unowned self] in self.watcher?.interest = .read }
+        self.waiting = AdmissionQueue(loop: transport.loop) { [unowned self] in self.begin($0.descriptor, $0.peer) }
     }
 
-    /// Accepts no more; connections go on, and keep the listener until they have ended.
+    /// Accepts no more, and closes those that wait for their turn; connections go on, and keep the listener until they have ended.
     package func stop() {
         self.pauseTimer?.cancel()
+        for entry in self.waiting?.removeAll() ?? [] { self.drop(entry.descriptor) }
         self.watcher?.cancel()
         self.watcher = nil
         self.descriptor = nil
@@ -82,12 +85,35 @@ package final class ServerListener {
         guard self.quota.take() else {
             Socket.close(descriptor)
             let text = "\(peer) was refused: the limit of \(self.quota.connectionsMax) connections is reached"
-            self.transport.log(TransportEvent(kind: .connectionRefused, peer: peer, text: text))
-            return
+            return self.tell(.connectionRefused, peer, text)
         }
+        switch self.quota.admission.admit(at: self.transport.loop.now, isTLS: self.tls != nil) {
+        case .begin: self.begin(descriptor, peer)
+        case .wait(let turn):
+            self.waiting?.add(AdmissionQueue.Entry(descriptor: descriptor, peer: peer, turn: turn))
+            self.tell(.connectionDelayed, peer, "\(peer) waits for its turn")
+        case .tooMany:
+            self.drop(descriptor)
+            self.tell(.connectionRateExceeded, peer, "\(peer) was refused: too many connections in a second")
+        case .shed:
+            self.drop(descriptor)
+            self.tell(.connectionShed, peer, "\(peer) was refused: the memory budget is nearly used up")
+        }
+    }
+
+    private func begin(_ descriptor: CInt, _ peer: SocketAddress) {
         let connection = ServerConnection(listener: self, descriptor: descriptor, peer: peer)
         self.positions[ObjectIdentifier(connection)] = self.connections.count
         self.connections.append(connection)
+    }
+
+    private func drop(_ descriptor: CInt) {
+        Socket.close(descriptor)
+        self.quota.giveBack()
+    }
+
+    private func tell(_ kind: TransportEvent.Kind, _ peer: SocketAddress, _ text: String) {
+        self.transport.log(TransportEvent(kind: kind, peer: peer, text: text))
     }
 
     private func acceptFailed(_ error: SystemError) {

@@ -20,6 +20,15 @@ package enum ResourceName {
         return name[..<start] + sorted.joined(separator: "&") + name[end...]
     }
 
+    /// Who is in charge of an `xdstp://` name (NAME-07); nil of a name that has none.
+    package static func authority(of name: String) -> Substring? {
+        guard Self.isStructured(name) else { return nil }
+        let rest = Self.path(of: name).dropFirst(Self.scheme.utf8.count)
+        guard rest.utf8.starts(with: "//".utf8) else { return nil }
+        let authority = rest.dropFirst(2).prefix { $0 != "/" }
+        return authority.isEmpty ? nil : authority
+    }
+
     /// Whether the name stands for a glob collection: all resources in a directory with the same context parameters
     /// (NAME-03). Endpoints of localities come in collections whatever the form of their names (NAME-12).
     package static func isGlob(_ name: String, type: XDSType) -> Bool {

@@ -50,6 +50,20 @@ extension Node {
         return bare.count > Node.summaryBytesMax ? Node.identity(id: self.id, cluster: self.cluster) : bare
     }
 
+    /// Whether an encoded node says the same as another of which only the `summary` may be left, whatever the order of its
+    /// fields. One that cannot be read is another.
+    package static func isSame(_ raw: [UInt8], _ kept: [UInt8]) -> Bool {
+        guard let node = try? Node(decoding: raw), let first = try? Node(decoding: kept) else { return false }
+        if node.encoded() == first.encoded() { return true }
+        guard let summary = try? Node(decoding: node.summary) else { return false }
+        return summary.encoded() == first.encoded()
+    }
+
+    /// Whether the summary has all that rules look at.
+    package var isSummaryWhole: Bool {
+        self.raw.count <= Node.summaryBytesMax || Node.without([9, 11], self.raw).count <= Node.summaryBytesMax
+    }
+
     private static func without(_ fields: Set<Int>, _ raw: [UInt8]) -> [UInt8] {
         let bytes = raw.span
         var writer = WireWriter(reserving: min(raw.count, Node.summaryBytesMax))

@@ -22,6 +22,9 @@ package struct DiscoveryService: Hashable, Sendable {
     package static let streamAggregatedPath = "/\(aggregatedService)/StreamAggregatedResources"
     package static let deltaAggregatedPath = "/\(aggregatedService)/DeltaAggregatedResources"
 
+    /// Its place in `all`: what is kept per stream instead of the whole.
+    package var number: UInt8 { UInt8(clamping: Self.all.firstIndex { $0.path == self.path } ?? 0) }
+
     /// Every discovery method.
     package static let all: [DiscoveryService] =
         methods(aggregatedService, stream: "StreamAggregatedResources", delta: "DeltaAggregatedResources", nil)

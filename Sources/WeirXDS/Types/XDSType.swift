@@ -29,6 +29,10 @@ package struct XDSType: Hashable, Sendable {
         self.pushOrder = order
     }
 
+    /// Whether it is one of `known`.
+    package var isKnown: Bool { self.pushOrder < Self.unknownOrder }
+    private static let unknownOrder = 100
+
     private init(unknown typeURL: String) {
         self.typeURL = typeURL
         self.shortName = nil
@@ -36,7 +40,7 @@ package struct XDSType: Hashable, Sendable {
         self.acceptsLegacyWildcard = true
         self.nameField = nil
         self.isDeltaOnly = false
-        self.pushOrder = 100
+        self.pushOrder = Self.unknownOrder
     }
 
     package static let prefix = "type.googleapis.com/"

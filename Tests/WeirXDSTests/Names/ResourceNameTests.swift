@@ -37,4 +37,14 @@ import WeirXDS
         #expect(ResourceName.collection(of: "1", type: .leds) == nil)
         #expect(ResourceName.collection(of: "/1", type: .leds) == nil)
     }
+
+    @Test("NAME-07 the authority of a name is what stands between the slashes, and old-style names have none")
+    func authority() {
+        #expect(ResourceName.authority(of: "xdstp://a.example/t/x?k=v") == "a.example")
+        #expect(ResourceName.authority(of: "xdstp://a.example:1/t/*") == "a.example:1")
+        #expect(ResourceName.authority(of: "xdstp://a.example?k=/v") == "a.example")
+        for name in ["xdstp:///t/x", "xdstp:/t/x", "xdstp:", "xdstp://", "http://a.example/x", "a", "", "//a/b"] {
+            #expect(ResourceName.authority(of: name) == nil, "\(name)")
+        }
+    }
 }

@@ -1,0 +1,49 @@
+import WeirBase
+import WeirConfig
+import WeirHTTP1
+import WeirLoop
+import WeirObserve
+
+/// Who may use the debug endpoint: everybody, or, with `admin.token_file`, who knows a token. Any thread.
+final class AdminAccess: Sendable {
+    enum Caller: Equatable {
+        /// `anonymous` where no token is asked for, else the token's name.
+        case known(String)
+        case unknown
+    }
+
+    /// The name of callers where no token is asked for.
+    static let anonymous = "anonymous"
+    /// For probes, which have no token: no more than that it serves or turns.
+    private static let openPaths: Set<String> = ["/ready", "/live"]
+    private static let tokenBytesMax = 1 << 20
+
+    private let tokenFile: Locked<String?>
+    private let refusals = Locked(RateLimit<Bool>(perSecond: 1, burst: 10))
+
+    init(_ configuration: AdminConfiguration) { self.tokenFile = Locked(configuration.tokenFile) }
+
+    func set(_ configuration: AdminConfiguration) { self.tokenFile.withLock { $0 = configuration.tokenFile } }
+
+    func caller(of request: HTTPRequest) -> Caller {
+        guard let path = self.tokenFile.withLock({ $0 }) else { return .known(Self.anonymous) }
+        if Self.openPaths.contains(request.path), request.method != "POST" { return .known(Self.anonymous) }
+        guard let presented = Self.bearerToken(request.authorization) else { return .unknown }
+        // Read each time: a token that was changed or taken away counts at once. A file that cannot be read has none.
+        let bytes = ProcessReader.readBytes(path) ?? []
+        guard bytes.count <= Self.tokenBytesMax else { return .unknown }
+        // All are compared, so that the time does not tell which one came near.
+        var name: String?
+        for token in AdminTokens.read(bytes) where token.matches(presented) { name = token.name }
+        return name.map { .known($0) } ?? .unknown
+    }
+
+    /// Whether this refusal is one for the log.
+    func passRefusal() -> Int? { self.refusals.withLock { $0.pass(true, at: Loop.monotonicNow()) } }
+
+    private static func bearerToken(_ header: String?) -> [UInt8]? {
+        guard let header = header, header.lowercased().hasPrefix("bearer ") else { return nil }
+        let token = header.dropFirst("bearer ".count).drop { $0 == " " }
+        return token.isEmpty ? nil : Array(token.utf8)
+    }
+}

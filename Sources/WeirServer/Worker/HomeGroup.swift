@@ -1,0 +1,52 @@
+import WeirBase
+import WeirEngine
+
+/// One group at home on a worker, as the shell knows it.
+final class HomeGroup {
+    let group: FederatedGroup
+    /// By upstream: its own, and those that names go to by their authority.
+    private(set) var origins: [String: HomeOrigin] = [:]
+
+    init(_ group: FederatedGroup) {
+        self.group = group
+        self.add(group.own, upstream: group.upstream)
+    }
+
+    @discardableResult
+    func add(_ origin: OriginGroup, upstream: String) -> HomeOrigin {
+        let added = HomeOrigin(origin, upstream: upstream, home: self)
+        self.origins[upstream] = added
+        return added
+    }
+
+    func remove(_ upstream: String) { self.origins[upstream] = nil }
+}
+
+/// What a group has to do with one of its upstreams.
+final class HomeOrigin {
+    let origin: OriginGroup
+    let upstream: String
+    unowned let home: HomeGroup
+    /// Where its resources come from, for a files origin.
+    var filesPath: String?
+    /// Whether sibling relays are asked for what they have, because nothing is held and the upstream is away.
+    var isWarming = false
+    /// Until when somebody is known to wait for that.
+    var warmingUntil = Instant(rawValue: .min)
+    /// The numbers of its streams that are open to a sibling.
+    var borrowed: Set<Int> = []
+    /// Since when what it holds may be out of date; nil while it is not.
+    var outOfTouchSince: Instant?
+    /// When its newest upstream stream was opened.
+    var openedAt = Instant(rawValue: .max)
+
+    /// A server that honours what it was told has nothing to say to a group that missed nothing: its silence for this long
+    /// on an open stream says so.
+    static let silenceMeansCurrent = Nanoseconds.seconds(2)
+
+    init(_ origin: OriginGroup, upstream: String, home: HomeGroup) {
+        self.origin = origin
+        self.upstream = upstream
+        self.home = home
+    }
+}
