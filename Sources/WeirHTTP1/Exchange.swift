@@ -1,4 +1,5 @@
 import CMicrohttpd
+import Glibc
 
 /// One request while it arrives and is answered. Confined to libmicrohttpd's thread, which keeps the reference.
 final class Exchange {

@@ -95,14 +95,14 @@ struct LoadingTests {
                   upstream: demo
                 - key: "{node.cluster}"
             cache: {linger: 1m, max_groups: 7}
-            guards: {empty_push: allow, empty_push_min: 3, shrink_percent: 50}
+            guards: {empty_push: allow, empty_push_min: 3, shrink_percent: 50, history: 7}
             admin: {address: 127.0.0.1:1}
             log: {level: debug, format: json}
             workers: 3
             """
         let folder = try Folder(["relay.yaml": text, "server.crt": "", "server.key": "", "ca.crt": ""])
         let (loaded, messages) = folder.load()
-        #expect(messages.allSatisfy { $0.contains("warning: ") && $0.contains("not yet supported") })
+        #expect(messages == [])
         let configuration = try #require(loaded)
         let downstream = configuration.downstream
         #expect(
@@ -139,7 +139,9 @@ struct LoadingTests {
             configuration.upstreamsByAuthority
                 == ["a.example": "primary", "b.example:1": "primary", "c.example": "demo"])
         #expect(configuration.cache == CacheConfiguration(linger: .seconds(60), groupsMax: 7, store: nil))
-        #expect(configuration.guards == GuardConfiguration(emptyPush: .allow, emptyPushMin: 3, shrinkPercent: 50))
+        #expect(
+            configuration.guards
+                == GuardConfiguration(emptyPush: .allow, emptyPushMin: 3, shrinkPercent: 50, history: 7))
         #expect(configuration.log == LogConfiguration(level: .debug, format: .json) && configuration.workers == 3)
         let node = Node(id: "n", cluster: "edge-prod", metadata: ["port": .number(8080)])
         let match = RuleMatch(
@@ -174,20 +176,23 @@ struct LoadingTests {
         #expect(outcome == .matched(RuleMatch(key: "a/b", rule: "rules[0]", upstream: "primary")))
     }
 
-    @Test("what a later release brings is checked and warned of")
-    func notYetSupported() throws {
-        let text = rest + "guards: {rollout: {first: 2, wait: 1s}}\n"
-        let folder = try Folder(["relay.yaml": text])
-        let (loaded, messages) = folder.load()
-        #expect(
-            messages == [
-                "relay.yaml:3:1: warning: guards: not yet supported: it is checked and has no effect"
-            ])
-        #expect(loaded?.guards.rollout?.first == 2)
-        let wrong = try Folder(["relay.yaml": rest + "guards: {rollout: {first: 0}}\n"])
-        #expect(
-            wrong.load().messages.last == "relay.yaml:3:27: error: guards.rollout.first: 0 is not between 1 and 1000000"
-        )
+    @Test("a rollout takes a number of streams or a percentage, and types")
+    func rollout() throws {
+        func load(_ rollout: String) throws -> (GuardConfiguration.Rollout?, [String]) {
+            let (loaded, messages) = try Folder(["relay.yaml": rest + "guards: {rollout: {\(rollout)}}\n"]).load()
+            return (loaded?.guards.rollout, messages)
+        }
+        #expect(try load("first: 2, wait: 1s").0?.first == .streams(2))
+        #expect(try load("first: 10%").0?.first == .percent(10))
+        #expect(try load("types: [cds, eds]").0?.types == [.cds, .eds])
+        #expect(try load("wait: 1s").0 == GuardConfiguration.Rollout(wait: .seconds(1)))
+        for (text, error) in [
+            ("first: 0", "27: error: guards.rollout.first: 0 is not between 1 and 1000000"),
+            ("first: 101%", "27: error: guards.rollout.first: \"101%\" is not between 1% and 100%"),
+            ("types: [cdss]", "28: error: guards.rollout.types[0]: \"cdss\" is no type; did you mean \"cds\"?"),
+        ] {
+            #expect(try load(text).1 == ["relay.yaml:3:\(error)"])
+        }
     }
 
     @Test("a section without a value is a section that is not there")

@@ -23,6 +23,7 @@ final class ContentHarness {
     ) {
         var policy = OriginPolicy()
         policy.linger = linger
+        policy.guards.holdsEmpty = false
         var shardPolicy = ShardPolicy()
         change(&shardPolicy)
         self.home = OriginGroup(key: "k", node: ShardHarness.node("n"), variant: variant, policy: policy)
@@ -157,6 +158,8 @@ final class ContentHarness {
             moved = true
             switch entry.command {
             case .join: self.home.workerJoined(0)
+            case .rollout(let report):
+                self.home.receive(report, from: 0, now: self.now, wall: WallTime(rawValue: 0))
             case .interest(let change): self.home.apply(change, from: 0, now: self.now, wall: WallTime(rawValue: 0))
             case .warm: break
             case .leave: self.home.workerLeft(0, now: self.now)
@@ -170,6 +173,7 @@ final class ContentHarness {
                 self.home.streamOpened(number, server: "one", now: self.now)
             case .closeStream(let number): self.opened.remove(number)
             case .send(let number, let message): self.upstream.append("\(number) \(Self.text(message, self.home))")
+            case .rollout(let order, _): self.shard.rollout(group: "k", order)
             case .publish(let update, _): self.shard.update(group: "k", update)
             case .originState(let state, _): self.shard.originChanged(group: "k", state)
             case .event(let event): self.events.append(event)

@@ -12,6 +12,7 @@ final class HomeHarness {
     private(set) var states: [OriginState] = []
     private(set) var events: [OriginEvent] = []
     private(set) var isIdle = false
+    var orders: [(order: RolloutOrder, workers: UInt64)] = []
     private var requests: [String] = []
     private var published: [(update: TypeUpdate, workers: UInt64)] = []
     private let node: [UInt8]
@@ -140,6 +141,7 @@ final class HomeHarness {
             case .closeStream(let number): self.closed.append(number)
             case .send(let number, let message): self.requests.append("\(number) \(self.text(message.span))")
             case .publish(let update, let workers): self.published.append((update, workers))
+            case .rollout(let order, let workers): self.orders.append((order, workers))
             case .originState(let state, _): self.states.append(state)
             case .event(let event): self.events.append(event)
             case .idle: self.isIdle = true

@@ -61,6 +61,8 @@ final class RelayClient {
     var hasTwoStreams: (XDSType) -> Bool = { _ in false }
     /// A route that is held and no cluster for it, or nil: asked after each response.
     var danglingReference: (RelayClient) -> String? = { _ in nil }
+    /// Whether it may be taken back to an earlier state, as holds and rollouts do.
+    var mayGoBack = false
     /// What was sent and received, if somebody wants to know.
     var log: ((String) -> Void)?
 
@@ -237,7 +239,7 @@ final class RelayClient {
         guard let old = before[type], let new = self.held[type] else { return }
         let isNews = old.resources != new.resources || old.missing != new.missing || old.responses == 0
         if type == .cds { self.noteWarming(old, new) }
-        if new.isTainted { return }
+        if new.isTainted || self.mayGoBack { return }
         // Two upstream streams may bring the same twice.
         if isNews || self.hasTwoStreams(type) { return }
         if new.mayRepeat > 0 {
@@ -262,7 +264,7 @@ final class RelayClient {
         if self.hasTwoStreams(type) {
             self.held[type]?.newest[name] = version
         } else {
-            if let newest = state.newest[name], version < newest {
+            if !self.mayGoBack, let newest = state.newest[name], version < newest {
                 self.fault("\(type.label): \(name)@\(version) after @\(newest)")
             }
             self.held[type]?.newest[name] = max(version, state.newest[name] ?? 0)

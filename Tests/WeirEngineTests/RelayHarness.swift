@@ -10,6 +10,14 @@ import WeirXDS
 /// Nodes named `n` belong to the group `k`, which most tests use; others to a group of their name. Each group has a
 /// control plane of its own, and for names of each authority with a control plane `k/authority` that one.
 final class RelayHarness {
+    /// What a home says to a shard.
+    enum ShardMailContent {
+        case update(TypeUpdate)
+        case rollout(RolloutOrder)
+    }
+
+    typealias ShardMail = (shard: Int, key: String, content: ShardMailContent)
+
     struct StreamID: Hashable {
         var key: String
         var number: Int
@@ -47,13 +55,15 @@ final class RelayHarness {
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
-        linger: Nanoseconds = .seconds(2), isStored: Bool = false
+        linger: Nanoseconds = .seconds(2), isStored: Bool = false,
+        guards: (inout GuardPolicy) -> Void = { $0.holdsEmpty = false }
     ) {
         self.servers = others
         self.servers["k"] = server
         var policy = OriginPolicy()
         policy.linger = linger
         policy.isStored = isStored
+        guards(&policy.guards)
         self.policy = policy
         self.start(count)
     }
@@ -227,7 +237,7 @@ final class RelayHarness {
     /// What workers and homes said to each other since the last step: as in a real relay, each may have changed its mind
     /// by the time it arrives.
     private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
-    private var toShards: [(shard: Int, key: String, update: TypeUpdate)] = []
+    private var toShards: [ShardMail] = []
     /// Workers whose mail, to them and from them, waits: those of one relay are not equally fast.
     var slowWorkers: Set<Int> = []
 
@@ -237,7 +247,12 @@ final class RelayHarness {
         self.toShards.removeAll { !self.slowWorkers.contains($0.shard) }
         self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
         self.sabotage?.lose(&updates)
-        for entry in updates { self.shards[entry.shard].update(group: entry.key, entry.update) }
+        for entry in updates {
+            switch entry.content {
+            case .update(let update): self.shards[entry.shard].update(group: entry.key, update)
+            case .rollout(let order): self.shards[entry.shard].rollout(group: entry.key, order)
+            }
+        }
         for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
         return !updates.isEmpty || !commands.isEmpty
     }
@@ -250,6 +265,8 @@ final class RelayHarness {
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .rollout(let report):
+            self.groups[key]?.receive(report, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
@@ -299,7 +316,11 @@ final class RelayHarness {
                 self.servers[stream.server]?.receive(number, message)
             case .publish(let update, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
-                    self.toShards.append((index, group.key, update))
+                    self.toShards.append((index, group.key, .update(update)))
+                }
+            case .rollout(let order, let workers):
+                for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
+                    self.toShards.append((index, group.key, .rollout(order)))
                 }
             case .originState(let state, let workers):
                 for (index, shard) in self.shards.enumerated() where workers & 1 << UInt64(index) != 0 {

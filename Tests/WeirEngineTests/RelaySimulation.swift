@@ -32,21 +32,36 @@ final class RelaySimulation {
     /// Types of a group that were on two upstream streams at once.
     private var mixed: Set<String> = []
 
+    /// Whether pushes are tried first, held and rolled back: then clients go back to earlier states, of each type by itself.
+    private let isGuarded: Bool
+
     init(
-        _ variant: ProtocolVariant, isFederated: Bool, isStored: Bool, sabotage: Sabotage? = nil,
+        _ variant: ProtocolVariant, isFederated: Bool, isStored: Bool, isGuarded: Bool = false,
+        sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) {
         self.log = log
         self.isFederated = isFederated
+        self.isGuarded = isGuarded
         var others = ["other": ReferenceServer(variant)]
         if isFederated {
             others["k/far"] = ReferenceServer(variant == .sotw ? .delta : .sotw, name: "far")
             others["other/far"] = ReferenceServer(.delta, name: "other far")
         }
-        self.harness = RelayHarness(ReferenceServer(variant), others: others, shards: 2, isStored: isStored)
+        self.harness = RelayHarness(
+            ReferenceServer(variant), others: others, shards: 2, isStored: isStored,
+            guards: { if isGuarded { Self.guards(&$0) } else { $0.holdsEmpty = false } })
         self.harness.sabotage = sabotage
         for group in Self.groups.indices { self.keep(self.server(group), group) }
         self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
+    }
+
+    private static func guards(_ policy: inout GuardPolicy) {
+        policy.emptyMin = 2
+        policy.shrinkPercent = 60
+        policy.rollout = RolloutPolicy()
+        policy.rollout?.wait = .seconds(1)
+        policy.rollout?.types = Set(Self.types)
     }
 
     /// One resource of each wildcard never changes: by sending it again a server shows that it ignored what it was told,
@@ -71,7 +86,7 @@ final class RelaySimulation {
     // MARK: What happens
 
     /// The steps of a seed.
-    static func steps(_ generator: inout SeededGenerator) -> [SimulationStep] {
+    static func steps(_ generator: inout SeededGenerator, isGuarded: Bool = false) -> [SimulationStep] {
         let count = Int.random(in: 5...60, using: &generator)
         var steps: [SimulationStep] = [
             .set(type: 0, changes: ["a": .wild, "b": .wild, "x": .named], group: 0),
@@ -81,6 +96,7 @@ final class RelaySimulation {
         ]
         for _ in 0..<count {
             steps.append(Self.step(&generator))
+            if isGuarded, Int.random(in: 0..<5, using: &generator) == 0 { steps.append(Self.guardStep(&generator)) }
             if Int.random(in: 0..<3, using: &generator) == 0 { steps.append(.settle) }
         }
         return steps
@@ -121,6 +137,17 @@ final class RelaySimulation {
         case 107: return .typicalClient(Self.pick(ProtocolVariant.allCases, &g), shard: client % 2, group: group)
         case 84..<93: return .advance(milliseconds: Self.pick([1, 5, 20, 600, 1500, 2500, 6000, 16_000], &g))
         default: return .hop
+        }
+    }
+
+    private static func guardStep(_ g: inout SeededGenerator) -> SimulationStep {
+        let type = Int.random(in: 0..<4, using: &g)
+        let group = Int.random(in: 0..<4, using: &g) == 0 ? 1 : 0
+        switch Int.random(in: 0..<10, using: &g) {
+        case 0..<3: return .hold(type: type, group: group)
+        case 3..<6: return .release(type: type, group: group)
+        case 6..<9: return .rollBack(type: type, group: group)
+        default: return .refresh(group: group)
         }
     }
 
@@ -232,8 +259,33 @@ final class RelaySimulation {
             if milliseconds >= 600, self.isUndisturbed {
                 for client in h.clients where client.reads && client.acknowledges { client.cameToRest() }
             }
+        case .hold, .release, .rollBack, .refresh: self.command(step)
         case .hop: h.step()
         case .settle: self.settle()
+        }
+    }
+
+    /// An operator's hand; that there is nothing to hold or release is no fault.
+    private func command(_ step: SimulationStep) {
+        let (now, wall) = (self.harness.now, WallTime(rawValue: 0))
+        func group(_ number: Int) -> FederatedGroup? { self.harness.groups[Self.groups[number]] }
+        switch step {
+        case .hold(let type, let number):
+            try? group(number)?.hold(typeURL: Self.types[type].typeURL, by: "", now: now, wall: wall)
+        case .release(let type, let number):
+            try? group(number)?.release(typeURL: Self.types[type].typeURL, by: "", now: now, wall: wall)
+        case .rollBack(let type, let number):
+            _ = try? group(number)?.rollBack(typeURL: Self.types[type].typeURL, to: nil, by: "", now: now, wall: wall)
+        case .refresh(let number):
+            group(number)?.refresh(now: now)
+            self.expectNoOrder(Self.groups[number])
+        default: break
+        }
+    }
+
+    private func releaseAll() {
+        for number in Self.groups.indices {
+            for type in Self.types.indices { self.command(.release(type: type, group: number)) }
         }
     }
 
@@ -241,6 +293,7 @@ final class RelaySimulation {
         let client = self.harness.connect(variant, shard: shard, group: Self.groups[group])
         client.neverInWildcard = Set(Self.onDemand + [Self.far])
         client.isOwnVersion = { $0 % 2 == group }
+        client.mayGoBack = self.isGuarded
         client.log = self.log
         client.hasTwoStreams = { [unowned self] type in
             self.lookAtStreams()
@@ -295,7 +348,8 @@ final class RelaySimulation {
     /// takes care of that, and so must the relay.
     private func danglingReference(_ client: RelayClient) -> String? {
         self.lookAtStreams()
-        guard !self.excused.contains(client.handle), let clusters = client.held[.cds], let routes = client.held[.rds],
+        guard !self.isGuarded, !self.excused.contains(client.handle), let clusters = client.held[.cds],
+            let routes = client.held[.rds],
             clusters.wildcard, clusters.names.isEmpty, clusters.subscriptions == 1, clusters.responses > 0,
             !clusters.isTainted, !routes.isTainted
         else { return nil }
@@ -393,6 +447,12 @@ final class RelaySimulation {
             }
         }
         self.settle()
+        if self.isGuarded {
+            // What is tried reaches everybody in time; what would remove too much is released by hand.
+            for _ in 0..<6 { self.harness.advance(.seconds(1)) }
+            self.releaseAll()
+            self.settle()
+        }
         self.check("after a push")
         self.harness.advance(.seconds(16))
         self.check("later")
@@ -419,6 +479,9 @@ final class RelaySimulation {
         }
         self.settle()
         for seconds in [1, 1, 1, 6, 16, 3] as [Int64] { h.advance(.seconds(seconds)) }
+        guard self.isGuarded else { return }
+        self.releaseAll()
+        self.settle()
     }
 
     private func fault(_ text: String) { self.faults.append(text) }

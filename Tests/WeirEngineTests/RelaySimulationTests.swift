@@ -27,6 +27,21 @@ import WeirXDS
         }
     }
 
+    @Test(
+        "UP-19 AGG-05 AGG-07 clients of a relay that tries, holds and rolls back pushes end with the truth once released"
+    )
+    func guarded() {
+        if let seed = environmentNumber("WEIR_GUARDED_SEED") { return Self.replay(UInt64(seed), isGuarded: true) }
+        let count = (environmentNumber("WEIR_SEEDS") ?? 400) / 2
+        let first = environmentNumber("WEIR_FIRST_SEED") ?? 0
+        var failures = 0
+        for seed in first..<first + count where failures < 3 {
+            guard let report = Self.failure(of: UInt64(seed), isGuarded: true) else { continue }
+            failures += 1
+            Issue.record(Comment(rawValue: report))
+        }
+    }
+
     @Test("the simulation catches a relay that breaks a promise", arguments: Sabotage.Kind.allCases)
     func sabotage(_ kind: Sabotage.Kind) {
         var complaints: [String] = []
@@ -44,43 +59,47 @@ import WeirXDS
         var variant: ProtocolVariant
         var isFederated: Bool
         var isStored: Bool
+        var isGuarded: Bool
 
-        init(_ seed: UInt64) {
+        init(_ seed: UInt64, isGuarded: Bool = false) {
+            self.isGuarded = isGuarded
             self.variant = seed % 2 == 0 ? .sotw : .delta
             self.isFederated = seed / 2 % 4 == 3
             self.isStored = seed / 8 % 2 == 1
         }
     }
 
-    private static func history(_ generator: inout SeededGenerator) -> [SimulationStep] {
-        RelaySimulation.steps(&generator)
+    private static func history(_ generator: inout SeededGenerator, isGuarded: Bool = false) -> [SimulationStep] {
+        RelaySimulation.steps(&generator, isGuarded: isGuarded)
     }
 
     /// Prints a seed's history, shortened if it fails, with everything that the clients see.
-    private static func replay(_ seed: UInt64) {
+    private static func replay(_ seed: UInt64, isGuarded: Bool = false) {
         var generator = SeededGenerator(seed: seed)
-        let world = World(seed)
-        let all = Self.history(&generator)
+        let world = World(seed, isGuarded: isGuarded)
+        let all = Self.history(&generator, isGuarded: isGuarded)
         let steps = Self.run(all, world).isEmpty ? all : Self.shorten(all, world)
         let faults = Self.run(steps, world) { say($0) }
         guard !faults.isEmpty else { return say("seed \(seed): nothing is wrong") }
-        Issue.record(Comment(rawValue: Self.report(seed, steps, faults)))
+        Issue.record(Comment(rawValue: Self.report(seed, steps, faults, isGuarded: isGuarded)))
     }
 
     /// Nil, or what went wrong in the shortest history with a failure that could be found.
-    private static func failure(of seed: UInt64) -> String? {
+    private static func failure(of seed: UInt64, isGuarded: Bool = false) -> String? {
         var generator = SeededGenerator(seed: seed)
-        let world = World(seed)
-        let all = Self.history(&generator)
+        let world = World(seed, isGuarded: isGuarded)
+        let all = Self.history(&generator, isGuarded: isGuarded)
         guard !Self.run(all, world).isEmpty else { return nil }
         let steps = Self.shorten(all, world)
-        return Self.report(seed, steps, Self.run(steps, world))
+        return Self.report(seed, steps, Self.run(steps, world), isGuarded: isGuarded)
     }
 
-    private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String]) -> String {
+    private static func report(_ seed: UInt64, _ steps: [SimulationStep], _ faults: [String], isGuarded: Bool) -> String
+    {
         let trace = steps.map { "    \($0)" }.joined(separator: "\n")
         return "seed \(seed), \(World(seed)); again, with all that happens: "
-            + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_SEED=\(seed) swift test --filter RelaySimulationTests\n\(trace)\n"
+            + "SWIFT_DETERMINISTIC_HASHING=1 WEIR_\(isGuarded ? "GUARDED_" : "")SEED=\(seed) "
+            + "swift test --filter RelaySimulationTests\n\(trace)\n"
             + faults.joined(separator: "\n")
     }
 
@@ -106,7 +125,8 @@ import WeirXDS
         log: ((String) -> Void)? = nil
     ) -> [String] {
         let simulation = RelaySimulation(
-            world.variant, isFederated: world.isFederated, isStored: world.isStored, sabotage: sabotage, log: log)
+            world.variant, isFederated: world.isFederated, isStored: world.isStored, isGuarded: world.isGuarded,
+            sabotage: sabotage, log: log)
         for step in steps where simulation.faults.isEmpty { simulation.run(step) }
         return simulation.faults.isEmpty ? simulation.finish() : simulation.faults
     }

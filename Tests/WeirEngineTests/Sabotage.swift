@@ -46,9 +46,12 @@ final class Sabotage {
     func forgets(_ client: RelayClient) -> Bool { self.kind == .forgetStream && self.strikes() }
 
     /// An update does not arrive.
-    func lose(_ updates: inout [(shard: Int, key: String, update: TypeUpdate)]) {
+    func lose(_ updates: inout [RelayHarness.ShardMail]) {
         guard self.kind == .loseUpdate else { return }
-        updates.removeAll { !$0.update.isFull && !$0.update.changes.isEmpty && self.strikes() }
+        updates.removeAll {
+            guard case .update(let update) = $0.content else { return false }
+            return !update.isFull && !update.changes.isEmpty && self.strikes()
+        }
     }
 
     func change(_ sends: inout [(UInt64, [UInt8], Nonce)], _ clients: [RelayClient]) {

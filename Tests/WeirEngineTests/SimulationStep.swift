@@ -27,6 +27,11 @@ enum SimulationStep: CustomStringConvertible {
     case advance(milliseconds: Int64)
     case hop
     case settle
+    /// The rest happen in guarded runs only.
+    case hold(type: Int, group: Int)
+    case release(type: Int, group: Int)
+    case rollBack(type: Int, group: Int)
+    case refresh(group: Int)
 
     var description: String {
         switch self {
@@ -58,6 +63,13 @@ enum SimulationStep: CustomStringConvertible {
         case .advance(let milliseconds): return "advance \(milliseconds) ms"
         case .hop: return "hop"
         case .settle: return "settle"
+        case .hold(let type, let group):
+            return "hold \(RelaySimulation.types[type].label) of \(RelaySimulation.groups[group])"
+        case .release(let type, let group):
+            return "release \(RelaySimulation.types[type].label) of \(RelaySimulation.groups[group])"
+        case .rollBack(let type, let group):
+            return "roll back \(RelaySimulation.types[type].label) of \(RelaySimulation.groups[group])"
+        case .refresh(let group): return "refresh \(RelaySimulation.groups[group])"
         }
     }
 }

@@ -380,6 +380,8 @@ private final class FuzzedRelay {
             group.workerJoined(worker)
         case .interest(let change):
             self.groups[key]?.apply(change, from: worker, now: self.now, wall: WallTime(rawValue: 0))
+        case .rollout(let report):
+            self.groups[key]?.receive(report, from: worker, now: self.now, wall: WallTime(rawValue: 0))
         case .warm: break
         case .leave: self.groups[key]?.workerLeft(worker, now: self.now)
         }
@@ -403,6 +405,10 @@ private final class FuzzedRelay {
             case .originState(let state, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
                     self.shards[index].originChanged(group: key, state)
+                }
+            case .rollout(let order, let workers):
+                for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
+                    self.shards[index].rollout(group: key, order)
                 }
             case .event: break
             case .idle: self.groups[key] = nil

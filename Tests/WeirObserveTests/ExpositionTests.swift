@@ -103,6 +103,7 @@ struct RelayMetricsTests {
                 "weir_upstream_responses_total counter", "weir_upstream_reconnects_total counter",
                 "weir_upstream_data_age_seconds gauge",
                 "weir_push_seconds histogram", "weir_convergence_seconds histogram", "weir_pushes_total counter",
+                "weir_holds gauge", "weir_hold_seconds gauge",
                 "weir_cache_groups gauge", "weir_cache_stale_groups gauge", "weir_cache_resources gauge",
                 "weir_cache_bytes gauge",
                 "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",

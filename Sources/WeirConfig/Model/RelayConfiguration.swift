@@ -1,5 +1,6 @@
 package import WeirBase
 package import WeirRules
+package import WeirXDS
 
 /// A whole relay.yaml, checked: every value is within its range, every name resolves, every path is complete.
 ///
@@ -53,12 +54,19 @@ package struct GuardConfiguration: Hashable, Sendable {
 
     /// `rollout`: pushes in stages.
     package struct Rollout: Hashable, Sendable {
+        package enum First: Hashable, Sendable {
+            case streams(Int)
+            case percent(Int)
+        }
+
         /// How many streams get a push first.
-        package var first = 1
+        package var first = First.streams(1)
         /// How long they have to answer.
         package var wait = Nanoseconds.seconds(5)
         /// More rejections than this among them hold the push.
         package var nackPercentMax = 0
+        /// The types it is for; nil: all but endpoints.
+        package var types: Set<XDSType>?
     }
 
     /// What becomes of a push that removes every resource of a full-set type.
@@ -67,6 +75,8 @@ package struct GuardConfiguration: Hashable, Sendable {
     package var emptyPushMin = 10
     /// Over 0: a push that removes at least this share of such a set is held too.
     package var shrinkPercent = 0
+    /// How many earlier states of each type of a group are kept.
+    package var history = 4
     package var rollout: Rollout?
 }
 

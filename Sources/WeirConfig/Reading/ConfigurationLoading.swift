@@ -2,9 +2,6 @@ package import WeirBase
 import WeirRules
 import WeirYAML
 
-/// Fields that later releases give an effect; until then `weir check` warns of them.
-private let notYetSupported: Set<String> = ["guards"]
-
 /// Reads and checks a relay.yaml, its rule file and the presence of the files that it names.
 ///
 /// `environment` is what `${NAME}` takes its values from. The configuration is nil exactly when some diagnostic is an
@@ -24,7 +21,7 @@ package func loadConfiguration(
 package func readConfiguration(
     _ bytes: [UInt8], path: String, environment: [String: String]
 ) -> (configuration: RelayConfiguration?, diagnostics: [Diagnostic]) {
-    let context = ReadingContext(notYetSupported: notYetSupported)
+    let context = ReadingContext()
     let tree: YAMLNode
     do { tree = try parseYAML(bytes, file: path) } catch { return (nil, error.diagnostics.inOrder(of: path)) }
     let root = EnvironmentSubstitution(environment: environment, context: context).apply(to: tree)
@@ -67,27 +64,6 @@ extension Field {
         }
         section.read("store", into: &cache.store) { $0.store(in: folder) }
         return cache
-    }
-
-    private func guards() -> GuardConfiguration? {
-        guard let section = self.section(["empty_push", "empty_push_min", "shrink_percent", "rollout"]) else {
-            return nil
-        }
-        var guards = GuardConfiguration()
-        section.read("empty_push", into: &guards.emptyPush) { $0.choice(GuardConfiguration.EmptyPush.self) }
-        section.read("empty_push_min", into: &guards.emptyPushMin) { $0.integer(1...1_000_000_000) }
-        section.read("shrink_percent", into: &guards.shrinkPercent) { $0.integer(0...100) }
-        section.read("rollout", into: &guards.rollout) { $0.rollout() }
-        return guards
-    }
-
-    private func rollout() -> GuardConfiguration.Rollout? {
-        guard let section = self.section(["first", "wait", "max_nack_percent"]) else { return nil }
-        var rollout = GuardConfiguration.Rollout()
-        section.read("first", into: &rollout.first) { $0.integer(1...1_000_000) }
-        section.read("wait", into: &rollout.wait) { $0.duration(.timeout) }
-        section.read("max_nack_percent", into: &rollout.nackPercentMax) { $0.integer(0...100) }
-        return rollout
     }
 
     private func log() -> LogConfiguration? {

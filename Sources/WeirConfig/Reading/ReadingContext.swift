@@ -3,16 +3,12 @@ import WeirYAML
 
 /// What the readers of one file share: where they put what is wrong.
 final class ReadingContext {
-    /// Fields that are read and checked but have no effect in this release.
-    let notYetSupported: Set<String>
     private(set) var diagnostics: [Diagnostic] = []
     /// Values about which enough has been said.
     private var isSettled: Set<SourcePlace> = []
 
     /// Values that came from the environment in whole or part: these have no type of their own.
     private var substituted: Set<SourcePlace> = []
-
-    init(notYetSupported: Set<String> = []) { self.notYetSupported = notYetSupported }
 
     func report(_ severity: Diagnostic.Severity, at place: SourcePlace, _ path: String, _ message: String) {
         guard !self.isSettled.contains(place) else { return }

@@ -26,10 +26,6 @@ struct Section {
             }
             // A field without a value is a field that is not there.
             if entry.value.isNull { continue }
-            if field.context.notYetSupported.contains(child.path) {
-                field.context.report(
-                    .warning, at: entry.keyPlace, child.path, "not yet supported: it is checked and has no effect")
-            }
             self.fields[name] = child
         }
     }

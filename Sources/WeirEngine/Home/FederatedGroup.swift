@@ -63,7 +63,7 @@ package final class FederatedGroup {
     private var isFederated: Bool { !self.others.isEmpty || !self.joint.isEmpty || !self.actions.isEmpty }
 
     /// The own one first, the others by name.
-    private var origins: [(upstream: String, origin: OriginGroup)] {
+    var origins: [(upstream: String, origin: OriginGroup)] {
         [(self.upstream, self.own)] + self.others.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
@@ -83,10 +83,11 @@ package final class FederatedGroup {
     package func apply(_ change: InterestChange, from worker: Int, now: Instant, wall: WallTime) {
         let parts = self.split(change)
         let url = change.typeURL
-        if parts.keys.contains(where: { $0 != self.upstream }) { self.join(url) }
+        if parts.keys.contains(where: { $0 != self.upstream }) { self.join(url, now, wall) }
         guard self.joint[url] != nil else { return self.own.apply(change, from: worker, now: now, wall: wall) }
         for (upstream, part) in parts.sorted(by: { $0.key < $1.key }) {
             let origin = self.originMade(at: upstream, now, wall)
+            origin.endTrials(of: url, now: now, wall: wall)
             origin.apply(part, from: worker, now: now, wall: wall)
             origin.keepFollower(worker, of: url)
             self.collect()
@@ -137,8 +138,9 @@ package final class FederatedGroup {
     }
 
     /// From now on the type's states are numbered here.
-    private func join(_ url: String) {
+    private func join(_ url: String, _ now: Instant, _ wall: WallTime) {
         guard self.joint[url] == nil else { return }
+        self.own.endTrials(of: url, now: now, wall: wall)
         self.collect()
         self.joint[url] = JointType(generation: self.own.generation(of: url), told: self.own.followersTold(of: url))
         self.own.keepFollowers(of: url)
@@ -150,7 +152,9 @@ package final class FederatedGroup {
         guard !self.origins.contains(where: { $0.origin.hasWish(worker, of: url) }) else { return }
         for (_, origin) in self.origins { origin.dropFollower(worker, of: url) }
         self.joint[url]?.told &= ~(1 << UInt64(worker))
-        if !self.origins.contains(where: { $0.origin.hasWishes(of: url) }) { self.joint[url] = nil }
+        guard !self.origins.contains(where: { $0.origin.hasWishes(of: url) }) else { return }
+        self.joint[url] = nil
+        for (_, origin) in self.origins { origin.allowTrials(of: url) }
     }
 
     // MARK: Time
@@ -258,6 +262,8 @@ package final class FederatedGroup {
             known.resources += status.resources
             known.bytes += status.bytes
             known.isStale = known.isStale || status.isStale
+            known.hold = known.hold ?? status.hold
+            known.past += status.past
             known.updated = [known.updated, status.updated].compactMap { $0 }.max { $0.rawValue < $1.rawValue }
             statuses[status.type] = known
         }
@@ -285,7 +291,7 @@ private struct JointType {
 extension OriginGroup {
     fileprivate func generation(of url: String) -> Generation { self.types[url]?.generation ?? 0 }
 
-    fileprivate func version(of url: String) -> String { self.types[url]?.version ?? "" }
+    fileprivate func version(of url: String) -> String { self.types[url]?.label.version ?? "" }
 
     fileprivate func isWildcardKnown(of url: String) -> Bool { self.types[url]?.wildcardKnown ?? false }
 

@@ -17,6 +17,8 @@ package struct OriginPolicy: Sendable {
     package var storesSecrets = false
     /// How long clients are not shown what was stored, while the control plane may yet say something newer.
     package var restoreDelay = Nanoseconds.milliseconds(500)
+    /// What keeps pushes from clients, to begin with.
+    package var guards = GuardPolicy()
 
     package init() {}
 }
@@ -33,6 +35,8 @@ package enum OriginAction: Sendable {
     /// A new state for the workers whose bits are set.
     case publish(TypeUpdate, workers: UInt64)
     case originState(OriginState, workers: UInt64)
+    /// Something to do with a push that a few streams get first; in order with `publish`.
+    case rollout(RolloutOrder, workers: UInt64)
     case event(OriginEvent)
     /// Nothing is wanted any more, and no worker is interested: the group may be dropped.
     case idle
@@ -40,7 +44,7 @@ package enum OriginAction: Sendable {
 
 /// What happened between a group and its origin, for logs and counters.
 package enum OriginEvent: Sendable, Equatable {
-    case accepted(typeURL: String, version: String, resources: Int, changed: Int)
+    case accepted(typeURL: String, version: String, resources: Int, fate: PushFate)
     /// The response was NACKed: why, by resource.
     case rejected(typeURL: String, version: String, reason: String)
     /// A response for a type that was never requested (UP-17).
@@ -48,6 +52,26 @@ package enum OriginEvent: Sendable, Equatable {
     /// The bytes are no discovery response; the stream is closed.
     case undecodable(reason: String)
     case doesNotExist(typeURL: String, name: String)
+    /// From here on clients of the type keep what they have; told again when what is held becomes something else.
+    case held(typeURL: String, HoldStatus)
+    /// A push that a few clients got first goes to everybody.
+    case rolledOut(typeURL: String, version: String, given: Int, accepted: Int)
+    /// Too many of them rejected it.
+    case rejectedByClients(typeURL: String, version: String)
+    /// They do not any more.
+    case released(typeURL: String, reason: HoldReason, how: String, after: Nanoseconds)
+}
+
+/// What becomes of a response that was accepted.
+package enum PushFate: Hashable, Sendable {
+    /// So many changes go to the clients.
+    case sent(Int)
+    case unchanged
+    /// They are kept from the clients.
+    case held(HoldReason)
+    /// A few clients get them first; `rolledOut` or `rejectedByClients` says how that ends, unless another push replaces
+    /// this one.
+    case tried
 }
 
 /// One resource of a files origin.
@@ -73,4 +97,10 @@ package struct OriginTypeStatus: Sendable {
     package var updated: WallTime?
     /// Whether it came from the store and the control plane has not confirmed it since, by words or by silence.
     package var isStale = false
+    /// Nil while clients are sent what the control plane says.
+    package var hold: HoldStatus?
+    /// Nil while no push is tried.
+    package var rollout: RolloutStatus?
+    /// What can be gone back to, newest first.
+    package var past: [PastStatus]
 }

@@ -72,6 +72,6 @@ extension OriginGroup {
             if changes.isEmpty, all > 0, !isFirst { return }
         }
         let lane: Lane = type.wildcard != nil ? .wildcard : .named
-        self.publish(changes, type, lane, version: self.filesVersion, force: isFirst, now, wall)
+        self.publish(changes, type, lane, version: self.filesVersion, force: isFirst, cause: .upstream, now, wall)
     }
 }

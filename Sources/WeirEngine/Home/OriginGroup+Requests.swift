@@ -126,7 +126,13 @@ extension OriginGroup {
     // MARK: Answers to responses
 
     func acknowledge(_ feed: Feed, _ received: ReceivedResponse, _ type: OriginType, _ now: Instant) {
-        let detail = received.faults.isEmpty ? nil : ErrorDetail(code: 3, message: received.rejection)
+        let rejection = received.faults.isEmpty ? nil : received.rejection
+        self.acknowledge(feed, nonce: received.nonce, rejection: rejection, type, now)
+    }
+
+    /// Acknowledges the response of a nonce, or says why it is rejected.
+    func acknowledge(_ feed: Feed, nonce: String, rejection: String?, _ type: OriginType, _ now: Instant) {
+        let detail = rejection.map { ErrorDetail(code: 3, message: $0) }
         switch self.variant {
         case .sotw:
             var request = feed.sotwRequest(explicitWildcard: self.needsExplicitWildcard(feed))
@@ -137,7 +143,7 @@ extension OriginGroup {
             self.renew(feed, type, now)
         case .delta:
             var request = OutgoingDeltaRequest(typeURL: feed.type.typeURL)
-            request.responseNonce = received.nonce
+            request.responseNonce = nonce
             request.errorDetail = detail
             self.send(request, feed)
         case nil: return

@@ -76,10 +76,8 @@ extension OriginGroup {
             }
         }
         changes += self.errorChanges(received, feed, type)
-        if received.faults.isEmpty {
-            feed.acceptedVersion = received.version
-            feed.acceptedFrom = self.streams[feed.stream].server
-        }
+        // The version counts once the response is acknowledged.
+        if received.faults.isEmpty { feed.acceptedFrom = self.streams[feed.stream].server }
         self.finish(received, changes, feed, type, now, wall)
     }
 
@@ -167,7 +165,7 @@ extension OriginGroup {
         feed.unconfirmed = nil
         self.publish(
             unconfirmed.sorted().map { self.absence(of: $0, feed) }, type, feed.lane,
-            version: nil, now, wall)
+            version: nil, cause: .upstream, now, wall)
         self.settleWithStore(type)
     }
 
@@ -183,7 +181,7 @@ extension OriginGroup {
         let isFirstAnswer = feed.lane == .wildcard && !type.wildcardKnown
         if feed.lane == .wildcard { type.wildcardKnown = true }
         let changed = self.publish(
-            changes, type, feed.lane, version: received.version, force: isFirstAnswer, now, wall)
+            changes, type, feed.lane, version: received.version, force: isFirstAnswer, cause: .upstream, now, wall)
         // What the response did not change was perhaps held back until now.
         if type.workers & ~type.synced != 0 { self.release(type, now, wall) }
         self.noteHead(type)
@@ -194,11 +192,17 @@ extension OriginGroup {
                 .event(
                     .accepted(
                         typeURL: url, version: received.version, resources: received.resources.count,
-                        changed: changed)))
+                        fate: self.fate(changed, type))))
         } else {
             self.actions.append(
                 .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))
         }
-        self.acknowledge(feed, received, type, now)
+        self.answer(feed, received, type, changed: changed > 0, now)
+    }
+
+    private func fate(_ changed: Int, _ type: OriginType) -> PushFate {
+        guard changed > 0 else { return .unchanged }
+        if type.gate.trial != nil { return .tried }
+        return type.gate.hold.map { .held($0.reason) } ?? .sent(changed)
     }
 }

@@ -85,9 +85,10 @@ extension OriginGroup {
         self.unstored[type.type.typeURL] = draft
     }
 
-    /// What came from a sibling relay is stored when the control plane has confirmed the last of it.
+    /// What came from a sibling relay is stored when the control plane has confirmed the last of it; what was kept from
+    /// clients, when they get it.
     func settleWithStore(_ type: OriginType) {
-        guard type.owesStore else { return }
+        guard type.owesStore, !type.gate.isClosed else { return }
         let isOpen = type.feeds.contains { feed in
             feed.isBorrowed || feed.unconfirmed != nil || feed.unanswered.keys.contains { type.byName[$0] != nil }
         }

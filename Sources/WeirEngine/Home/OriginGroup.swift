@@ -14,6 +14,7 @@ package final class OriginGroup {
     /// What the origin speaks; nil for a files origin, which has no streams.
     package internal(set) var variant: ProtocolVariant?
     let policy: OriginPolicy
+    var guards: GuardPolicy
 
     var types: [String: OriginType] = [:]
     var streams: [UpstreamStream] = [UpstreamStream(), UpstreamStream()]
@@ -30,6 +31,10 @@ package final class OriginGroup {
     var storedHeads: [String: StoredHead] = [:]
     /// What was stored and nobody has asked for yet, by type.
     var restored: [String: RestoredContent] = [:]
+    /// Counts the pushes that were tried.
+    var lastTrial = 0
+    /// Types that have names of other origins: nothing of them is tried.
+    var neverStaged: Set<String> = []
     private var flushAt: Instant?
     private var lastFlush: Instant?
     private var isIdle = false
@@ -39,6 +44,7 @@ package final class OriginGroup {
         self.node = node
         self.variant = variant
         self.policy = policy
+        self.guards = policy.guards
     }
 
     /// What to do, in order; empty afterwards.
@@ -55,20 +61,21 @@ package final class OriginGroup {
     package var openStreams: Int { self.streams.count { $0.isOpen } }
 
     /// Whether somebody wants something; the origins that are not the group's own have no members (NAME-07).
-    var hasMembers: Bool { self.members != 0 || self.types.values.contains { !$0.wishes.isEmpty } }
+    package var hasMembers: Bool { self.members != 0 || self.types.values.contains { !$0.wishes.isEmpty } }
 
     package var typeStatuses: [OriginTypeStatus] {
         self.types.values.map {
             OriginTypeStatus(
-                type: $0.type, version: $0.version, resources: $0.resourceCount, bytes: $0.bytes, updated: $0.updated,
-                isStale: $0.isStale)
+                type: $0.type, version: $0.label.version, resources: $0.servedCount, bytes: $0.bytes,
+                updated: $0.label.updated, isStale: $0.isStale, hold: $0.holdStatus, rollout: $0.rolloutStatus,
+                past: $0.pastStatuses)
         }.sorted { ($0.type.pushOrder, $0.type.typeURL) < ($1.type.pushOrder, $1.type.typeURL) }
     }
 
     /// Whether the origin has answered anything that is still held.
     package var hasContent: Bool { self.types.values.contains { $0.generation > 0 } }
 
-    /// The resources held of one type, by name; references, not copies.
+    /// The resources that clients have of one type, by name; references, not copies.
     package func resources(typeURL: String) -> [Resource] { self.types[typeURL]?.resources ?? [] }
 
     // MARK: Workers
@@ -118,7 +125,10 @@ package final class OriginGroup {
             type.synced |= bit
         }
         self.renew(change, type, now, wall)
-        if type.feeds.isEmpty { self.types[change.typeURL] = nil }
+        if type.feeds.isEmpty {
+            self.types[change.typeURL] = nil
+            self.dropGate(of: type)
+        }
         self.scheduleFlush(now)
     }
 
@@ -205,7 +215,7 @@ package final class OriginGroup {
         return feed
     }
 
-    private func restart(_ number: Int) {
+    func restart(_ number: Int) {
         self.streamEnded(number)
         self.actions.append(.closeStream(number))
         self.actions.append(.openStream(number))
@@ -237,6 +247,7 @@ package final class OriginGroup {
     private func streamEnded(_ number: Int) {
         let isWanted = self.streams[number].isWanted
         self.streams[number] = UpstreamStream(isWanted: isWanted)
+        self.forgetPending(on: number)
         for feed in self.feeds(on: number) { feed.streamClosed() }
     }
 
@@ -288,6 +299,8 @@ package final class OriginGroup {
                 if let sweepAt = feed.sweepAt, sweepAt <= now { self.sweep(feed, type, now, wall) }
                 self.expireTimesToLive(feed, type, now, wall)
             }
+            self.expireServed(type, now, wall)
+            self.expireTrial(type, now, wall)
         }
         if let flushAt = self.flushAt, flushAt <= now { self.flush(now) }
         self.dropIfIdle()
@@ -299,6 +312,7 @@ package final class OriginGroup {
         for type in self.types.values {
             self.scheduleExpiries(type)
             if let until = type.heldBackUntil { self.schedule(until) }
+            if let deadline = type.gate.trial?.deadline { self.schedule(deadline) }
         }
         for feed in self.types.values.flatMap(\.feeds) {
             for instant in [feed.sweepAt, feed.lingering.values.min(), feed.unanswered.values.min()] {
@@ -361,7 +375,8 @@ package final class OriginGroup {
         type.wildcard = nil
         type.wildcardKnown = false
         let known = Set(type.presentNames(in: .wildcard)).union(type.errors[.wildcard].map { Set($0.keys) } ?? [])
-        let gone = known.sorted()
+        let gone = known.union(type.gate.servedNames(in: .wildcard)).sorted()
+        type.gate.history.forget(.wildcard)
         self.publish(
             gone.map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }, type, .wildcard, version: nil,
             force: true, now, wall)
@@ -370,7 +385,10 @@ package final class OriginGroup {
 
     /// Drops what belonged to a feed that ended: the type without feeds, the stream without feeds.
     private func dropUnused(_ type: OriginType, _ feed: Feed) {
-        if type.feeds.isEmpty { self.types[type.type.typeURL] = nil }
+        if type.feeds.isEmpty {
+            self.types[type.type.typeURL] = nil
+            self.dropGate(of: type)
+        }
         let number = feed.stream
         if self.variant != nil, self.streams[number].isWanted, self.feeds(on: number).isEmpty {
             self.streams[number] = UpstreamStream()
@@ -396,23 +414,36 @@ package final class OriginGroup {
         self.settleWithStore(type)
     }
 
-    private func dropIfIdle() {
+    func dropIfIdle() {
         guard self.types.isEmpty, self.members == 0, !self.isIdle else { return }
         self.isIdle = true
         self.actions.append(.idle)
     }
 
-    /// Applies changes as one new state and tells the type's followers. `version` nil: the upstream did not speak.
-    /// Returns how many changes made a difference.
+    /// Applies changes as one new state and tells the type's followers, unless a guard keeps them. `version` nil: the
+    /// upstream did not speak; `force`: it spoke for the first time. Returns how many changes made a difference.
     @discardableResult
     func publish(
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
-        _ now: Instant, _ wall: WallTime
+        cause: PublishCause = .interest, _ now: Instant, _ wall: WallTime
     ) -> Int {
+        if cause == .upstream {
+            self.judge(changes, type, isFirstAnswer: force, now, wall)
+            self.stage(changes, type, isFirstAnswer: force)
+        }
+        guard !type.gate.isClosed else {
+            return self.withhold(changes, type, lane, version: version, force: force, cause, now, wall)
+        }
+        let keepsHistory = cause == .upstream && !force && self.guards.historyMax > 0
+        let undo = keepsHistory ? type.undo(of: changes) : [:]
+        let label = undo.isEmpty ? nil : (type.label, type.servedCount)
         let effective = changes.filter { type.apply($0) }
         let equal = effective.allSatisfy(\.isRefresh) && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
         let changed = effective.count { !$0.isRefresh }
+        if let (label, count) = label {
+            type.gate.history.leave(label, resources: count, undo: undo, max: self.guards.historyMax)
+        }
         type.advance(upstreamVersion: version, lane: lane, contentChanged: changed > 0, wall: wall)
         self.tell(type, effective, now, wall)
         self.noteUnstored(effective, type, lane, fromUpstream: version != nil, isWhole: force && lane == .wildcard)
@@ -431,8 +462,7 @@ package final class OriginGroup {
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {
-            let update = type.update(changes, passesVersion: self.passesVersion, now: now, wall: wall)
-            self.actions.append(.publish(update, workers: followers & ~new))
+            self.tellFollowers(type, changes, followers & ~new, now, wall)
         }
         type.synced = followers
     }

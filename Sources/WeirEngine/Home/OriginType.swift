@@ -35,41 +35,46 @@ final class OriginType {
     var heldBackUntil: Instant?
     /// Whether it is what was stored, and the control plane has not spoken of it yet.
     var isStale = false
-    /// Whether something came from a sibling relay, so that nothing is stored until the control plane has confirmed all.
+    /// Whether nothing is stored for now: something came from a sibling relay, and the control plane has not confirmed all,
+    /// or clients are kept from something.
     var owesStore = false
+    /// What keeps clients from the newest state, if anything does.
+    var gate = Gate()
 
     private static let equalVersionsMax = 8
 
     init(type: XDSType) { self.type = type }
 
     /// The version of the type: the wildcard's where there is one, for names fetched beside it are no change of it.
-    var version: String {
-        let lane: Lane = self.wildcard != nil || self.named == nil ? .wildcard : .named
-        return self.versions[lane]?.text ?? self.versions.values.first?.text ?? ""
+    var version: String { self.presentVersion?.text ?? "" }
+
+    /// Whether weir made it itself.
+    var isVersionDerived: Bool { self.presentVersion?.isDerived ?? true }
+
+    private var presentVersion: (text: String, isDerived: Bool)? {
+        self.versions[self.versionLane] ?? self.versions.values.first
     }
 
     /// The version of one lane's content.
     func version(of lane: Lane) -> (text: String, isDerived: Bool) { self.versions[lane] ?? ("", true) }
 
+    private var versionLane: Lane { self.wildcard != nil || self.named == nil ? .wildcard : .named }
+
     var feeds: [Feed] { [self.wildcard, self.named].compactMap { $0 } }
 
     var workers: UInt64 { self.wishes.keys.reduce(self.kept) { $0 | 1 << UInt64($1) } }
 
-    var resourceCount: Int {
-        self.wild.count
-            + self.byName.reduce(0) { count, entry in
-                if case .present = entry.value { count + 1 } else { count }
-            }
-    }
+    /// Resources in each lane.
+    private(set) var counts: [Lane: Int] = [:]
 
-    /// Every resource held, the wildcard's first, by name.
+    var resourceCount: Int { self.counts.values.reduce(0, +) }
+
+    /// Every resource that clients have, the wildcard's first, by name.
     var resources: [Resource] {
-        let named = self.byName.values.compactMap { presence -> Resource? in
-            if case .present(let resource) = presence { resource } else { nil }
-        }
+        let named = self.servedNamed.values.compactMap(\.resource)
         // One that is subscribed to by an alias stands under several names.
         var seen: Set<ObjectIdentifier> = []
-        return (Array(self.wild.values) + named).filter { seen.insert(ObjectIdentifier($0)).inserted }
+        return (Array(self.servedWild.values) + named).filter { seen.insert(ObjectIdentifier($0)).inserted }
             .sorted { $0.name < $1.name }
     }
 
@@ -100,11 +105,13 @@ final class OriginType {
         if let old = old {
             self.digest.subtract(Self.digest(of: old))
             self.bytes -= old.encoded.count
+            self.counts[change.lane, default: 0] -= 1
         }
         var expires: Instant?
         if case .present(let new) = change.presence {
             self.digest.add(Self.digest(of: new))
             self.bytes += new.encoded.count
+            self.counts[change.lane, default: 0] += 1
             expires = new.timeToLive?.expires
         }
         if expires != nil || self.expiries[change.lane]?[change.name] != nil {
@@ -169,35 +176,50 @@ final class OriginType {
         return true
     }
 
+    /// The content is again what it was when it was called this; what it was called last is a version of equal content.
+    func resume(_ label: ServedLabel) {
+        let newest = self.version
+        self.versions[self.versionLane] = (label.version, label.isDerived)
+        self.equalVersions = label.equalVersions
+        self.updated = label.updated
+        _ = self.noteEqual(newest)
+        self.step()
+    }
+
+    /// Clients are about to be told something, although the origin said nothing new.
+    func step() { self.generation += 1 }
+
     /// The whole state, for a worker that just began to follow the type; without what must be fetched for it, except
     /// for the `fresh` ones.
     func fullUpdate(
         passesVersion: Bool, now: Instant, wall: WallTime, fresh: [ResourceChange] = []
     ) -> TypeUpdate {
         let fresh = Set(fresh.filter { $0.lane == .named }.map(\.name))
-        var changes = self.wild.sorted { $0.key < $1.key }.map {
+        var changes = self.servedWild.sorted { $0.key < $1.key }.map {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
-        for (name, presence) in self.byName.sorted(by: { $0.key < $1.key }) {
+        for (name, presence) in self.servedNamed.sorted(by: { $0.key < $1.key }) {
             if self.mustBeFetched(name), !fresh.contains(name) { continue }
             changes.append(
                 ResourceChange(lane: .named, name: name, presence: presence, collection: self.named?.members[name]))
         }
         for (lane, errors) in self.errors.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            for (name, error) in errors.sorted(by: { $0.key < $1.key }) {
+            for (name, error) in errors.sorted(by: { $0.key < $1.key })
+            where self.gate.withheld[Slot(lane: lane, name: name)] == nil {
                 changes.append(
                     ResourceChange(lane: lane, name: name, presence: .unknown, isRefresh: true, error: error))
             }
         }
-        var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.updated ?? wall)
+        var update = self.update(changes, passesVersion: passesVersion, now: now, wall: self.label.updated ?? wall)
         update.isFull = true
         return update
     }
 
     func update(_ changes: [ResourceChange], passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
-        TypeUpdate(
+        let label = self.label
+        return TypeUpdate(
             typeURL: self.type.typeURL, generation: self.generation, isFull: false, changes: changes,
-            wildcardKnown: self.wildcardKnown, version: self.version, equalVersions: self.equalVersions,
+            wildcardKnown: self.wildcardKnown, version: label.version, equalVersions: label.equalVersions,
             passesVersionToSotW: passesVersion, receivedAt: now, receivedAtWall: wall)
     }
 }

@@ -22,6 +22,7 @@ extension OriginGroup {
 
     func scheduleExpiries(_ type: OriginType) {
         for lane in type.expiries.values { if let first = lane.values.min() { self.schedule(first) } }
+        if let first = type.gate.nextExpiry { self.schedule(first) }
     }
 
     /// What a control plane says by an entry without payload of a resource that is held: that it lives on (TTL-02). Nil if

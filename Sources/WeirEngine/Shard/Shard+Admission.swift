@@ -160,11 +160,13 @@ extension Shard {
     func settleInterest() {
         var emptied: Set<Int32> = []
         // In push order: a control plane answers in the order in which it is asked (ORD-01).
-        for index in self.touchedViews.sorted(by: { self.interestOrder($0) < self.interestOrder($1) }) {
-            guard let view = self.views[Int(index)], let group = self.groups[Int(view.group)] else { continue }
-            if let change = view.takeInterest() { self.commands.append((group.key, .interest(change))) }
-            if !view.isWanted { view.forgetContent() }
-            guard view.streams == 0 else { continue }
+        var touched = self.touchedViews.sorted(by: { self.interestOrder($0) > self.interestOrder($1) })
+        while let index = touched.popLast() {
+            guard let view = self.views[Int(index)] else { continue }
+            if let change = view.takeInterest() { self.tell(change, view) }
+            if !self.isWanted(view) { view.forgetContent() }
+            guard view.streams == 0, view.staging.first == TypeStream.none else { continue }
+            if view.staging.rest != TypeStream.none { touched.append(self.dissolve(view)) }
             self.views[Int(index)] = nil
             self.freeViews.append(index)
             self.groups[Int(view.group)]?.views.removeAll { $0 == index }

@@ -5,11 +5,13 @@ import WeirXDS
 extension Shard {
     /// A new state of one type of a group, from its home. Settled streams get it at once; the others when they answer.
     package func update(group key: String, _ update: TypeUpdate) {
-        guard let group = self.groupIndex[key] else { return }
-        let views = self.groups[Int(group)]?.views ?? []
-        guard let index = views.first(where: { self.views[Int($0)]?.type.typeURL == update.typeURL }),
-            let view = self.views[Int(index)]
-        else { return }
+        guard let index = self.mainView(key, update.typeURL), let view = self.views[Int(index)] else { return }
+        if view.staging.first != TypeStream.none { return self.update(index, view, staged: update) }
+        if update.audience == .all || update.audience == .rest { self.update(index, view, update) }
+    }
+
+    /// The same for one view.
+    func update(_ index: Int32, _ view: TypeView, _ update: TypeUpdate) {
         // What is new since a state that this worker does not have was on its way when it forgot the type: to take it for
         // everything would show clients a part. A home tells each worker the whole first.
         guard update.isFull || view.generation > 0 else { return }
@@ -319,6 +321,7 @@ extension Shard {
             self.move(stream: record.stream)
         } else if !record.isDue {
             self.settle(index)
+            if let view = self.view(of: index) { self.noteTried(index, view) }
         }
     }
 

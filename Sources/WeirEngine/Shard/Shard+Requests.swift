@@ -210,7 +210,7 @@ extension Shard {
         guard age < 64, self.typeStreams[Int(index)].outstanding & (1 << UInt64(age)) != 0 else { return }
         self.typeStreams[Int(index)].outstanding &= ~(1 << UInt64(age))
         if let detail = request.errorDetail {
-            self.reject(index, detail, in: bytes, view)
+            self.reject(index, detail, in: bytes, view, age: age)
         } else {
             let settles = !self.typeStreams[Int(index)].isAwaiting
             self.accept(index, view, counts: true, isNewest: age == 0 || settles)
@@ -234,7 +234,7 @@ extension Shard {
     }
 
     private func reject(
-        _ index: Int32, _ detail: ByteRange, in bytes: borrowing Span<UInt8>, _ view: TypeView
+        _ index: Int32, _ detail: ByteRange, in bytes: borrowing Span<UInt8>, _ view: TypeView, age: UInt32 = 0
     ) {
         self.counterRows[view.counterRow].nacks += 1
         let status =
@@ -244,6 +244,7 @@ extension Shard {
         self.typeStreams[Int(index)].isRejected = true
         self.rejections[index] = Rejection(version: version, message: status.message, at: self.wall)
         let stream = self.streams[self.id(ofStream: index)]
+        self.noteRejected(index, age: age, status.message, view)
         self.events.append(
             .nack(
                 node: stream?.identity?.id ?? "", key: self.groups[Int(view.group)]?.key ?? "", type: view.type,

@@ -259,6 +259,7 @@ package final class Shard {
     func removeTypeStream(_ index: Int32) {
         let record = self.typeStreams[Int(index)]
         guard let view = self.views[Int(record.view)] else { return }
+        self.answerTrial(index, view, .gone)
         self.detach(index)
         self.settle(index)
         view.detached -= 1

@@ -28,10 +28,13 @@ package final class NodeIdentity: Sendable {
     package let encoded: [UInt8]
     /// Whether `encoded` has everything that rules can look at, so that they can be asked again.
     package let isWhole: Bool
+    /// Name and version of the client's program, as in `envoy/1.33.0`; may be empty.
+    package let agent: String
 
-    package init(id: String, cluster: String, encoded: [UInt8], isWhole: Bool = true) {
+    package init(id: String, cluster: String, encoded: [UInt8], agent: String = "", isWhole: Bool = true) {
         self.id = id
         self.cluster = cluster
+        self.agent = agent
         self.encoded = encoded
         self.isWhole = isWhole
     }
@@ -119,6 +122,7 @@ package enum GroupCommand: Sendable {
     /// `node` is what the group calls itself at its own upstream, `openedBy` the node that opened it.
     case join(upstream: String, node: [UInt8], openedBy: [UInt8])
     case interest(InterestChange)
+    case rollout(RolloutReport)
     /// Streams wait, nothing is cached and the origin is away: what a sibling relay has would be welcome.
     case warm
     case leave

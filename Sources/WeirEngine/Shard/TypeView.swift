@@ -71,6 +71,7 @@ final class TypeView {
     var cohorts: ContiguousArray<Cohort> = []
     var freeCohorts: [Int32] = []
 
+    var staging = Staging()
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
 
@@ -213,7 +214,7 @@ final class TypeView {
         self.recent.removeAll(keepingCapacity: true)
 
         var dirty = DirtySubscriptions(generation: update.generation)
-        for change in update.changes { self.apply(change, &dirty) }
+        for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
         if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
             self.wildcardKnownAt = update.generation
@@ -281,7 +282,10 @@ final class TypeView {
 
     /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
     private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
-        guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
+        // What came in this very update was given to nobody yet.
+        guard self.isUnknown(id), let wild = self[id].wild, self[id].wildChanged < self.generation,
+            case .present(let resource) = presence
+        else { return false }
         return wild.hash == resource.hash && wild.version == resource.version
     }
 

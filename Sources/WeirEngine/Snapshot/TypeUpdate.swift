@@ -73,6 +73,8 @@ package struct TypeUpdate: Sendable {
     /// Whether `version` may be passed to SotW clients (the upstream speaks SotW); otherwise theirs is derived from the
     /// content they see (XLT-06).
     package var passesVersionToSotW: Bool
+    /// Whom it is for.
+    package var audience = Audience.all
     /// When the upstream's bytes were read.
     package var receivedAt: Instant
     package var receivedAtWall: WallTime

@@ -10,6 +10,8 @@ package final class RelayMetrics: Sendable {
     package static let types = ["cds", "eds", "leds", "lds", "srds", "rds", "vhds", "sds", "ecds", "rtds"]
     /// What the port serves besides discovery.
     package static let services = ["health", "reflection", "client_status", "load_reports"]
+    /// Why clients keep an earlier state.
+    package static let holdReasons = ["empty", "shrink", "nack", "operator"]
     package static let protocols = ["sotw", "delta"]
     /// What can go wrong with the store.
     package static let storeErrorReasons = [
@@ -73,6 +75,8 @@ package final class RelayMetrics: Sendable {
     private let reconnectsByUpstream: LabelTable<Counter>
     private let dataAgeByUpstream: LabelTable<Gauge>
     private let pushesByType: LabelTable<LabelTable<Counter>>
+    private let holdsByType: LabelTable<LabelTable<Gauge>>
+    private let holdSecondsByType: LabelTable<LabelTable<Gauge>>
     private let resourcesByType: LabelTable<Gauge>
     private let registry: MetricsRegistry
 
@@ -181,6 +185,13 @@ package final class RelayMetrics: Sendable {
             }
         }
 
+        var holds = MetricFamily(
+            "weir_holds", .gauge, help: "Types of groups whose clients keep an earlier state, by why.")
+        self.holdsByType = holds.gauges(Self.types, Self.holdReasons)
+        var holdSeconds = MetricFamily(
+            "weir_hold_seconds", .gauge, help: "Age of the oldest such hold, in seconds; 0 without one.")
+        self.holdSecondsByType = holdSeconds.gauges(Self.types, Self.holdReasons)
+
         var groups = MetricFamily("weir_cache_groups", .gauge, help: "Groups of clients that share a key.")
         self.cacheGroups = groups.gauge()
         var stale = MetricFamily(
@@ -210,7 +221,7 @@ package final class RelayMetrics: Sendable {
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
-            reconnects, dataAge, push, convergence, pushes, groups, stale, resources, bytes,
+            reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
         ])
     }
@@ -249,6 +260,10 @@ package final class RelayMetrics: Sendable {
     package func storeErrors(_ reason: String) -> Counter { self.storeErrorsByReason[reason] }
     /// `weir_pushes_total`.
     package func pushes(type: String, outcome: PushOutcome) -> Counter { self.pushesByType[type][outcome.rawValue] }
+    /// `weir_holds`; see `holdReasons`.
+    package func holds(type: String, reason: String) -> Gauge { self.holdsByType[type][reason] }
+    /// `weir_hold_seconds`.
+    package func holdSeconds(type: String, reason: String) -> Gauge { self.holdSecondsByType[type][reason] }
     /// `weir_cache_resources`.
     package func cacheResources(type: String) -> Gauge { self.resourcesByType[type] }
 
@@ -263,6 +278,15 @@ package final class RelayMetrics: Sendable {
 }
 
 extension MetricFamily {
+    /// A gauge for each type and reason; those of other types are shown once they have a value.
+    fileprivate mutating func gauges(_ types: [String], _ reasons: [String]) -> LabelTable<LabelTable<Gauge>> {
+        LabelTable(types) { type, isOther in
+            LabelTable(reasons) { reason, isOtherReason in
+                self.gauge(["type": type, "reason": reason], hiddenWhileZero: isOther || isOtherReason)
+            }
+        }
+    }
+
     /// A counter for each value of one label, and one for all others.
     fileprivate mutating func counters(by label: String, _ values: [String]) -> LabelTable<Counter> {
         LabelTable(values) { value, isOther in

@@ -12,6 +12,8 @@ final class AdminAccess: Sendable {
         case unknown
     }
 
+    /// The name of callers where no token is asked for.
+    static let anonymous = "anonymous"
     /// For probes, which have no token: no more than that it serves or turns.
     private static let openPaths: Set<String> = ["/ready", "/live"]
     private static let tokenBytesMax = 1 << 20
@@ -24,8 +26,8 @@ final class AdminAccess: Sendable {
     func set(_ configuration: AdminConfiguration) { self.tokenFile.withLock { $0 = configuration.tokenFile } }
 
     func caller(of request: HTTPRequest) -> Caller {
-        guard let path = self.tokenFile.withLock({ $0 }) else { return .known("anonymous") }
-        if Self.openPaths.contains(request.path), request.method != "POST" { return .known("anonymous") }
+        guard let path = self.tokenFile.withLock({ $0 }) else { return .known(Self.anonymous) }
+        if Self.openPaths.contains(request.path), request.method != "POST" { return .known(Self.anonymous) }
         guard let presented = Self.bearerToken(request.authorization) else { return .unknown }
         // Read each time: a token that was changed or taken away counts at once. A file that cannot be read has none.
         let bytes = ProcessReader.readBytes(path) ?? []

@@ -22,7 +22,7 @@ extension AdminServer {
 
     private static func keyTable(_ keys: [KeySummary]) -> TextTable {
         var table = TextTable([
-            "KEY", "UPSTREAM", "STATE", "STREAMS", "TYPE", "VERSION", "RESOURCES", "ACKED", "NACKED",
+            "KEY", "UPSTREAM", "STATE", "STREAMS", "TYPE", "VERSION", "RESOURCES", "ACKED", "NACKED", "HELD",
         ])
         for key in keys {
             for type in key.home.types {
@@ -30,6 +30,7 @@ extension AdminServer {
                 table.add([
                     key.home.key, key.home.upstream, key.upstreamState, String(key.streams), type.type.label,
                     type.version, String(type.resources), String(view.acked), String(view.nacked),
+                    type.hold?.reason.rawValue ?? "-",
                 ])
             }
         }
@@ -188,6 +189,17 @@ struct KeySummary {
             $0.field("pending", totals.pending)
             $0.field("updated", type.updated?.rfc3339)
             $0.field("stale", type.isStale)
+            AdminServer.write(type.hold, to: &$0)
+            AdminServer.write(type.rollout, to: &$0)
+            $0.array("history") { list in
+                for past in type.past {
+                    list.object {
+                        $0.field("version", past.version)
+                        $0.field("resources", past.resources)
+                        $0.field("updated", past.updated?.rfc3339)
+                    }
+                }
+            }
         }
     }
 }

@@ -33,6 +33,18 @@ extension AdminServer {
         var resources: [String: Int] = [:]
         for type in homes.flatMap(\.types) { resources[type.type.label, default: 0] += type.resources }
         for type in RelayMetrics.types { metrics.cacheResources(type: type).set(Int64(resources[type] ?? 0)) }
+        let now = Loop.monotonicNow()
+        for reason in HoldReason.allCases {
+            let held = self.shared.holds.all.filter { $0.status.reason == reason }
+            for type in RelayMetrics.types + ["other"] {
+                let ages = held.filter { ($0.place.type.shortName ?? "other") == type }.map {
+                    now - $0.status.sinceInstant
+                }
+                metrics.holds(type: type, reason: reason.rawValue).set(Int64(ages.count))
+                metrics.holdSeconds(type: type, reason: reason.rawValue)
+                    .set((ages.max() ?? .zero).rawValue / 1_000_000_000)
+            }
+        }
         for upstream in self.shared.configuration.upstreams {
             guard case .grpc = upstream.origin else { continue }
             let age = self.shared.upstreams.age(of: upstream.name, at: Loop.monotonicNow())

@@ -7,7 +7,7 @@ import WeirXDS
 
 /// What can be answered without asking a worker, so that it is answered also when one is stuck.
 extension AdminServer {
-    /// Serving or not; what is missing upstream only degrades: cached data is served all the same.
+    /// Serving or not; what is missing upstream, and what is held, only degrades: cached data is served all the same.
     func ready(_ answer: AdminAnswer) {
         let state = self.shared.lifecycle.state
         var degraded = self.shared.configuration.upstreams.compactMap { upstream in
@@ -16,6 +16,7 @@ extension AdminServer {
         let pressure = self.shared.memory.pressure
         if pressure > .none { degraded.append("memory: \(pressure.name)") }
         if let trouble = self.shared.store?.trouble { degraded.append("store: \(trouble)") }
+        degraded += self.shared.holds.troubles(Loop.monotonicNow())
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }

@@ -99,6 +99,9 @@ final class AdminServer: Sendable {
         case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
         case ("POST", "/logging"): self.setLogging(answer)
         case ("POST", "/drain"): self.drain(answer)
+        case ("POST", "/keys/hold"), ("POST", "/keys/release"), ("POST", "/keys/rollback"), ("POST", "/keys/refresh"),
+            ("POST", "/keys/evict"):
+            self.command(answer, caller)
         default: self.notFound(answer)
         }
     }
@@ -132,7 +135,9 @@ final class AdminServer: Sendable {
         "/metrics",
         "/stats/prometheus", "/logging",
     ]
-    private static let writable = ["/logging", "/drain"]
+    private static let writable = [
+        "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",
+    ]
 
     private func notFound(_ answer: AdminAnswer) {
         let path = answer.request.path

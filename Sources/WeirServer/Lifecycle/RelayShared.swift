@@ -24,6 +24,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
+    /// What guards and operators keep from clients.
+    let holds = HoldBoard()
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.

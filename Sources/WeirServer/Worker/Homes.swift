@@ -27,6 +27,8 @@ final class Homes {
     /// Keys of groups of which changes could not be handed over.
     var storeDebts: Set<String> = []
     var storeTickets = 0
+    /// What keeps pushes from clients, for groups to come too.
+    private var guards: GuardPolicy
     /// Sends a message to a worker, this one included.
     var deliver: ((Int, WorkerMessage) -> Void)?
 
@@ -38,6 +40,7 @@ final class Homes {
         self.resolver = resolver
         self.worker = worker
         self.shared = shared
+        self.guards = GuardPolicy(shared.configuration.guards)
         self.routes = AuthorityRoutes(shared.configuration.upstreamsByAuthority)
         let target = SoonTarget()
         self.soon = TimerWatcher(loop: loop) { target.fire?() }
@@ -76,6 +79,10 @@ final class Homes {
             self.askStore(home, self.unknownUpstreams(of: change, home))
             if self.keepForLater(key, worker, command) { return }
             home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(home)
+        case .rollout(let report):
+            guard let home = self.groups[key] else { return }
+            home.group.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(home)
         case .warm:
             for origin in self.groups[key]?.origins.values.map({ $0 }) ?? [] { self.warm(origin) }
@@ -123,6 +130,7 @@ final class Homes {
         policy.linger = self.shared.configuration.cache.linger
         policy.isStored = self.shared.store != nil
         policy.storesSecrets = self.shared.configuration.cache.store?.secrets ?? false
+        policy.guards = self.guards
         return OriginGroup(key: key, node: node, variant: self.upstreams[upstream]?.variant, policy: policy)
     }
 
@@ -197,6 +205,8 @@ final class Homes {
         case .publish(let update, let workers): self.each(workers) { self.deliver?($0, .update(key: key, update)) }
         case .originState(let state, let workers):
             self.each(workers) { self.deliver?($0, .originState(key: key, state)) }
+        case .rollout(let order, let workers):
+            self.each(workers) { self.deliver?($0, .rollout(key: key, order)) }
         case .event(let event): self.note(event, key, upstream)
         case .idle: self.drop(upstream, of: home)
         }
@@ -233,16 +243,16 @@ final class Homes {
     private func note(_ event: OriginEvent, _ key: String, _ upstream: String) {
         let metrics = self.shared.metrics
         switch event {
-        case .accepted(let typeURL, let version, let resources, let changed):
+        case .accepted(let typeURL, let version, let resources, let fate):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
-            metrics.pushes(type: type.label, outcome: changed > 0 ? .sent : .unchanged).add(1)
+            if let outcome = Self.outcome(fate) { metrics.pushes(type: type.label, outcome: outcome).add(1) }
             self.shared.logger.log(
                 .debug, "upstream response",
                 [
                     ("key", key), ("type", type.label), ("version", version), ("resources", String(resources)),
-                    ("changed", String(changed)),
+                    ("fate", Self.text(fate)),
                 ])
         case .rejected(let typeURL, let version, let reason):
             let type = XDSType.of(typeURL: typeURL)
@@ -256,6 +266,13 @@ final class Homes {
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
+        case .rolledOut(let typeURL, let version, let given, let accepted):
+            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, key)
+        case .rejectedByClients(let typeURL, _):
+            metrics.pushes(type: XDSType.of(typeURL: typeURL).label, outcome: .held_nack).add(1)
+        case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), key, upstream)
+        case .released(let typeURL, let reason, let how, let after):
+            self.noteRelease(XDSType.of(typeURL: typeURL), reason, how, after, key, upstream)
         case .doesNotExist(let typeURL, let name):
             self.shared.logger.logOften(
                 .info, "resource does not exist upstream",
@@ -302,11 +319,16 @@ final class Homes {
         }
     }
 
-    /// Takes over what can change of upstreams that run.
+    /// Takes over the guards of a reloaded configuration, and what can change of upstreams that run.
     func reload(_ configuration: RelayConfiguration) {
         for upstream in configuration.upstreams {
             guard case .grpc(let origin) = upstream.origin else { continue }
             self.upstreams[upstream.name]?.reconfigure(origin)
+        }
+        self.guards = GuardPolicy(configuration.guards)
+        for home in self.groups.values {
+            home.group.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
+            self.carryOut(home)
         }
     }
 

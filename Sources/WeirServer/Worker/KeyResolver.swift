@@ -40,8 +40,13 @@ struct KeyResolver: Sendable {
             key: match.key, upstream: match.upstream, coldTimeout: upstream.coldTimeout,
             identity: NodeIdentity(
                 id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
-                isWhole: scope != .stream || node.isSummaryWhole),
+                agent: self.agent(of: node), isWhole: scope != .stream || node.isSummaryWhole),
             upstreamNode: upstream.node(of: match.key, openedBy: node), scope: scope)
+    }
+
+    /// Name and version of the client's program.
+    private func agent(of node: Node) -> String {
+        [node.userAgentName, node.userAgentVersion].filter { !$0.isEmpty }.joined(separator: "/")
     }
 
     private func scope(for peer: PeerIdentity) -> KeyScope {

@@ -106,6 +106,7 @@ final class Worker {
         case .group(let key, let worker, let command): self.homes.receive(key: key, from: worker, command)
         case .update(let key, let update): self.shard.update(group: key, update)
         case .originState(let key, let state): self.shard.originChanged(group: key, state)
+        case .rollout(let key, let order): self.shard.rollout(group: key, order)
         case .groupRefused(let key, let code, let reason, let text):
             self.shard.groupRefused(key, code, reason, text)
         case .files(let snapshot): self.homes.receive(snapshot)

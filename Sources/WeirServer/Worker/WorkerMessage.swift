@@ -9,6 +9,7 @@ enum WorkerMessage: Sendable {
     /// From a home to a shard.
     case update(key: String, TypeUpdate)
     case originState(key: String, OriginState)
+    case rollout(key: String, RolloutOrder)
     case groupRefused(key: String, code: RefusalCode, reason: RejectionReason, message: String)
     /// From the files thread to the homes of a files origin.
     case files(FilesSnapshot)
