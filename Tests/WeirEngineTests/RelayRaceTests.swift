@@ -38,6 +38,32 @@ import WeirXDS
         #expect(second.take().map(\.resources) == [["a", "b"]])
     }
 
+    @Test("AGG-05 AGG-21 what a late state says of names that nobody wants any more goes with the next whole one")
+    func lateWholeState() {
+        func update(_ generation: Generation, _ name: String) -> TypeUpdate {
+            TypeUpdate(
+                typeURL: XDSType.rds.typeURL, generation: generation, isFull: true,
+                changes: [ResourceChange(lane: .named, name: name, presence: .absent)], wildcardKnown: false,
+                version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+                receivedAtWall: WallTime(rawValue: 0))
+        }
+        let h = ShardHarness()
+        let first = h.open(.delta)
+        first.delta(.rds, add: ["a"])
+        h.settle()
+        h.shard.close(first.id)
+        h.settle()
+        let second = h.open(.delta)
+        second.delta(.rds, add: ["y"])
+        h.settle()
+        h.shard.update(group: "n", update(1, "a"))
+        h.shard.update(group: "n", update(2, "y"))
+        #expect(second.takeAndAck().map(\.removed) == [["y"]])
+        let entries = h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse).map(\.name) }
+        #expect(entries == ["y"])
+        #expect(ShardInspection(h.shard).faults == [])
+    }
+
     @Test("DELTA-12 what a client that came back was told is gone it is sent when it comes, in the version it had too")
     func goneAndBack() {
         let h = ShardHarness()

@@ -338,6 +338,8 @@ final class TypeView {
             if !named.contains(id) {
                 self[id].named = .unknown
                 self.noteFreshness(id, .unknown)
+                // A state that was on its way when the worker forgot the type may have brought what nobody wants now.
+                self.releaseIfUnused(id)
             }
         }
     }
