@@ -64,6 +64,30 @@ import WeirXDS
         #expect(ShardInspection(h.shard).faults == [])
     }
 
+    @Test(
+        "AGG-07 ORD-03 a wildcard whose end and whose new wish cross shows clients no empty set, and what is gone after it",
+        arguments: ProtocolVariant.allCases)
+    func crossingWishes(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["*"]) } else { client.delta(.cds) }
+        h.settle()
+        h.publish("n", .cds, ["a@1", "b@1"])
+        client.takeAndAck(["*"])
+        // The home heard that nobody wants it, and not yet that somebody does again.
+        let end = TypeUpdate(
+            typeURL: XDSType.cds.typeURL, generation: 2, isFull: false,
+            changes: ["a", "b"].map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) },
+            wildcardKnown: false, version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+            receivedAtWall: WallTime(rawValue: 0))
+        h.shard.update(group: "n", end)
+        #expect(client.takeAndAck(["*"]) == [])
+        h.shard.update(group: "n", Self.update(3, full: false, ["a"]))
+        let answers = client.takeAndAck(["*"])
+        #expect(answers.map(\.resources) == (variant == .sotw ? [["a"]] : [["a@3"]]))
+        #expect(answers.map(\.removed) == (variant == .sotw ? [[]] : [["b"]]))
+    }
+
     @Test("DELTA-12 what a client that came back was told is gone it is sent when it comes, in the version it had too")
     func goneAndBack() {
         let h = ShardHarness()
