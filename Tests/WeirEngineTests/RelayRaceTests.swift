@@ -88,6 +88,27 @@ import WeirXDS
         #expect(answers.map(\.removed) == (variant == .sotw ? [[]] : [["b"]]))
     }
 
+    @Test(
+        "NAME-07 AGG-17 a name that one update brings by name and by wildcard is sent to those who only name it",
+        arguments: ProtocolVariant.allCases)
+    func bothWays(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["b", "y"]) } else { client.delta(.cds, add: ["b", "y"]) }
+        h.settle()
+        // Another origin's answer came first, so that this one's whole state is news of a part.
+        h.publish("n", .cds, lane: .named, ["-y"])
+        client.takeAndAck(["b", "y"])
+        let resource = ShardHarness.resource(.cds, "b", "1", "1")
+        let both = TypeUpdate(
+            typeURL: XDSType.cds.typeURL, generation: 2, isFull: false,
+            changes: Lane.allCases.map { ResourceChange(lane: $0, name: "b", presence: .present(resource)) },
+            wildcardKnown: true, version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+            receivedAtWall: WallTime(rawValue: 0))
+        h.shard.update(group: "n", both)
+        #expect(client.take().map(\.resources) == (variant == .sotw ? [["b"]] : [["b@1"]]))
+    }
+
     @Test("DELTA-12 what a client that came back was told is gone it is sent when it comes, in the version it had too")
     func goneAndBack() {
         let h = ShardHarness()

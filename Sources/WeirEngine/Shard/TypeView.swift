@@ -283,8 +283,10 @@ final class TypeView {
         self.recent.append(Recent(name: id, lane: change.lane))
     }
 
-    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
+    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard: by an earlier
+    /// update, for one that brings both has shown them nothing yet.
     private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
+        guard self[id].wildChanged < self.generation else { return false }
         guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
         return wild.hash == resource.hash && wild.version == resource.version
     }
