@@ -23,6 +23,8 @@ final class RelayClient {
         var hasNamed = false
         /// Names that were dropped while the wildcard was on: SotW clients are not told what becomes of them.
         var undecided: Set<String> = []
+        /// How many responses had come when that was, read or not: they were for the old names, and decide nothing.
+        var undecidedSince = 0
         /// Whether a response was rejected on this stream, so that what it said is missing here.
         var isTainted = false
         /// Every name ever subscribed to on this stream.
@@ -51,6 +53,8 @@ final class RelayClient {
     /// While false the transport is stuck: nothing arrives and nothing is drained.
     var reads = true
     private var inbox: [(body: [UInt8], nonce: Nonce)] = []
+    /// How many responses were read.
+    private var readCount = 0
     private(set) var faults: [String] = []
     /// Names that never belong to a wildcard, whatever the server does.
     var neverInWildcard: Set<String> = []
@@ -132,7 +136,11 @@ final class RelayClient {
     }
 
     private func subscribeSotW(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {
-        if wildcard { state.undecided.formUnion(state.names.subtracting(names)) }
+        let dropped = state.names.subtracting(names)
+        if wildcard, !dropped.isEmpty {
+            state.undecided.formUnion(dropped)
+            state.undecidedSince = self.readCount + self.inbox.count
+        }
         if !wildcard { Self.keep(names, in: &state) }
         let list = self.list(type, wildcard, names, &state)
         self.note(type, wildcard, names, &state)
@@ -316,7 +324,7 @@ final class RelayClient {
         let wanted = received.filter { self.isWanted($0.key, type) }
         if type.isFullSet {
             self.held[type]?.resources = wanted
-            self.held[type]?.undecided = []
+            if self.readCount > self.held[type]?.undecidedSince ?? 0 { self.held[type]?.undecided = [] }
         } else {
             self.held[type]?.resources.merge(wanted) { $1 }
             for name in wanted.keys { self.held[type]?.undecided.remove(name) }
@@ -377,7 +385,10 @@ final class RelayClient {
             moved = !self.inbox.isEmpty
             let inbox = self.inbox
             self.inbox = []
-            for (body, nonce) in inbox { self.read(body, nonce) }
+            for (body, nonce) in inbox {
+                self.readCount += 1
+                self.read(body, nonce)
+            }
             self.shard.drained(self.id)
         }
         guard self.acknowledges, !self.unanswered.isEmpty else { return moved }

@@ -38,6 +38,77 @@ import WeirXDS
         #expect(second.take().map(\.resources) == [["a", "b"]])
     }
 
+    @Test("AGG-05 AGG-21 what a late state says of names that nobody wants any more goes with the next whole one")
+    func lateWholeState() {
+        func update(_ generation: Generation, _ name: String) -> TypeUpdate {
+            TypeUpdate(
+                typeURL: XDSType.rds.typeURL, generation: generation, isFull: true,
+                changes: [ResourceChange(lane: .named, name: name, presence: .absent)], wildcardKnown: false,
+                version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+                receivedAtWall: WallTime(rawValue: 0))
+        }
+        let h = ShardHarness()
+        let first = h.open(.delta)
+        first.delta(.rds, add: ["a"])
+        h.settle()
+        h.shard.close(first.id)
+        h.settle()
+        let second = h.open(.delta)
+        second.delta(.rds, add: ["y"])
+        h.settle()
+        h.shard.update(group: "n", update(1, "a"))
+        h.shard.update(group: "n", update(2, "y"))
+        #expect(second.takeAndAck().map(\.removed) == [["y"]])
+        let entries = h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse).map(\.name) }
+        #expect(entries == ["y"])
+        #expect(ShardInspection(h.shard).faults == [])
+    }
+
+    @Test(
+        "AGG-07 ORD-03 a wildcard whose end and whose new wish cross shows clients no empty set, and what is gone after it",
+        arguments: ProtocolVariant.allCases)
+    func crossingWishes(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["*"]) } else { client.delta(.cds) }
+        h.settle()
+        h.publish("n", .cds, ["a@1", "b@1"])
+        client.takeAndAck(["*"])
+        // The home heard that nobody wants it, and not yet that somebody does again.
+        let end = TypeUpdate(
+            typeURL: XDSType.cds.typeURL, generation: 2, isFull: false,
+            changes: ["a", "b"].map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) },
+            wildcardKnown: false, version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+            receivedAtWall: WallTime(rawValue: 0))
+        h.shard.update(group: "n", end)
+        #expect(client.takeAndAck(["*"]) == [])
+        h.shard.update(group: "n", Self.update(3, full: false, ["a"]))
+        let answers = client.takeAndAck(["*"])
+        #expect(answers.map(\.resources) == (variant == .sotw ? [["a"]] : [["a@3"]]))
+        #expect(answers.map(\.removed) == (variant == .sotw ? [[]] : [["b"]]))
+    }
+
+    @Test(
+        "NAME-07 AGG-17 a name that one update brings by name and by wildcard is sent to those who only name it",
+        arguments: ProtocolVariant.allCases)
+    func bothWays(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["b", "y"]) } else { client.delta(.cds, add: ["b", "y"]) }
+        h.settle()
+        // Another origin's answer came first, so that this one's whole state is news of a part.
+        h.publish("n", .cds, lane: .named, ["-y"])
+        client.takeAndAck(["b", "y"])
+        let resource = ShardHarness.resource(.cds, "b", "1", "1")
+        let both = TypeUpdate(
+            typeURL: XDSType.cds.typeURL, generation: 2, isFull: false,
+            changes: Lane.allCases.map { ResourceChange(lane: $0, name: "b", presence: .present(resource)) },
+            wildcardKnown: true, version: "v", passesVersionToSotW: false, receivedAt: Instant(rawValue: 0),
+            receivedAtWall: WallTime(rawValue: 0))
+        h.shard.update(group: "n", both)
+        #expect(client.take().map(\.resources) == (variant == .sotw ? [["b"]] : [["b@1"]]))
+    }
+
     @Test("DELTA-12 what a client that came back was told is gone it is sent when it comes, in the version it had too")
     func goneAndBack() {
         let h = ShardHarness()

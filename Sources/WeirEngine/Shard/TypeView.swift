@@ -216,6 +216,7 @@ final class TypeView {
         var dirty = DirtySubscriptions(generation: update.generation)
         for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
         if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
+        if update.wildcardKnown || self.wildcardSubscriptions.isEmpty { self.endDoubts(&dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
             self.wildcardKnownAt = update.generation
             dirty.wildcard = true
@@ -240,9 +241,12 @@ final class TypeView {
         switch change.lane {
         case .wildcard:
             if case .present(let resource) = change.presence {
+                self.doubted.remove(id)
                 self.setWild(id, resource)
             } else {
                 guard self[id].wild != nil else { return }
+                if case .unknown = change.presence, self.doubts(id) { return }
+                self.doubted.remove(id)
                 self.setWild(id, nil)
             }
             dirty.wildcard = true
@@ -280,12 +284,11 @@ final class TypeView {
         self.recent.append(Recent(name: id, lane: change.lane))
     }
 
-    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard.
+    /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard: by an earlier
+    /// update, for one that brings both has shown them nothing yet.
     private func isSeenAlready(_ id: NameID, _ presence: Presence) -> Bool {
-        // What came in this very update was given to nobody yet.
-        guard self.isUnknown(id), let wild = self[id].wild, self[id].wildChanged < self.generation,
-            case .present(let resource) = presence
-        else { return false }
+        guard self[id].wildChanged < self.generation else { return false }
+        guard self.isUnknown(id), let wild = self[id].wild, case .present(let resource) = presence else { return false }
         return wild.hash == resource.hash && wild.version == resource.version
     }
 
@@ -308,6 +311,25 @@ final class TypeView {
         self[id].wild = resource
         self[id].wildChanged = self.generation
         if resource == nil { self.departed.append(id) }
+    }
+
+    /// Members of the wildcard that the home let go of, when it had not heard yet that the wildcard is wanted here again.
+    private var doubted: Set<NameID> = []
+
+    /// Whether a member that the home let go of is kept until the wildcard's next answer. Then clients are not shown an
+    /// empty set in between, and those who hold it hear if it is gone. Only where that answer is sure to come.
+    private func doubts(_ id: NameID) -> Bool {
+        guard self.type.isFullSet, !self.wildcardSubscriptions.isEmpty else { return false }
+        self.doubted.insert(id)
+        return true
+    }
+
+    /// What the wildcard's next answer did not mention is gone.
+    private func endDoubts(_ dirty: inout DirtySubscriptions) {
+        guard !self.doubted.isEmpty else { return }
+        for id in self.doubted.sorted() {
+            self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
+        }
     }
 
     /// Which names stand in which glob collections.
@@ -342,6 +364,8 @@ final class TypeView {
             if !named.contains(id) {
                 self[id].named = .unknown
                 self.noteFreshness(id, .unknown)
+                // A state that was on its way when the worker forgot the type may have brought what nobody wants now.
+                self.releaseIfUnused(id)
             }
         }
     }
@@ -513,6 +537,7 @@ final class TypeView {
         self.wildcardMembers.removeAll()
         self.wildcardHash = .zero
         self.recent.removeAll()
+        self.doubted.removeAll()
         self.departed.removeAll()
         self.departedPruneAt = 0
         self.goneMembersPruneAt = 0
