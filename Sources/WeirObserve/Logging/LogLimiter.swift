@@ -22,8 +22,8 @@ package struct LogLimiter: Sendable {
         self.window = window
     }
 
-    /// Whether a line with this message is to be written.
-    package mutating func admits(_ message: String, now: Instant) -> Bool {
+    /// Whether a line with this message is to be written; `linesMax` where fewer than usual are enough.
+    package mutating func admits(_ message: String, now: Instant, linesMax: Int? = nil) -> Bool {
         let isTold = self.entries[message] != nil || self.entries.count < Self.messagesMax
         let key = isTold ? message : Self.others
         var entry = self.entries[key] ?? Entry(windowStart: now)
@@ -31,7 +31,7 @@ package struct LogLimiter: Sendable {
             entry.windowStart = now
             entry.admitted = 0
         }
-        let isAdmitted = entry.admitted < self.linesMax
+        let isAdmitted = entry.admitted < linesMax ?? self.linesMax
         if isAdmitted { entry.admitted += 1 } else { entry.leftOut += 1 }
         self.entries[key] = entry
         return isAdmitted

@@ -2,7 +2,6 @@ import WeirBase
 import WeirConfig
 import WeirHTTP1
 import WeirLoop
-import WeirObserve
 
 /// Who may use the debug endpoint: everybody, or, with `admin.token_file`, who knows a token. Any thread.
 final class AdminAccess: Sendable {
@@ -19,7 +18,6 @@ final class AdminAccess: Sendable {
     private static let tokenBytesMax = 1 << 20
 
     private let tokenFile: Locked<String?>
-    private let refusals = Locked(RateLimit<Bool>(perSecond: 1, burst: 10))
 
     init(_ configuration: AdminConfiguration) { self.tokenFile = Locked(configuration.tokenFile) }
 
@@ -37,9 +35,6 @@ final class AdminAccess: Sendable {
         for token in AdminTokens.read(bytes) where token.matches(presented) { name = token.name }
         return name.map { .known($0) } ?? .unknown
     }
-
-    /// Whether this refusal is one for the log.
-    func passRefusal() -> Int? { self.refusals.withLock { $0.pass(true, at: Loop.monotonicNow()) } }
 
     private static func bearerToken(_ header: String?) -> [UInt8]? {
         guard let header = header, header.lowercased().hasPrefix("bearer ") else { return nil }

@@ -108,12 +108,9 @@ final class AdminServer: Sendable {
 
     private func refuse(_ answer: AdminAnswer) {
         let request = answer.request
-        if let suppressed = self.access.passRefusal() {
-            self.shared.logger.log(
-                .warning, "debug endpoint: refused",
-                [("method", request.method), ("path", request.path), ("peer", request.peer)]
-                    + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
-        }
+        self.shared.logger.logOften(
+            .warning, "debug endpoint: refused", linesMax: 10,
+            [("method", request.method), ("path", request.path), ("peer", request.peer)])
         answer.error(
             401, "it takes a token: send \"Authorization: Bearer TOKEN\" with one of admin.token_file",
             headers: [("WWW-Authenticate", "Bearer realm=\"weir\"")])

@@ -153,8 +153,7 @@ final class Downstream {
 
     private func noteStalled(_ connection: ServerConnection) {
         self.shared.metrics.rejected(.stalledReader).add(1)
-        self.shared.logRefusal(
-            "client does not read", reason: .stalledReader, [("peer", connection.peer.description)])
+        self.shared.logger.logOften(.warning, "client does not read", [("peer", connection.peer.description)])
     }
 
     // MARK: Out
@@ -302,7 +301,8 @@ extension Downstream: ServerConnectionDelegate {
 
     private func refuseForMemory(_ connection: ServerConnection, _ stream: Int32) {
         self.shared.metrics.rejected(.memory).add(1)
-        self.shared.logRefusal("stream refused for want of memory", reason: .memory, [("peer", "\(connection.peer)")])
+        self.shared.logger.logOften(
+            .warning, "stream refused for want of memory", [("peer", "\(connection.peer)")])
         connection.finish(stream, .resourceExhausted, "this relay is short of memory; try again later, or elsewhere")
     }
 

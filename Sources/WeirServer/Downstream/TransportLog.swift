@@ -1,14 +1,13 @@
 import WeirBase
-import WeirLoop
 import WeirObserve
 import WeirTransport
 
-/// Counts what the transport of one worker tells, and logs it: a few lines of each kind in a second, whatever comes.
+/// Counts what the transport of one worker tells, and logs it: a few lines of each kind, whatever comes.
 /// Confined to the worker's loop.
 final class TransportLog {
     private let logger: Logger
     private let metrics: RelayMetrics
-    private var limit = RateLimit<TransportEvent.Kind>(perSecond: 2, burst: 20)
+    private static let linesMax = 20
 
     init(_ shared: RelayShared) {
         self.logger = shared.logger
@@ -27,8 +26,8 @@ final class TransportLog {
         case .requestRefused: self.metrics.rejected(.badHeaders).add()
         case .keepaliveFailed: break
         }
-        guard let suppressed = self.limit.pass(event.kind, at: Loop.monotonicNow()) else { return }
-        let more = suppressed > 0 ? [("suppressed", String(suppressed))] : []
-        self.logger.log(.warning, "transport: \(event.text)", [("kind", event.kind.rawValue)] + more)
+        self.logger.logOften(
+            .warning, "transport: \(event.text)", kind: "transport: \(event.kind.rawValue)", linesMax: Self.linesMax,
+            [("kind", event.kind.rawValue)])
     }
 }

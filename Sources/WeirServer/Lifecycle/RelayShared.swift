@@ -42,7 +42,6 @@ final class RelayShared: Sendable {
     let identifier: String
     let lifecycle = Lifecycle()
     /// Clients that are turned away come again and again; the counters have them all.
-    private let refusals = Locked(RateLimit<RejectionReason?>(perSecond: 10, burst: 100))
     /// Turns what workers have found into text and messages.
     let renderer = AdminThread()
     /// Questions about clients that are being answered.
@@ -106,13 +105,6 @@ final class RelayShared: Sendable {
         self.memory.set(budget: limits.memoryMax)
     }
 
-    /// Logs that a client was turned away, unless there are too many such lines. Any thread.
-    func logRefusal(_ message: String, reason: RejectionReason? = nil, _ fields: [(String, String)]) {
-        let suppressed = self.refusals.withLock { $0.pass(reason, at: Loop.monotonicNow()) }
-        guard let suppressed = suppressed else { return }
-        self.logger.log(.warning, message, fields + (suppressed > 0 ? [("suppressed", String(suppressed))] : []))
-    }
-
     /// A turn that takes longer than this is no turn any more.
     private static let turnMax = Nanoseconds.seconds(5)
 
@@ -139,7 +131,7 @@ final class RelayShared: Sendable {
                     ("code", String(detail.code)), ("message", detail.message),
                 ])
         case .refused(let node, let peer, let message):
-            self.logRefusal("stream refused", [("node", node), ("peer", peer), ("reason", message)])
+            self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
             self.logger.logOften(

@@ -38,14 +38,15 @@ final class Logger: Sendable {
     }
 
     /// The same for what peers can make happen by the thousand: a storm is cut, and `reportLeftOut` says by how much.
-    /// `kind` stands for messages that are the same but for what varies in them.
+    /// `kind` stands for messages that are the same but for what varies in them; `linesMax` of it are enough in ten seconds
+    /// where the usual hundred are too many. Any thread.
     func logOften(
-        _ level: LogLevel, _ message: String, kind: String? = nil,
+        _ level: LogLevel, _ message: String, kind: String? = nil, linesMax: Int? = nil,
         _ fields: @autoclosure () -> [(String, String)] = []
     ) {
         guard level.rawValue >= self.threshold.load(ordering: .relaxed) else { return }
         let now = Loop.monotonicNow()
-        guard self.limiter.withLock({ $0.admits(kind ?? message, now: now) }) else { return }
+        guard self.limiter.withLock({ $0.admits(kind ?? message, now: now, linesMax: linesMax) }) else { return }
         self.log(level, message, fields())
     }
 

@@ -121,8 +121,8 @@ final class LoadReportStream: ServiceStream {
 
     func refuse(_ status: GRPCStatus, _ reason: RejectionReason, _ message: String) {
         self.worker.shared.metrics.rejected(reason).add(1)
-        self.worker.shared.logRefusal(
-            "stream refused", reason: reason, [("peer", self.call.peer.address), ("reason", message)])
+        self.worker.shared.logger.logOften(
+            .warning, "stream refused", [("peer", self.call.peer.address), ("reason", message)])
         self.call.finish(status, message)
     }
 }
