@@ -130,7 +130,7 @@ struct RelayMetricsTests {
         scraped.keys = ScrapedSeries.top(keys, limit: 2)
         #expect(scraped.keys.map(\.key) == ["c\"x", "a"])
         let metrics = RelayMetrics(upstreams: [], version: "1.0")
-        let text = String(decoding: metrics.render(scraped, self.process), as: UTF8.self)
+        let text = String(decoding: metrics.render(self.process, scraped), as: UTF8.self)
         #expect(text.contains("weir_key_streams{key=\"c\\\"x\"} 9\nweir_key_streams{key=\"a\"} 1\n"))
         #expect(text.contains("weir_key_resources{key=\"a\"} 11\n") && text.contains("weir_key_bytes{key=\"a\"} 101\n"))
         #expect(!text.contains("key=\"b\""))
@@ -142,7 +142,7 @@ struct RelayMetricsTests {
         let expiry = WallTime(rawValue: 1_800_000_000_500_000_000)
         scraped.certificates = [ScrapedSeries.Certificate(role: "listener", file: "a.crt", expiry: expiry)]
         let text = String(
-            decoding: RelayMetrics(upstreams: [], version: "1.0").render(scraped, self.process), as: UTF8.self)
+            decoding: RelayMetrics(upstreams: [], version: "1.0").render(self.process, scraped), as: UTF8.self)
         #expect(
             text.contains(
                 "weir_certificate_expiry_timestamp_seconds{role=\"listener\",file=\"a.crt\"} 1800000000\n"))

@@ -272,7 +272,7 @@ package final class RelayMetrics: Sendable {
     package func cacheResources(type: String) -> Gauge { self.resourcesByType[type] }
 
     /// The whole exposition, process figures last. From any thread.
-    package func render(_ scraped: ScrapedSeries = ScrapedSeries(), _ process: ProcessFigures) -> [UInt8] {
+    package func render(_ process: ProcessFigures, _ scraped: ScrapedSeries = ScrapedSeries()) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(32_768)
         self.registry.render(into: &bytes)

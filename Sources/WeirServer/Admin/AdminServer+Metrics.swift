@@ -13,7 +13,7 @@ extension AdminServer {
         } render: { parts in
             self.setGauges(parts)
             self.setOperation(parts)
-            let bytes = self.shared.metrics.render(self.scraped(parts), ProcessReader.figures())
+            let bytes = self.shared.metrics.render(ProcessReader.figures(), self.scraped(parts))
             answer.respond(200, Exposition.contentType, bytes)
         }
     }
