@@ -78,9 +78,11 @@ package final class RelayMetrics: Sendable {
     private let holdsByType: LabelTable<LabelTable<Gauge>>
     private let holdSecondsByType: LabelTable<LabelTable<Gauge>>
     private let resourcesByType: LabelTable<Gauge>
+    /// What the relay looks at by itself.
+    package let checks: CheckMetrics
     private let registry: MetricsRegistry
 
-    package init(upstreams: [(name: String, servers: [String])], version: String) {
+    package init(upstreams: [(name: String, servers: [String])], version: String, workers: Int = 1) {
         var build = MetricFamily("weir_build_info", .gauge, help: "Always 1; the label says which build runs.")
         build.gauge(["version": version]).set(1)
         var connections = MetricFamily("weir_downstream_connections", .gauge, help: "Open connections of clients.")
@@ -218,12 +220,15 @@ package final class RelayMetrics: Sendable {
             "weir_store_behind_seconds", .gauge, help: "How long the oldest change has waited to be stored.")
         self.storeBehind = storeBehind.gauge()
 
-        self.registry = MetricsRegistry([
-            build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
-            paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
-            reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
-            storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
-        ])
+        self.checks = CheckMetrics(workers: workers)
+        self.registry = MetricsRegistry(
+            [
+                build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges,
+                delayed,
+                paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
+                reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
+                storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
+            ] + self.checks.families)
     }
 
     /// `weir_downstream_streams`; `service` is `ads` or a type's short name.

@@ -17,6 +17,8 @@ extension AdminServer {
         if pressure > .none { degraded.append("memory: \(pressure.name)") }
         if let trouble = self.shared.store?.trouble { degraded.append("store: \(trouble)") }
         degraded += self.shared.holds.troubles(Loop.monotonicNow())
+        degraded += self.shared.drift.troubles(Loop.monotonicNow())
+        degraded += self.shared.freshness.troubles(Loop.monotonicNow())
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }

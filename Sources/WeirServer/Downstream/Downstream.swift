@@ -161,7 +161,10 @@ final class Downstream {
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         for send in sends {
-            guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
+            guard let target = self.discovery[SlotID(packed: send.handle)] else {
+                if send.handle == SelfCheck.handle { self.worker.selfCheck.receive(bodies[Int(send.body)], send.nonce) }
+                continue
+            }
             let field = send.nonce.field
             let tail = MessageTail(field.span)
             do throws(StreamRefusal) {

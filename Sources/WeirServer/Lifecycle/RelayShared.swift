@@ -26,6 +26,10 @@ final class RelayShared: Sendable {
     let store: StoreDesk?
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
+    /// Which groups hold something else than their upstream says.
+    let drift = DriftBoard()
+    /// How the workers' self-check clients fare.
+    let freshness: FreshnessBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
@@ -64,9 +68,10 @@ final class RelayShared: Sendable {
                     return (upstream.name, origin.servers.map(\.description))
                 }
                 return (upstream.name, [])
-            }, version: weirVersion)
+            }, version: weirVersion, workers: workers)
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
+        self.freshness = FreshnessBoard(workers: workers)
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
