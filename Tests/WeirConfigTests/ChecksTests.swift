@@ -1,6 +1,7 @@
 import Testing
 import WeirBase
-import WeirConfig
+
+@testable import WeirConfig
 
 private let rest = """
     upstreams: {primary: {servers: ["cp:1"]}}
