@@ -22,10 +22,13 @@ package struct DriftTask: Sendable {
     package var unit: DriftUnit
     /// What an earlier look found; nil: this is the first.
     package var earlier: [DriftDifference]?
+    /// Looks at the same before this one.
+    package var looks: Int
 
-    package init(unit: DriftUnit, earlier: [DriftDifference]? = nil) {
+    package init(unit: DriftUnit, earlier: [DriftDifference]? = nil, looks: Int = 0) {
         self.unit = unit
         self.earlier = earlier
+        self.looks = looks
     }
 }
 

@@ -58,6 +58,7 @@ extension Shard {
         self.streams[id]?.group = view.group
         self.streams[id]?.takesTimeToLive = content.wrapsTimeToLive
         let names = (content.wildcard ? ["*"] : []) + content.names.map { view[$0].name }.sorted()
+        self.selfCheckNames = names
         if isDelta {
             var request = OutgoingDeltaRequest(typeURL: place.typeURL)
             request.subscribe = names
@@ -118,13 +119,10 @@ extension Shard {
             } else {
                 let response = try DiscoveryResponse(decoding: message)
                 guard message.string(response.typeURL) == place.typeURL else { return false }
-                let own = self.links[Int(id.index)].firstType
-                let content = own == TypeStream.none ? nil : self.content(of: own, view)
                 var request = OutgoingRequest(typeURL: place.typeURL)
                 request.versionInfo = message.string(response.versionInfo)
                 request.responseNonce = nonce.text
-                request.resourceNames =
-                    (content?.wildcard == true ? ["*"] : []) + (content?.names.map { view[$0].name }.sorted() ?? [])
+                request.resourceNames = self.selfCheckNames
                 self.say(request.encoded, id, view)
             }
             return true

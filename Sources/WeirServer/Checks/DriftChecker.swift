@@ -122,11 +122,20 @@ final class DriftChecker {
         let (found, count) = origin.origin.differences(from: look.probe)
         guard !found.isEmpty else { return self.noteSame(unit) }
         let lasting = DriftDifference.lasting(look.task.earlier ?? [], found)
-        // Seen again later, whatever it is.
-        self.schedule.look(DriftTask(unit: unit, earlier: found), at: now + self.settings.confirmAfter)
-        guard !lasting.isEmpty else { return self.count(.differs) }
-        self.noteDrift(unit, lasting, found.count < count ? count : lasting.count, origin, now)
+        let looks = look.task.looks + 1
+        if lasting.isEmpty {
+            self.count(.differs)
+            // What is always another difference is content that changes all the time; its turn comes again.
+            guard looks < Self.looksMax || self.homes.shared.drift[unit] != nil else { return }
+            self.lookAgain(DriftTask(unit: unit, earlier: found, looks: looks), now)
+        } else {
+            self.lookAgain(DriftTask(unit: unit, earlier: found, looks: looks), now)
+            self.noteDrift(unit, lasting, found.count < count ? count : lasting.count, origin, now)
+        }
     }
+
+    /// Looks at what differs, one after the other, before it is left to its turn.
+    private static let looksMax = 5
 
     private func inconclusive(
         _ outcome: CheckMetrics.DriftOutcome, _ reason: String, _ task: DriftTask, _ now: Instant
@@ -138,12 +147,14 @@ final class DriftChecker {
         self.lookAgain(task, now)
     }
 
-    /// What is known to drift, or may, is looked at until that is decided.
+    /// What is known to drift, or may, is looked at until that is decided; more and more rarely if it goes on.
     private func lookAgain(_ task: DriftTask, _ now: Instant) {
         guard task.earlier != nil || self.homes.shared.drift[task.unit] != nil,
             self.homes.groups[task.unit.key]?.origins[task.unit.upstream] != nil
         else { return }
-        self.schedule.look(task, at: now + self.settings.confirmAfter)
+        let (wait, overflow) = self.settings.confirmAfter.rawValue.multipliedReportingOverflow(
+            by: 1 << Int64(min(max(0, task.looks - 2), 5)))
+        self.schedule.look(task, at: now + (overflow ? self.settings.confirmAfter : Nanoseconds(rawValue: wait)))
     }
 
     // MARK: What is told

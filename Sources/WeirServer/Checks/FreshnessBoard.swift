@@ -41,7 +41,7 @@ final class FreshnessBoard: Sendable {
     }
 
     /// A worker that has not looked for so long is late itself.
-    private static let tickMax = Nanoseconds.seconds(2)
+    private static let tickMax = Nanoseconds.seconds(5)
 
     func lag(_ worker: Int, _ now: Instant) -> Nanoseconds {
         let at = self.ticks[worker].at.load(ordering: .relaxed)

@@ -48,6 +48,8 @@ final class SelfCheck {
     func tick() {
         guard self.settings.interval > .zero, !self.worker.isDraining else { return self.switchOff() }
         self.shared.freshness.noteTick(self.worker.index, self.now)
+        // What the shard has made for the client must reach it before it goes elsewhere: it is counted out on arrival.
+        guard self.worker.shard.sends.isEmpty else { return }
         if let place = self.place, self.hasStream, !self.worker.shard.keepsSelfCheck(place) {
             // The last client of the group has gone: nothing is followed for the check's sake.
             self.leave()
@@ -70,7 +72,7 @@ final class SelfCheck {
     }
 
     private func switchOff() {
-        guard self.nextAt != nil else { return }
+        guard self.nextAt != nil, self.worker.shard.sends.isEmpty else { return }
         self.nextAt = nil
         self.leave()
         self.settle()
