@@ -69,7 +69,7 @@ import WeirXDS
         h.open()
         self.answer(h, variant, [])
         #expect(self.hold(h)?.reason == .empty && self.hold(h)?.changes == 10)
-        #expect(h.takeUpdates() == [Self.ten.joined(separator: " ")])
+        #expect(h.takeUpdates() == ["full " + Self.ten.joined(separator: " ")])
         #expect(!h.group.hasStoreUpdates)
     }
 
@@ -94,7 +94,7 @@ import WeirXDS
         h.open()
         #expect(h.takeRequests().allSatisfy { !$0.contains("irv") && !$0.contains("v=9") })
         self.answer(h, variant, Self.ten.dropLast() + ["c9@2", "d@1"])
-        #expect(h.takeUpdates() == [Self.ten.joined(separator: " ")])
+        #expect(h.takeUpdates() == ["full " + Self.ten.joined(separator: " ")])
         #expect(self.hold(h)?.changes == 2 && !h.group.hasStoreUpdates)
         // Released, it is stored no more.
         try h.group.release(typeURL: url, by: "me", now: h.now, wall: WallTime(rawValue: 6))
