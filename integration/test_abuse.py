@@ -5,9 +5,10 @@ import struct
 import time
 
 import pytest
+from envoy.service.discovery.v3 import discovery_pb2
 from hpack import Encoder
 
-from weirtest import xds
+from weirtest import raw, xds
 from weirtest.waiting import eventually
 from weirtest.xds import CDS
 
@@ -173,6 +174,22 @@ def test_a_flood_of_empty_data_ends_the_connection(relay, attack, bystander):
     attacker.write(h2_frame(HEADERS, END_HEADERS, 1, call_headers()))
     for _ in range(1000):
         if not attacker.write(h2_frame(DATA, 0, 1) * 1000):
+            break
+    ended(relay, attacker, bystander)
+
+
+@pytest.mark.parametrize("where", ["stream", "connection"])
+def test_a_window_opened_byte_by_byte_ends_the_connection(plane, relay, attack, bystander, where):
+    """Each byte of window would let a byte of a large response go, in a frame and a write of its own."""
+    plane.set(CDS, [xds.cluster(f"{'c' * 200}{i}") for i in range(500)])
+    attacker = attack()
+    # SETTINGS_INITIAL_WINDOW_SIZE: nothing of a stream may leave.
+    attacker.write(h2_frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)))
+    request = raw.frame(discovery_pb2.DiscoveryRequest(node=xds.node("dribble"), type_url=CDS))
+    attacker.write(h2_frame(HEADERS, END_HEADERS, 1, call_headers()) + h2_frame(DATA, 0, 1, request))
+    one = h2_frame(WINDOW_UPDATE, 0, 1 if where == "stream" else 0, struct.pack(">I", 1))
+    for _ in range(1000):
+        if not attacker.write(one * 100):
             break
     ended(relay, attacker, bystander)
 

@@ -41,6 +41,18 @@ package struct TypeRecord: Hashable, Sendable {
     package var named: Lane?
     package var equalVersions: [String] = []
     package var updated: WallTime?
+    /// An operator's hold: since when, and who asked for it.
+    package var hold: Hold?
+
+    package struct Hold: Hashable, Sendable {
+        package var since: WallTime
+        package var detail: String
+
+        package init(since: WallTime, detail: String) {
+            self.since = since
+            self.detail = detail
+        }
+    }
 
     package init() {}
 }
@@ -108,6 +120,7 @@ extension TypeRecord {
         if let lane = self.named { writer.message(6, lane.encoded) }
         for version in self.equalVersions { writer.element(7, version) }
         if let updated = self.updated { writer.uint(8, UInt64(max(0, updated.rawValue))) }
+        if let hold = self.hold { writer.message(9, hold.encoded) }
         return writer.bytes
     }
 
@@ -126,10 +139,32 @@ extension TypeRecord {
             case 6: record.named = try Lane(decoding: try field.bytes(), in: span)
             case 7: record.equalVersions.append(span.string(try field.bytes()))
             case 8: record.updated = WallTime(rawValue: Int64(clamping: try field.varint()))
+            case 9: record.hold = try Hold(decoding: try field.bytes(), in: span)
             default: break
             }
         }
         return (key, record)
+    }
+}
+
+extension TypeRecord.Hold {
+    fileprivate var encoded: [UInt8] {
+        var writer = WireWriter()
+        writer.uint(1, UInt64(max(0, self.since.rawValue)))
+        writer.string(2, self.detail)
+        return writer.bytes
+    }
+
+    fileprivate init(decoding range: ByteRange, in span: borrowing Span<UInt8>) throws(WireError) {
+        self.init(since: WallTime(rawValue: 0), detail: "")
+        var reader = WireReader(range)
+        while let field = try reader.next(in: span) {
+            switch field.number {
+            case 1: self.since = WallTime(rawValue: Int64(clamping: try field.varint()))
+            case 2: self.detail = span.string(try field.bytes())
+            default: break
+            }
+        }
     }
 }
 

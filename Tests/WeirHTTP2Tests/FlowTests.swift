@@ -130,4 +130,26 @@ import WeirBase
         #expect(pair.serverSide.ends.count == 1)
         #expect(pair.server.userData(stream) == nil)
     }
+
+    @Test("windows opened by crumbs are noise, beyond what messages sent make up for")
+    func crumbs() throws {
+        let pair = Pair()
+        let raw = RawClient()
+        let call = [
+            (":method", "POST"), (":scheme", "http"), (":path", "/a.B/C"), (":authority", "x"),
+            ("content-type", "application/grpc"), ("te", "trailers"),
+        ]
+        pair.deliver(raw.preface() + raw.headers(call), to: pair.server)
+        _ = pair.server.takeIncidents()
+        func open(_ bytes: UInt8, high: UInt8 = 0, times: Int, stream: UInt8 = 1) -> Int {
+            for _ in 0..<times { pair.deliver(raw.frame(8, 0, stream, [0, 0, high, bytes]), to: pair.server) }
+            return pair.server.takeIncidents().noise
+        }
+        #expect(open(1, times: 10) == 10)
+        #expect(open(255, times: 10, stream: 0) == 10)
+        #expect(open(0, high: 1, times: 10) == 0)
+        for _ in 0..<5 { try pair.server.send(1, GRPCFrame.body([1, 2, 3])) }
+        #expect(open(8, times: 21) == 1)
+        #expect(pair.errors.isEmpty)
+    }
 }

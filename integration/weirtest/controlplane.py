@@ -356,6 +356,20 @@ class ControlPlane(grpc.GenericRpcHandler):
                 touched, self._batch = self._batch, None
         self._flush(touched)
 
+    @contextlib.contextmanager
+    def forgetting(self):
+        """Changes inside are known to streams that open later; those that are open hear of them by `tell` only."""
+        with self.lock:
+            self._batch = []
+            try:
+                yield
+            finally:
+                self._batch = None
+
+    def tell(self, *types, key=""):
+        """Pushes what was forgotten."""
+        self._flush([(type_url, key) for type_url in types])
+
     def set(self, type_url, resources, version=None, key="", named_only=(), versions=None):
         """Makes `resources` the whole content of the type. `named_only`: names the wildcard does not cover."""
         with self.lock:

@@ -16,6 +16,7 @@ package struct RelayConfiguration: Hashable, Sendable {
     package var identity = IdentityRules()
     package var cache = CacheConfiguration()
     package var guards = GuardConfiguration()
+    package var checks = CheckConfiguration()
     package var admin = AdminConfiguration()
     package var log = LogConfiguration()
     /// Number of loops; 0: one per core.

@@ -32,7 +32,8 @@ package func readConfiguration(
 extension Field {
     func relay(_ path: String) -> RelayConfiguration? {
         let known = [
-            "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "admin", "log", "workers",
+            "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "checks", "admin", "log",
+            "workers",
         ]
         guard let section = self.section(known) else { return nil }
         let folder = folder(of: path)
@@ -46,6 +47,7 @@ extension Field {
         section.read("identity", into: &relay.identity) { $0.identity(relay.downstream.listeners) }
         section.read("cache", into: &relay.cache) { $0.cache(in: folder) }
         section.read("guards", into: &relay.guards) { $0.guards() }
+        section.read("checks", into: &relay.checks) { $0.checks() }
         section.read("admin", into: &relay.admin) { $0.admin(in: folder) }
         section.read("log", into: &relay.log) { $0.log() }
         section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }

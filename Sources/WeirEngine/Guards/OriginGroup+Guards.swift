@@ -51,14 +51,14 @@ extension OriginGroup {
         return nil
     }
 
-    private func close(
+    func close(
         _ type: OriginType, _ reason: HoldReason, _ detail: String, _ now: Instant, _ wall: WallTime
     ) {
         type.close()
         type.gate.hold = Hold(reason: reason, since: now, sinceWall: wall, detail: detail)
     }
 
-    private func noteHeld(_ type: OriginType) {
+    func noteHeld(_ type: OriginType) {
         guard let status = type.holdStatus else { return }
         self.actions.append(.event(.held(typeURL: type.type.typeURL, status)))
     }
@@ -220,6 +220,7 @@ extension OriginGroup {
         if type.gate.hold?.reason == .operator { return }
         self.abandonTrial(type, now, wall)
         self.close(type, .operator, "held by \(by)", now, wall)
+        self.storeHold(of: type)
         self.noteHeld(type)
     }
 
@@ -261,6 +262,7 @@ extension OriginGroup {
             type.label, resources: type.servedCount, undo: undo, max: self.guards.historyMax, returningTo: target.id)
         type.gate.label = target.label
         self.serve(changes, type, now, wall)
+        self.storeHold(of: type)
         self.noteHeld(type)
         return target.label.version
     }

@@ -125,7 +125,9 @@ extension Shard {
 
     private func isMovable(_ index: Int32) -> Bool {
         let record = self.typeStreams[Int(index)]
-        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)] else { return false }
+        guard record.cohort != TypeStream.none, let view = self.views[Int(record.view)],
+            !self.isSelfCheck(stream: record.stream)
+        else { return false }
         return !record.isRejected && !record.isBehind && !record.isDue && !record.isEnlisted
             && record.owed == TypeStream.none
             && view.cohorts[Int(record.cohort)].generation >= view.subscriptions[Int(record.subscription)]?.changed ?? 0

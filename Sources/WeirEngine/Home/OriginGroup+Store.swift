@@ -11,7 +11,7 @@ extension OriginGroup {
     // MARK: To the store
 
     /// Whether a type outlives the process. Files are at hand anyway.
-    private func isStored(_ type: XDSType) -> Bool {
+    func isStored(_ type: XDSType) -> Bool {
         self.policy.isStored && self.variant != nil && (type != .sds || self.policy.storesSecrets)
     }
 
@@ -47,7 +47,7 @@ extension OriginGroup {
     /// What changed since the last call.
     package func takeStoreUpdates() -> [StoreUpdate] {
         let updates = self.unstored.map { url, draft in
-            let head = self.types[url].map { self.head(of: $0) }
+            let head = self.types[url].map { draft.head ?? self.head(of: $0) }
             self.storedHeads[url] = head
             return StoreUpdate(
                 typeURL: url, head: head, replacesWildcard: draft.replacesWildcard, isEverything: draft.isEverything,
@@ -97,7 +97,7 @@ extension OriginGroup {
         self.offerToStore(type)
     }
 
-    private func head(of type: OriginType) -> StoredHead {
+    func head(of type: OriginType) -> StoredHead {
         StoredHead(
             variant: self.variant ?? .delta, wildcard: type.wildcardKnown ? self.lane(type, .wildcard) : nil,
             named: type.named == nil ? nil : self.lane(type, .named), equalVersions: type.equalVersions,
@@ -146,6 +146,7 @@ extension OriginGroup {
         }
         self.restored[change.typeURL] = content
         if type.generation == 0 { type.heldBackUntil = nil }
+        self.resumeHold(content.head.hold, type, now, wall)
     }
 
     private func take(

@@ -30,16 +30,31 @@ package struct StoredHead: Hashable, Sendable {
     package var named: StoredLane?
     package var equalVersions: [String]
     package var updated: WallTime?
+    /// An operator's hold, under which clients have what is stored; nil: none.
+    package var hold: StoredHold?
 
     package init(
         variant: ProtocolVariant, wildcard: StoredLane?, named: StoredLane?, equalVersions: [String],
-        updated: WallTime?
+        updated: WallTime?, hold: StoredHold? = nil
     ) {
         self.variant = variant
         self.wildcard = wildcard
         self.named = named
         self.equalVersions = equalVersions
         self.updated = updated
+        self.hold = hold
+    }
+}
+
+/// What outlives the process of an operator's hold.
+package struct StoredHold: Hashable, Sendable {
+    package var since: WallTime
+    /// Who asked for it.
+    package var detail: String
+
+    package init(since: WallTime, detail: String) {
+        self.since = since
+        self.detail = detail
     }
 }
 
@@ -99,4 +114,6 @@ struct StoreDraft {
     var replacesWildcard = false
     var isEverything = false
     var batches: [StoreUpdate.Batch] = []
+    /// Nil: as the type is when the draft is taken.
+    var head: StoredHead?
 }

@@ -78,7 +78,9 @@ extension Shard {
     }
 
     private func add(_ id: SlotID, to walk: inout DeliveryWalk) -> Int {
-        guard let stream = self.streams[id], let identity = stream.identity, walk.matches(identity) else { return 0 }
+        guard let stream = self.streams[id], let identity = stream.identity, walk.matches(identity),
+            id != self.selfCheck
+        else { return 0 }
         var delivered = DeliveredStream(node: identity, peer: stream.peer, variant: stream.service.variant, types: [])
         walk.budget -= identity.encoded.count + DeliveryWalk.overhead
         var count = 0

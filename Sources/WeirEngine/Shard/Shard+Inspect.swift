@@ -47,7 +47,7 @@ extension Shard {
     }
 
     private func status(of id: SlotID) -> StreamStatus? {
-        guard let stream = self.streams[id] else { return nil }
+        guard let stream = self.streams[id], id != self.selfCheck else { return nil }
         var types: [TypeStatus] = []
         var index = self.links[Int(id.index)].firstType
         while index != TypeStream.none {
@@ -92,7 +92,7 @@ extension Shard {
         var statuses: [Int32: ViewStatus] = [:]
         for index in self.typeStreams.indices where self.typeStreams[index].stream != TypeStream.none {
             let record = self.typeStreams[index]
-            guard let view = self.views[Int(record.view)] else { continue }
+            guard let view = self.views[Int(record.view)], !self.isSelfCheck(stream: record.stream) else { continue }
             var status =
                 statuses[record.view]
                 ?? ViewStatus(
@@ -112,7 +112,9 @@ extension Shard {
     /// Streams by variant and service, for the gauge.
     package func streamCounts() -> [DiscoveryService: Int] {
         var counts: [DiscoveryService: Int] = [:]
-        for id in self.streams.ids { if let stream = self.streams[id] { counts[stream.service, default: 0] += 1 } }
+        for id in self.streams.ids where id != self.selfCheck {
+            if let stream = self.streams[id] { counts[stream.service, default: 0] += 1 }
+        }
         return counts
     }
 
@@ -125,7 +127,7 @@ extension Shard {
     package func streamsByKey() -> [String: Int] {
         var seen: [Int32: Set<Int32>] = [:]
         for record in self.typeStreams where record.stream != TypeStream.none {
-            guard let view = self.views[Int(record.view)] else { continue }
+            guard let view = self.views[Int(record.view)], !self.isSelfCheck(stream: record.stream) else { continue }
             seen[view.group, default: []].insert(record.stream)
         }
         var result: [String: Int] = [:]

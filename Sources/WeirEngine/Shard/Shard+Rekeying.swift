@@ -24,7 +24,7 @@ extension Shard {
     package func rekey(from start: Int, limit: Int, runs: (String) -> Bool = { _ in true }) -> Rekeyed {
         var result = Rekeyed()
         for id in self.streams.ids(from: start, limit: limit) {
-            guard let stream = self.streams[id], let identity = stream.identity else { continue }
+            guard let stream = self.streams[id], let identity = stream.identity, id != self.selfCheck else { continue }
             guard identity.isWhole else {
                 result.kept += 1
                 continue

@@ -55,6 +55,10 @@ package final class Shard {
     var rejections: [Int32: Rejection] = [:]
     /// Streams of sibling relays, each with the digest of the key that it must get.
     var siblings: [SlotID: String] = [:]
+    /// The relay's own client, which is counted nowhere.
+    var selfCheck: SlotID?
+    /// What it asks for.
+    var selfCheckNames: [String] = []
     /// Streams without a response so far, in the order they were opened, with the time.
     var unanswered: [(stream: SlotID, since: Instant)] = []
     /// Counters of each type that was ever asked for; a view knows its row.

@@ -48,8 +48,7 @@ package final class Resource: Sendable {
         name: String, version: String?, type: XDSType, any: ByteRange?, extras: [ByteRange] = [],
         aliases: [String] = [], timeToLive: TimeToLive? = nil, in message: borrowing Span<UInt8>
     ) {
-        var hash = any.map { ContentHash(of: message.extracting($0.offset..<$0.end)) } ?? .zero
-        for extra in extras { hash = hash.followed(by: ContentHash(of: message.extracting(extra.offset..<extra.end))) }
+        let hash = Self.hash(any: any, extras: extras, in: message)
         let version = version ?? hash.shortHex
 
         var writer = WireWriter()
@@ -75,6 +74,13 @@ package final class Resource: Sendable {
         self.timeToLive = timeToLive
         self.mustBeFetched = CacheControl.forbidsCaching(extras, in: message)
         self.endpointsName = type == .cds ? EndpointsName.of(name: name, any: any, in: message) : nil
+    }
+
+    /// What `hash` is of a resource that stands in a message.
+    static func hash(any: ByteRange?, extras: [ByteRange], in message: borrowing Span<UInt8>) -> ContentHash {
+        var hash = any.map { ContentHash(of: message.extracting($0.offset..<$0.end)) } ?? .zero
+        for extra in extras { hash = hash.followed(by: ContentHash(of: message.extracting(extra.offset..<extra.end))) }
+        return hash
     }
 
     /// The same resource with another time to live; shares the bytes.
@@ -133,7 +139,7 @@ package final class Resource: Sendable {
 }
 
 /// Reads the one field of a `Resource` that is addressed to caches.
-private enum CacheControl {
+enum CacheControl {
     private static let cacheControlField = 7
     private static let doNotCacheField = 1
 

@@ -14,6 +14,7 @@ extension Session {
         precondition(body.count + tail.count >= GRPCFrame.prefixCount, "a gRPC message begins with its prefix")
         if self.context.role == .server, !stream.isResponded { self.respond(stream) }
         stream.queue.append(body, tail)
+        self.noteMessageQueued()
         self.wake(stream)
     }
 

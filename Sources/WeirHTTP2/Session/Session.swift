@@ -3,7 +3,7 @@ import WeirBase
 
 /// What a peer did that no stream hears of.
 package struct SessionIncidents: Hashable, Sendable {
-    /// Frames that mean nothing: PING, SETTINGS, empty DATA.
+    /// Frames that mean nothing: PING, SETTINGS, empty DATA, windows opened crumb by crumb.
     package var noise = 0
     /// Requests that were refused by their headers alone.
     package var refusedRequests = 0
@@ -36,6 +36,9 @@ package struct SessionIncidents: Hashable, Sendable {
     var lastError = ""
     /// What the peer did since `takeIncidents` that no stream hears of.
     package internal(set) var incidents = SessionIncidents()
+
+    /// Small openings of windows that messages sent make up for.
+    private var crumbCredit = 0
 
     /// The peer's SETTINGS have come.
     package internal(set) var isEstablished = false
@@ -130,6 +133,20 @@ package struct SessionIncidents: Hashable, Sendable {
     package func takeIncidents() -> SessionIncidents {
         defer { self.incidents = SessionIncidents() }
         return self.incidents
+    }
+
+    // MARK: Windows
+
+    /// A message was queued, which the peer may give back in small pieces.
+    func noteMessageQueued() {
+        let limits = self.context.limits
+        self.crumbCredit = min(self.crumbCredit + limits.crumbsPerMessage, limits.crumbCreditMax)
+    }
+
+    /// The peer opened a window by so many bytes.
+    func windowOpened(by bytes: Int) {
+        guard bytes < self.context.limits.crumbBytesMax else { return }
+        if self.crumbCredit > 0 { self.crumbCredit -= 1 } else { self.incidents.noise += 1 }
     }
 
     // MARK: Activity

@@ -64,6 +64,8 @@ func sessionFrameReceived(
     case NGHTTP2_PING.rawValue where isAcknowledgement:
         unsafe session.record(.pingAcknowledged(frame.pointee.ping.data))
     case NGHTTP2_PING.rawValue: session.incidents.noise += 1
+    case NGHTTP2_WINDOW_UPDATE.rawValue:
+        unsafe session.windowOpened(by: Int(frame.pointee.window_update.window_size_increment))
     default: break
     }
     return 0

@@ -26,7 +26,16 @@ package struct SessionLimits: Sendable {
     package var resetsBurst = 10_000
     package var resetsPerSecond = 1000
 
-    /// Frames that oblige us to work and mean nothing (PING, SETTINGS, empty DATA): this many at once, and
+    /// A WINDOW_UPDATE that gives less than this, in bytes, is a crumb: for each of them a response that is stuck may leave
+    /// in a frame of its own. Clients give back some hundreds of times as much at once.
+    package var crumbBytesMax = 256
+    /// Every message sent is worth this many crumbs, because a client may give back small messages one by one, on the
+    /// stream and on the connection. Others are noise.
+    package var crumbsPerMessage = 4
+    /// Crumbs that messages sent may make up for.
+    package var crumbCreditMax = 100_000
+
+    /// Frames that oblige us to work and mean nothing (PING, SETTINGS, empty DATA, crumbs): this many at once, and
     /// this many per second. Counted here (`Session.incidents`), enforced by the owner, who has a clock.
     package var noiseBurst = 1000
     package var noisePerSecond = 100

@@ -78,11 +78,13 @@ package final class RelayMetrics: Sendable {
     private let holdsByType: LabelTable<LabelTable<Gauge>>
     private let holdSecondsByType: LabelTable<LabelTable<Gauge>>
     private let resourcesByType: LabelTable<Gauge>
+    /// What the relay looks at by itself.
+    package let checks: CheckMetrics
     private let registry: MetricsRegistry
     /// Metrics about the running of the process itself.
     package let operation: OperationMetrics
 
-    package init(upstreams: [(name: String, servers: [String])], version: String) {
+    package init(upstreams: [(name: String, servers: [String])], version: String, workers: Int = 1) {
         var build = MetricFamily("weir_build_info", .gauge, help: "Always 1; the label says which build runs.")
         build.gauge(["version": version]).set(1)
         var connections = MetricFamily("weir_downstream_connections", .gauge, help: "Open connections of clients.")
@@ -221,13 +223,14 @@ package final class RelayMetrics: Sendable {
         self.storeBehind = storeBehind.gauge()
 
         self.operation = OperationMetrics(upstreams: upstreams.map(\.name), types: Self.types)
+        self.checks = CheckMetrics(workers: workers)
         let families = [
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
         ]
-        self.registry = MetricsRegistry(families + self.operation.families)
+        self.registry = MetricsRegistry(families + self.operation.families + self.checks.families)
     }
 
     /// `weir_downstream_streams`; `service` is `ads` or a type's short name.

@@ -79,6 +79,7 @@ extension AdminServer {
                     .set((ages.max() ?? .zero).rawValue / 1_000_000_000)
             }
         }
+        self.setCheckGauges(now)
         for upstream in self.shared.configuration.upstreams {
             guard case .grpc = upstream.origin else { continue }
             let age = self.shared.upstreams.age(of: upstream.name, at: Loop.monotonicNow())

@@ -100,6 +100,8 @@ final class AdminServer: Sendable {
             self.metrics(answer)
         case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
         case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
+        case ("GET", "/checks"), ("HEAD", "/checks"): self.checks(answer)
+        case ("POST", "/checks/drift"): self.checkDrift(answer)
         case ("POST", "/logging"): self.setLogging(answer)
         case ("POST", "/drain"): self.drain(answer)
         case ("POST", "/keys/hold"), ("POST", "/keys/release"), ("POST", "/keys/rollback"), ("POST", "/keys/refresh"),
@@ -133,10 +135,11 @@ final class AdminServer: Sendable {
     private static let readable = [
         "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
         "/metrics",
-        "/stats/prometheus", "/logging",
+        "/stats/prometheus", "/logging", "/checks",
     ]
     private static let writable = [
         "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",
+        "/checks/drift",
     ]
 
     private func notFound(_ answer: AdminAnswer) {

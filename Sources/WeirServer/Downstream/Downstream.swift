@@ -164,7 +164,10 @@ final class Downstream {
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         self.large.note(sends, bodies, at: self.transport.loop.now)
         for send in sends {
-            guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
+            guard let target = self.discovery[SlotID(packed: send.handle)] else {
+                if send.handle == SelfCheck.handle { self.worker.selfCheck.receive(bodies[Int(send.body)], send.nonce) }
+                continue
+            }
             let field = send.nonce.field
             let tail = MessageTail(field.span)
             do throws(StreamRefusal) {

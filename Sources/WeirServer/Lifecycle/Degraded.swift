@@ -11,6 +11,7 @@ extension RelayShared {
         let pressure = self.memory.pressure
         if pressure > .none { reasons.append("memory: \(pressure.name)") }
         if let trouble = self.store?.trouble { reasons.append("store: \(trouble)") }
-        return reasons + self.holds.troubles(Loop.monotonicNow())
+        let now = Loop.monotonicNow()
+        return reasons + self.holds.troubles(now) + self.drift.troubles(now) + self.freshness.troubles(now)
     }
 }

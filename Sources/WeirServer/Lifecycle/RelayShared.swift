@@ -30,6 +30,10 @@ final class RelayShared: Sendable {
     let certificates = CertificateBoard()
     /// `admin.metrics_keys`, the newest.
     let metricsKeys: Locked<Int>
+    /// Which groups hold something else than their upstream says.
+    let drift = DriftBoard()
+    /// How the workers' self-check clients fare.
+    let freshness: FreshnessBoard
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
@@ -68,10 +72,11 @@ final class RelayShared: Sendable {
                     return (upstream.name, origin.servers.map(\.description))
                 }
                 return (upstream.name, [])
-            }, version: weirVersion)
+            }, version: weirVersion, workers: workers)
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
         self.metricsKeys = Locked(configuration.admin.metricsKeys)
+        self.freshness = FreshnessBoard(workers: workers)
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files

@@ -17,6 +17,7 @@ enum StoreMapping {
         record.named = head.named.map(self.lane)
         record.equalVersions = head.equalVersions
         record.updated = head.updated
+        record.hold = head.hold.map { TypeRecord.Hold(since: $0.since, detail: $0.detail) }
         return record
     }
 
@@ -68,7 +69,8 @@ enum StoreMapping {
         let record = type.record
         let head = StoredHead(
             variant: record.isDelta ? .delta : .sotw, wildcard: record.wildcard.map(self.lane),
-            named: record.named.map(self.lane), equalVersions: record.equalVersions, updated: record.updated)
+            named: record.named.map(self.lane), equalVersions: record.equalVersions, updated: record.updated,
+            hold: record.hold.map { StoredHold(since: $0.since, detail: $0.detail) })
         let xdsType = XDSType.of(typeURL: type.typeURL)
         return RestoredType(
             typeURL: type.typeURL, head: head,

@@ -187,6 +187,9 @@ final class UpstreamClient {
         return self.connections.first { $0.userData == UInt64(current) && $0.openable > 0 }
     }
 
+    /// Whether one more stream can be opened without another connection.
+    var takesAnother: Bool { self.openable != nil }
+
     // MARK: Calls that are passed on
 
     /// Passes a call of a client on: opens it when there is a connection, or ends it UNAVAILABLE when no server can be

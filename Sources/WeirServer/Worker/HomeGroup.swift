@@ -6,6 +6,8 @@ final class HomeGroup {
     let group: FederatedGroup
     /// By upstream: its own, and those that names go to by their authority.
     private(set) var origins: [String: HomeOrigin] = [:]
+    /// The newest state of each type that clients were told, by type URL: what they must have.
+    var published: [String: Generation] = [:]
     /// While the store is asked what it has of the group.
     var storeQuestion: StoreQuestion?
     /// What the store said of upstreams that the group has no origin at yet, by upstream.

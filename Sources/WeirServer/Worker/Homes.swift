@@ -27,6 +27,8 @@ final class Homes {
     /// Keys of groups of which changes could not be handed over.
     var storeDebts: Set<String> = []
     var storeTickets = 0
+    /// Compares what groups hold with what their upstreams say.
+    private(set) lazy var driftChecker = DriftChecker(homes: self, settings: self.shared.configuration.checks.drift)
     /// What keeps pushes from clients, for groups to come too.
     private var guards: GuardPolicy
     /// Sends a message to a worker, this one included.
@@ -202,7 +204,9 @@ final class Homes {
         case .send(let number, let message):
             let isBorrowed = origin?.borrowed.contains(number) == true
             (isBorrowed ? self.siblings[upstream] : client)?.send(UpstreamStreamID(key: key, number: number), message)
-        case .publish(let update, let workers): self.each(workers) { self.deliver?($0, .update(key: key, update)) }
+        case .publish(let update, let workers):
+            if update.audience != .first { home.published[update.typeURL] = update.generation }
+            self.each(workers) { self.deliver?($0, .update(key: key, update)) }
         case .originState(let state, let workers):
             self.each(workers) { self.deliver?($0, .originState(key: key, state)) }
         case .rollout(let order, let workers):
@@ -230,6 +234,7 @@ final class Homes {
         let key = home.group.key
         self.unwatch(upstream, of: home)
         self.closeInStore(upstream, of: home)
+        self.driftChecker.forget(key: key, upstream: upstream)
         guard upstream == home.group.upstream else {
             self.shared.logger.log(
                 .info, "group asks nothing more of another upstream", [("key", key), ("upstream", upstream)])
@@ -294,6 +299,7 @@ final class Homes {
         for client in self.siblings.values { client.tick() }
         self.noteAges(now)
         self.tickStore(now)
+        self.driftChecker.tick(now)
         for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
             home.group.advance(to: now, wall: Loop.wallNow())
             self.carryOut(home)
@@ -332,6 +338,7 @@ final class Homes {
             self.upstreams[upstream.name]?.reconfigure(origin)
         }
         self.guards = GuardPolicy(configuration.guards)
+        self.driftChecker.reload(configuration.checks.drift)
         for home in self.groups.values {
             home.group.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
             self.carryOut(home)

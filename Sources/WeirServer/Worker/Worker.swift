@@ -19,6 +19,8 @@ final class Worker {
     let shard: Shard
     let homes: Homes
     private(set) var downstream: Downstream?
+    /// A client of the relay's own.
+    private(set) lazy var selfCheck = SelfCheck(worker: self, settings: self.shared.configuration.checks.freshness)
     private let inbox: Inbox<[WorkerMessage]>
     private let ticker: TimerWatcher
     /// Messages to this worker itself, carried out within the round.
@@ -151,7 +153,9 @@ final class Worker {
             self.send(.group(key: entry.group, worker: self.index, command: entry.command), to: home)
         }
         self.downstream?.deliver(self.shard.sends, bodies: self.shard.bodies)
-        for refusal in self.shard.refusals { self.downstream?.refuse(refusal) }
+        for refusal in self.shard.refusals where refusal.handle != SelfCheck.handle {
+            self.downstream?.refuse(refusal)
+        }
         self.counters.export(self.shard, to: self.shared.metrics)
         for event in self.shard.events { self.shared.note(event) }
         self.downstream?.pushed(self.shard.pushes)
@@ -173,6 +177,7 @@ final class Worker {
         self.shard.tick()
         self.homes.tick()
         self.downstream?.tick()
+        self.selfCheck.tick()
         if self.index == 0 { self.shared.logger.reportLeftOut() }
         if self.isDraining, self.downstream?.connectionCount == 0 { self.shared.drained(self.index) }
     }
@@ -183,6 +188,7 @@ final class Worker {
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
         self.homes.reload(configuration)
+        self.selfCheck.reload(configuration.checks.freshness)
         self.rekeyings += 1
         self.rekey(self.rekeyings, from: 0, Shard.Rekeyed())
     }

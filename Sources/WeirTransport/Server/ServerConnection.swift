@@ -207,7 +207,8 @@ extension ServerConnection: LinkOwner {
         guard !self.noise.take(incidents.noise, at: self.transport.loop.now), let link = self.link else { return }
         link.session?.terminate(.enhanceYourCalm)
         link.close(
-            .protocolViolated, "\(self.peer) floods the connection with PING, SETTINGS or empty DATA frames")
+            .protocolViolated,
+            "\(self.peer) floods the connection with PING, SETTINGS, empty DATA or tiny WINDOW_UPDATE frames")
     }
 
     func linkClosed(_ end: ConnectionEnd) {

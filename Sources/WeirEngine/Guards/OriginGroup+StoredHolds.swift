@@ -1,0 +1,52 @@
+import WeirBase
+import WeirXDS
+
+/// Holds and restarts.
+///
+/// What guards hold needs nothing of its own: while a gate is closed the store keeps what clients have, and after a restart
+/// the guards compare that with what the control plane says, as they did before. An operator's hold is nobody's
+/// comparison, so it is stored with the type.
+extension OriginGroup {
+    /// Has the store keep what clients have of a type that an operator holds, and that it is held.
+    func storeHold(of type: OriginType) {
+        guard self.isStored(type.type), let hold = type.gate.hold, hold.reason == .operator else { return }
+        var draft = StoreDraft()
+        draft.isEverything = true
+        draft.replacesWildcard = type.wildcardKnown
+        let wild = type.servedWild.map {
+            ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
+        }
+        let named = type.servedNamed.map {
+            ResourceChange(
+                lane: .named, name: $0.key, presence: $0.value, collection: type.named?.members[$0.key])
+        }
+        // Without a source: the server is asked for everything then, for it may call something newer by these versions.
+        draft.batches = [StoreUpdate.Batch(changes: wild + named, source: "")]
+        draft.head = self.servedHead(of: type, hold)
+        self.unstored[type.type.typeURL] = draft
+    }
+
+    private func servedHead(of type: OriginType, _ hold: Hold) -> StoredHead {
+        var head = self.head(of: type)
+        let label = type.label
+        for lane in [\StoredHead.wildcard, \StoredHead.named] where head[keyPath: lane] != nil {
+            head[keyPath: lane]?.acceptedVersion = ""
+            head[keyPath: lane]?.acceptedFrom = ""
+        }
+        // The label is that of the wildcard where there is one.
+        let labelled = head.wildcard == nil ? \StoredHead.named : \StoredHead.wildcard
+        head[keyPath: labelled]?.version = label.version
+        head[keyPath: labelled]?.isDerived = label.isDerived
+        head.equalVersions = label.equalVersions
+        head.updated = label.updated
+        head.hold = StoredHold(since: hold.sinceWall, detail: hold.detail)
+        return head
+    }
+
+    /// A type was filled with what clients had under an operator's hold: it goes on.
+    func resumeHold(_ hold: StoredHold?, _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        guard let hold = hold, type.generation > 0, type.isStale, !type.gate.isClosed else { return }
+        self.close(type, .operator, hold.detail, now, hold.since)
+        self.noteHeld(type)
+    }
+}
