@@ -435,3 +435,28 @@ def a_type_nobody_knows(chaos):
     chaos.change(3, 0.03)
     for reader in readers:
         reader.close()
+
+
+@fault
+def everything_at_once(chaos):
+    """A few seconds in which anything may happen to anybody, one thing on top of another."""
+    deeds = [
+        lambda: chaos.change(), lambda: chaos.change(3), lambda: chaos.upstream.cut(), lambda: chaos.downstream.cut(),
+        lambda: chaos.followers and chaos.chance.choice(chaos.followers).say(f"cut {chaos.chance.randint(1, 20)}"),
+        lambda: chaos.followers and chaos.chance.choice(chaos.followers).say(f"pause {chaos.chance.randint(1, 20)}"),
+        lambda: [each.say("resume") for each in chaos.followers],
+        lambda: chaos.upstream.be(chaos.chance.choice(chaos.upstream.MANNERS)),
+        lambda: chaos.downstream.be(chaos.chance.choice(chaos.downstream.MANNERS)),
+        lambda: chaos.upstream.be("normal"), lambda: chaos.downstream.be("normal"), lambda: chaos.relay.reload(),
+        lambda: (chaos.plane.kill(), time.sleep(chaos.chance.uniform(0, 0.3)), chaos.plane.start(chaos.model)),
+        lambda: (chaos.kill_relay(), time.sleep(chaos.chance.uniform(0, 0.3)), chaos.start_relay()),
+        lambda: _send(host_and_port(chaos.relay.address), _damaged(chaos.chance, _call())),
+    ]
+    end = time.monotonic() + chaos.chance.uniform(2, 4)
+    while time.monotonic() < end:
+        chaos.chance.choice(deeds)()
+        time.sleep(chaos.chance.uniform(0, 0.15))
+    for network in (chaos.upstream, chaos.downstream):
+        network.be("normal")
+    for each in chaos.followers:
+        each.say("resume")
