@@ -37,6 +37,7 @@ final class FollowClient: ClientConnectionDelegate {
     private let backoff: Backoff
     private var churn = 0
     private var nextCut = 0
+    private var nextStart = 0
     private var ticks = 0
     private var timer: TimerWatcher?
     private var input: CommandInput?
@@ -54,6 +55,8 @@ final class FollowClient: ClientConnectionDelegate {
 
     private static let tick = Nanoseconds.milliseconds(10)
     private static let ticksPerSecond = 100
+    /// Of each tick, for new connections.
+    private static let startingMax = Nanoseconds.milliseconds(4)
 
     init(_ options: Options) throws {
         self.address = try SocketAddress(parsing: try options.text("connect"))
@@ -108,7 +111,12 @@ final class FollowClient: ClientConnectionDelegate {
         self.ticks += 1
         if self.churn > 0, self.ticks % Self.ticksPerSecond == 0 { self.cut(self.churn) }
         let now = self.loop.now
-        for index in self.followers.indices {
+        let start = Loop.monotonicNow()
+        for place in self.followers.indices {
+            // No more than can be seen through: a client that is itself too slow would only measure itself.
+            guard Loop.monotonicNow() - start < Self.startingMax else { break }
+            self.nextStart = (self.nextStart + (place == 0 ? 0 : 1)) % self.followers.count
+            let index = self.nextStart
             guard let due = self.followers[index].retryAt, due <= now else { continue }
             self.followers[index].retryAt = nil
             self.followers[index].startedAt = Loop.monotonicNow()
