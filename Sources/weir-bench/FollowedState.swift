@@ -146,7 +146,8 @@ struct FollowedState {
     }
 
     /// FNV-1a of the type's place, the name, a zero and the content.
-    private static func hash(_ index: Int, _ name: String, _ bytes: borrowing Span<UInt8>, _ body: ByteRange) -> UInt64 {
+    private static func hash(_ index: Int, _ name: String, _ bytes: borrowing Span<UInt8>, _ body: ByteRange) -> UInt64
+    {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
         add(UInt8(index))

@@ -18,6 +18,8 @@ from weirtest.waiting import eventually
 GROWTH_MAX = 5.0
 #: Streams in one process.
 SHARE = 1000
+#: Times that everybody comes again before anything is measured.
+WARM_UPS = 4
 
 
 class Soak:
@@ -38,6 +40,7 @@ class Soak:
         """Lives for `seconds`, and looks at everybody each `every` seconds; returns the figures."""
         try:
             self._start()
+            self._warm_up()
             samples = [self._look()]
             end = time.monotonic() + seconds
             while time.monotonic() < end:
@@ -64,6 +67,14 @@ class Soak:
             self.followers.append(Followers(
                 self.relay.address, count, "web", self.folder / f"follow-{number}.log", nice=self.nice, routes=ROUTES,
                 seed=self.seed + number, churn=self.churn // shares, ramp=500))
+
+    def _warm_up(self):
+        """Everybody comes again some times: where the memory of many connections lies settles only then."""
+        self._look()
+        for _ in range(WARM_UPS):
+            for each in self.followers:
+                each.say(f"cut {each.count}")
+            self._look()
 
     def _live(self, until):
         """Changes, and now and then a control plane that is cut off or starts anew."""
@@ -128,7 +139,7 @@ class Soak:
         figures = {
             "clients": self.clients, "minutes": round(span / 60, 1), "looks at everybody": len(samples),
             "divergence": 0, "changes": last["step"] - first["step"],
-            "responses to clients": last["messages"] - first["messages"], "reconnects": last["cut"],
+            "responses to clients": last["messages"] - first["messages"], "reconnects": last["cut"] - first["cut"],
             "control plane cut off or restarted": self.disturbances,
             "resident KiB, second quarter and last": (int(early), int(late)), "growth": f"{growth:+.2f} %",
             "resident KiB, least and most": (min(each["resident"] for each in samples),

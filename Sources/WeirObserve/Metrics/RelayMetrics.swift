@@ -225,7 +225,8 @@ package final class RelayMetrics: Sendable {
 
         self.registry = MetricsRegistry([
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
-            paced, acceptPauses, loopStalls, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
+            paced, acceptPauses, loopStalls, memoryPressure, serviceStreams, serviceRequests, connected,
+            upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
         ])

@@ -46,7 +46,8 @@ final class Worker {
         loop.onSlowTurn = { length in
             shared.metrics.loopStalls.add()
             shared.logger.logOften(
-                .warning, "a turn of a loop took long", [("worker", String(index)), ("seconds", String(length.seconds))])
+                .warning, "a turn of a loop took long",
+                [("worker", String(index)), ("seconds", String(length.seconds))])
         }
         let configuration = shared.configuration
         let keys = KeySource(KeyResolver(configuration))
