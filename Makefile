@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize fuzz \
-        clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench chaos soak storm \
+        sanitize fuzz clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -82,6 +82,18 @@ lint: ## Check format, the table of conformance and the Python files' syntax; ch
 bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
 	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
 	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
+
+chaos: build ## Kill, cut, starve and garble a relay and its peers for MINUTES=3, then 50,000 connections; SEED=n replays.
+	@$(call say,'Chaos: seeded faults to real processes')
+	@$(VENV)/bin/python integration/chaos.py $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),3) $(FAULTS)
+
+soak: build ## 2,000 clients under constant change for MINUTES=20: nobody may diverge, memory must stay flat.
+	@$(call say,'Soak')
+	@$(VENV)/bin/python integration/soak.py $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),20) --clients $(or $(CLIENTS),2000)
+
+storm: build ## CLIENTS=10000 that connect with TLS in the same seconds, against HANDSHAKES=500 a second.
+	@$(call say,'Reconnect storm')
+	@$(VENV)/bin/python integration/storm.py --clients $(or $(CLIENTS),10000) --handshakes $(or $(HANDSHAKES),500)
 
 sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer.
 

@@ -118,7 +118,7 @@ let package = Package(
             name: "WeirFuzzEntries",
             dependencies: [
                 "WeirEngine", "WeirConfig", "WeirFiles", "WeirProtobuf", "WeirYAML", "WeirHTTP2", "WeirRules",
-                "WeirRegex", "WeirXDS", "WeirBase",
+                "WeirRegex", "WeirStore", "WeirXDS", "WeirBase",
             ],
             path: "Tests/WeirFuzzEntries", swiftSettings: strict),
         .testTarget(name: "WeirFuzzTests", dependencies: ["WeirFuzzEntries"], swiftSettings: strict),

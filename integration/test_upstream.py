@@ -1,5 +1,6 @@
 """The relay as a client: what it asks, acknowledges and rejects, and how it rides out the control plane's absence (UP)."""
 
+import re
 import socket
 import time
 
@@ -481,6 +482,24 @@ def test_UP_20_a_control_plane_behind_a_black_hole_is_found_and_left(world, rela
     assert any(s is not before for s in world.open_streams())
     assert "keepalive" in relay.log.lower() or "ping" in relay.log.lower()
     tap.stop()
+
+
+def test_UP_20_a_control_plane_that_calls_pings_too_many_is_sent_fewer(new_plane, relay_to, connect):
+    # As gRPC servers do by default, when they come more often than every five minutes.
+    plane = new_plane(options=[
+        ("grpc.http2.min_ping_interval_without_data_ms", 300_000), ("grpc.http2.max_ping_strikes", 1)])
+    plane.set(CDS, [xds.cluster("a")])
+    relay = relay_to(plane, "delta", keepalive={"interval": "500ms", "timeout": "2s"})
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    intervals = lambda: re.findall("more rarely.* interval=([0-9.]+)s", relay.log)
+    eventually(lambda: len(intervals()) >= 2, "the PINGs to become rarer", 30)
+    assert intervals()[:2] == ["1.0", "2.0"]
+    # Nobody notices.
+    plane.update(CDS, [xds.cluster("b")])
+    client.converge(CDS, plane.expected(CDS))
+    assert client.ended is None
 
 
 def test_UP_20_goaway_moves_new_streams_and_lets_the_old_one_finish(world, new_plane, relay_to, connect,

@@ -51,7 +51,8 @@ package final class ConnectionAdmission: Sendable {
 
     enum Verdict: Equatable {
         case begin
-        case wait(until: Instant)
+        /// For its turn; one that has not begun `atLatest` then has waited in vain.
+        case wait(until: Instant, atLatest: Instant)
         case tooMany
         /// There is no memory for more.
         case shed
@@ -80,6 +81,19 @@ package final class ConnectionAdmission: Sendable {
     private let state = Locked(State())
     private let isUnlimited = Atomic<Bool>(true)
     private let isShedding = Atomic<Bool>(false)
+    private let beginsPerTurn = Atomic<Int>(.max)
+
+    /// A turn that comes late because the loop is busy is still used, for so long.
+    private static let grace = Nanoseconds.milliseconds(500)
+    /// Of a second's handshakes, this part may begin in one turn of a loop.
+    private static let turnsPerSecond = 20
+
+    /// How many of those that wait may begin in one turn of a loop. A loop that has less of the processor than the rate
+    /// takes has longer turns, and so begins fewer in a second: those that it has begun it also finishes.
+    var pace: Int { self.beginsPerTurn.load(ordering: .relaxed) }
+
+    /// Whether there is no rate.
+    var isOpen: Bool { self.isUnlimited.load(ordering: .relaxed) }
 
     /// New rates begin with full buckets; who waits keeps its turn.
     package func set(_ limits: Limits) {
@@ -88,6 +102,8 @@ package final class ConnectionAdmission: Sendable {
             state.limits = limits
             state.connections = Self.bucket(limits.connectionsPerSecond)
             state.handshakes = Self.bucket(limits.handshakesPerSecond)
+            let rate = limits.handshakesPerSecond
+            self.beginsPerTurn.store(rate > 0 ? max(2, rate / Self.turnsPerSecond) : .max, ordering: .relaxed)
             self.isUnlimited.store(state.connections == nil && state.handshakes == nil, ordering: .relaxed)
         }
     }
@@ -106,7 +122,8 @@ package final class ConnectionAdmission: Sendable {
     func admit(at now: Instant, isTLS: Bool) -> Verdict {
         if self.sheds { return .shed }
         if self.isUnlimited.load(ordering: .relaxed) { return .begin }
-        guard let turn = self.state.withLock({ $0.reserve(now, isTLS: isTLS) }) else { return .tooMany }
-        return turn > now ? .wait(until: turn) : .begin
+        let place = self.state.withLock { state in (state.reserve(now, isTLS: isTLS), state.limits.waitMax) }
+        guard let turn = place.0 else { return .tooMany }
+        return turn > now ? .wait(until: turn, atLatest: now + place.1 + Self.grace) : .begin
     }
 }

@@ -1,4 +1,5 @@
-// The benchmark's own ends: a load client, an origin to change things, and the raw write loop to compare with.
+// The benchmark's own ends: a load client, an origin to change things, and the raw write loop to compare with; and
+// clients that know what they hold, for `make chaos` and `make soak`.
 // `integration/benchmark.py` starts them beside weir and makes the tables (docs/performance.md).
 import Glibc
 
@@ -8,8 +9,9 @@ do {
     switch arguments.first {
     case "load": try LoadClient(options).run()
     case "origin": try BenchOrigin(options).run()
+    case "follow": try FollowClient(options).run()
     case "raw": try rawWriteLoop(options)
-    default: throw UsageError("expected load, origin or raw")
+    default: throw UsageError("expected load, origin, follow or raw")
     }
 } catch {
     complain("weir-bench: \(error)")

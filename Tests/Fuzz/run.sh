@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 time=${TIME:-60}
-targets=${*:-envelope deframing http2 rules config files engine}
+targets=${*:-envelope deframing http2 rules config files engine store}
 scratch=.build/fuzz
 
 # libFuzzer's runtime without a main function, as SwiftPM makes one of its own.

@@ -17,6 +17,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case files
     /// Shards, a home, and what clients and servers say to them (WeirEngine).
     case engine
+    /// Records of the state on disk (WeirStore).
+    case store
 
     /// Does with the input whatever the target is for.
     package func run(_ input: [UInt8]) throws(FuzzFinding) {
@@ -28,6 +30,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .config: try fuzzConfig(input)
         case .files: try fuzzFiles(input)
         case .engine: try fuzzEngine(input)
+        case .store: try fuzzStore(input)
         }
     }
 }

@@ -184,6 +184,26 @@ struct LoopTests {
         #expect((pulse?.turns ?? 0) >= 1)
     }
 
+    @Test("a turn that takes longer than 50 ms is told with its length, and no other")
+    func slowTurn() {
+        let loop = Loop()
+        var told: [Nanoseconds] = []
+        var fired = 0
+        loop.onSlowTurn = { told.append($0) }
+        let timer = TimerWatcher(loop: loop) { [unowned loop] in
+            fired += 1
+            let start = Loop.monotonicNow()
+            // The second of three.
+            while fired == 2, Loop.monotonicNow() - start <= .milliseconds(60) { sched_yield() }
+            if fired == 3 { loop.stop() }
+        }
+        timer.start(after: .zero, every: .milliseconds(1))
+        runBounded(loop)
+        // Others may have had the processor for long in any turn; ours is among those that are told.
+        #expect(told.contains { $0 > .milliseconds(60) })
+        #expect(told.allSatisfy { $0 > Loop.slowTurnMin })
+    }
+
     @Test("a signal reaches its watcher, and the process lives on")
     func signal() {
         let seen = Locked(0)

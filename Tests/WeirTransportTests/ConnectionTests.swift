@@ -279,6 +279,27 @@ import WeirTLS
         #expect(stage.serverOpened == opened)
     }
 
+    @Test("a turn is not spent on a client that has left: who is next takes it") func admissionAfterLeaving() throws {
+        let stage = Stage()
+        defer { stage.finish() }
+        try stage.listen()
+        var limits = ConnectionAdmission.Limits()
+        limits.connectionsPerSecond = 1
+        limits.waitMax = .seconds(60)
+        stage.quota.admission.set(limits)
+        let impatient = try (0..<3).map { _ in try stage.connect() }
+        stage.run { stage.serverOpened == 1 && stage.quota.count == 3 }
+        let patient = try stage.connect()
+        stage.run { stage.quota.count == 4 }
+        // Its turn would be three seconds from the first.
+        for client in impatient where !client.isConnected { client.close("it waits too long") }
+        let start = Loop.monotonicNow()
+        stage.run { patient.isConnected }
+        #expect(Loop.monotonicNow() - start < .milliseconds(2500))
+        #expect(stage.log.filter { $0.kind == .connectionRateExceeded }.count == 2)
+        #expect(stage.quota.count == 2)
+    }
+
     @Test("a listener that stops closes those who wait for their turn") func stopWithWaiting() throws {
         let stage = Stage()
         defer { stage.finish() }

@@ -31,14 +31,14 @@ class Pair:
         return self.key.read_bytes()
 
 
-def _build(folder, name, issuer, sans):
+def _build(folder, name, issuer, sans, lifetime=datetime.timedelta(days=30)):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
     builder = (
         x509.CertificateBuilder().subject_name(subject).issuer_name(issuer.object.subject if issuer else subject)
         .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True))
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
@@ -65,6 +65,12 @@ class Certificates:
         self.wrong_server = _build(folder, "wrong-server", self.wrong_ca, local)
         self.wrong_client = _build(
             folder, "wrong-client", self.wrong_ca, [x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")])
+
+    def short_lived(self, folder, name, seconds):
+        """A pair for both ends of a connection that is good for so many seconds."""
+        sans = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")]
+        return _build(folder, name, self.ca, sans, datetime.timedelta(seconds=seconds))
 
     def server_credentials(self, pair=None, client_ca=None):
         """gRPC credentials for a scripted control plane."""

@@ -294,10 +294,11 @@ class ControlPlane(grpc.GenericRpcHandler):
             options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1),
                        ("grpc.max_send_message_length", -1), ("grpc.http2.max_pings_without_data", 0),
                        ("grpc.keepalive_permit_without_calls", 1),
-                       ("grpc.http2.min_recv_ping_interval_without_data_ms", 100), *self.options]
+                       ("grpc.http2.min_ping_interval_without_data_ms", 100), *self.options]
             if self.max_streams:
                 options.append(("grpc.max_concurrent_streams", self.max_streams))
-            server = grpc.aio.server(options=options)
+            # What a test says of an option stands for what is said above.
+            server = grpc.aio.server(options=list(dict(options).items()))
             server.add_generic_rpc_handlers((self, *self.handlers))
             if self.credentials:
                 server.add_secure_port(self.address, self.credentials)

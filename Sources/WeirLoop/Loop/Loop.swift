@@ -22,6 +22,12 @@ package import WeirBase
     /// still runs in the same turn.
     package var beforeSleep: (() -> Void)?
 
+    /// Told at the end of each turn that took longer than `slowTurnMin`, with its length: whatever else the loop had to
+    /// do waited for so long. To be short itself.
+    package var onSlowTurn: ((Nanoseconds) -> Void)?
+    /// Turns that take longer than this are slow.
+    package static let slowTurnMin = Nanoseconds.milliseconds(50)
+
     private var soon: [() -> Void] = []
     private var turnStart: Instant = Loop.monotonicNow()
     private var isRunning = false
@@ -121,6 +127,10 @@ package import WeirBase
             unsafe ev_idle_start(self.raw, self.idle)  // an active idle watcher makes the poll return at once
         }
         self.pulse.turnEnded()
+        if let onSlowTurn = self.onSlowTurn {
+            let length = Self.monotonicNow() - self.turnStart
+            if length > Self.slowTurnMin { onSlowTurn(length) }
+        }
     }
 
     private func runBatch() {

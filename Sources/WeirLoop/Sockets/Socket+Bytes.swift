@@ -19,6 +19,13 @@ extension Socket {
     /// One `gatherWrite` hands at most this many segments to the kernel.
     package static let segmentsMax = 64
 
+    /// Whether the peer has ended its side or the connection is broken, whatever there is still to be read.
+    package static func hasHungUp(_ descriptor: CInt) -> Bool {
+        let peerClosed: Int16 = 0x2000  // POLLRDHUP, which glibc shows to _GNU_SOURCE only
+        var entry = pollfd(fd: descriptor, events: peerClosed, revents: 0)
+        return unsafe poll(&entry, 1, 0) > 0 && entry.revents != 0
+    }
+
     package static func read(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer) throws(SystemError)
         -> ReadResult
     {

@@ -36,6 +36,8 @@ package final class RelayMetrics: Sendable {
     package let requestsPaced: Counter
     /// `weir_downstream_accept_pauses_total`.
     package let acceptPauses: Counter
+    /// `weir_loop_stalls_total`.
+    package let loopStalls: Counter
     /// `weir_memory_pressure`.
     package let memoryPressure: Gauge
     /// `weir_push_seconds`.
@@ -130,6 +132,9 @@ package final class RelayMetrics: Sendable {
             "weir_downstream_accept_pauses_total", .counter,
             help: "Pauses in accepting connections, because descriptors or memory had run out.")
         self.acceptPauses = acceptPauses.counter()
+        var loopStalls = MetricFamily(
+            "weir_loop_stalls_total", .counter, help: "Turns of a worker's loop that took longer than 50 ms.")
+        self.loopStalls = loopStalls.counter()
         var memoryPressure = MetricFamily(
             "weir_memory_pressure", .gauge,
             help: "0: within max_memory; 1: refuses connections; 2: and streams; 3: and drops clients that do not read."
@@ -226,7 +231,8 @@ package final class RelayMetrics: Sendable {
         self.checks = CheckMetrics(workers: workers)
         let families = [
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
-            paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
+            paced, acceptPauses, loopStalls, memoryPressure, serviceStreams, serviceRequests, connected,
+            upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
         ]

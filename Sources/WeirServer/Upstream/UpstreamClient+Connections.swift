@@ -11,6 +11,8 @@ import WeirTransport
 extension UpstreamClient {
     /// A server that is tried out has this long to answer, as long as proxies wait for a first answer.
     private static let answerTimeout = Nanoseconds.seconds(15)
+    /// No server makes us wait longer than this before we look whether it is there.
+    private static let patienceMax = Nanoseconds.seconds(7200)
 
     /// A connection to a server that can be used, or one more to the one in use.
     func connectIfNeeded() {
@@ -55,11 +57,27 @@ extension UpstreamClient {
         }
     }
 
+    /// gRPC servers end connections whose PINGs come too often for them, and by default more often than every 5 minutes is
+    /// too often. As gRFC A8 has it, the next connection to the server is twice as patient.
+    private func slowDown(_ server: String) {
+        let interval = max(self.options.keepaliveInterval, self.patience[server] ?? .zero)
+        guard interval > .zero else { return }
+        let doubled = min(Nanoseconds(rawValue: interval.rawValue * 2), max(interval, Self.patienceMax))
+        self.patience[server] = doubled
+        self.shared.logger.log(
+            .warning, "the upstream's server calls keepalive PINGs too many: they are sent more rarely from now on",
+            [("upstream", self.name), ("server", server), ("interval", "\(doubled.seconds)s")])
+    }
+
     private func isUnderWay(_ attempt: UpstreamAttempt) -> Bool { self.attempt === attempt || self.trial === attempt }
 
     private func connect(_ attempt: UpstreamAttempt, _ address: SocketAddress, host: String?) {
+        var options = self.options
+        if options.keepaliveInterval > .zero, let patience = self.patience[self.statuses[attempt.server].address] {
+            options.keepaliveInterval = max(options.keepaliveInterval, patience)
+        }
         let connection = ClientConnection(
-            transport: self.transport, context: self.context, address: address, options: self.options,
+            transport: self.transport, context: self.context, address: address, options: options,
             tls: self.tls?.context, host: host, delegate: self)
         connection.userData = UInt64(attempt.server)
         attempt.connection = connection
@@ -259,6 +277,9 @@ extension UpstreamClient: ClientConnectionDelegate {
         self.shared.logger.log(
             .info, "upstream asks to go elsewhere",
             [("upstream", self.name), ("server", self.address(of: connection)), ("goaway", goAway.description)])
+        if goAway.code == .enhanceYourCalm, goAway.debug == "too_many_pings" {
+            self.slowDown(self.address(of: connection))
+        }
         if let trial = self.trial, trial.connection === connection {
             return self.failed(trial, "connected, but it asks to go elsewhere")
         }

@@ -70,6 +70,9 @@ final class UpstreamClient {
     var statuses: [ServerStatus]
     /// Servers, by address, that took connections and ended streams without an answer, and have not answered since.
     var unanswering: Set<String> = []
+    /// By address, how long a connection to the server has to be silent before it is sent a PING, where that is longer
+    /// than configured because the server called our PINGs too many.
+    var patience: [String: Nanoseconds] = [:]
     private(set) var isClosing = false
 
     enum Call {

@@ -45,6 +45,12 @@ final class Worker {
         self.loop = loop
         self.shared = shared
         shared.reports[index].set(loop.pulse)
+        loop.onSlowTurn = { length in
+            shared.metrics.loopStalls.add()
+            shared.logger.logOften(
+                .warning, "a turn of a loop took long",
+                [("worker", String(index)), ("seconds", String(length.seconds))])
+        }
         let configuration = shared.configuration
         let keys = KeySource(KeyResolver(configuration))
         self.keys = keys

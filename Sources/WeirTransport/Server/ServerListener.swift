@@ -28,6 +28,9 @@ package final class ServerListener {
 
     /// Connections accepted per event, so that a herd does not starve those who are served.
     private static let batch = 16
+    /// The same where there is a rate: most of a storm is only told to wait, or to go, and must not stand in the kernel's
+    /// queue for that, where nobody sees how long.
+    private static let batchOfStorm = 512
     /// How long accepting rests when descriptors have run out.
     private static let pause = Nanoseconds.milliseconds(200)
 
@@ -61,7 +64,12 @@ package final class ServerListener {
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] _ in self.accept() }
         self.watcher?.interest = .read
         self.pauseTimer = TimerWatcher(loop: transport.loop) { [unowned self] in self.watcher?.interest = .read }
-        self.waiting = AdmissionQueue(loop: transport.loop) { [unowned self] in self.begin($0.descriptor, $0.peer) }
+        self.waiting = AdmissionQueue(loop: transport.loop, pace: { quota.admission.pace }) { [unowned self] in
+            self.begin($0.descriptor, $0.peer)
+        } giveUp: { [unowned self] entry, reason in
+            self.drop(entry.descriptor)
+            self.tell(.connectionRateExceeded, entry.peer, "\(entry.peer) \(reason)")
+        }
     }
 
     /// Accepts no more, and closes those that wait for their turn; connections go on, and keep the listener until they have ended.
@@ -74,7 +82,7 @@ package final class ServerListener {
     }
 
     private func accept() {
-        for _ in 0..<Self.batch {
+        for _ in 0..<(self.quota.admission.isOpen ? Self.batch : Self.batchOfStorm) {
             guard let listening = self.descriptor else { return }
             do throws(SystemError) {
                 guard let (descriptor, peer) = try Socket.accept(listening.rawValue) else { return }
@@ -93,8 +101,8 @@ package final class ServerListener {
         }
         switch self.quota.admission.admit(at: self.transport.loop.now, isTLS: self.tls != nil) {
         case .begin: self.begin(descriptor, peer)
-        case .wait(let turn):
-            self.waiting?.add(AdmissionQueue.Entry(descriptor: descriptor, peer: peer, turn: turn))
+        case .wait(let turn, let latest):
+            self.waiting?.add(AdmissionQueue.Entry(descriptor: descriptor, peer: peer, turn: turn, latest: latest))
             self.tell(.connectionDelayed, peer, "\(peer) waits for its turn")
         case .tooMany:
             self.drop(descriptor)

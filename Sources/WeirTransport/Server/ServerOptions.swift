@@ -14,7 +14,7 @@ package struct ServerOptions: Sendable {
     package var connectionAgeMax = Nanoseconds.zero
     /// How long streams may go on after that, until they are ended UNAVAILABLE.
     package var connectionAgeGrace = Nanoseconds.seconds(10)
-    package var backlog = 1024
+    package var backlog = 4096
 
     package init() {}
 }
