@@ -15,6 +15,8 @@ final class AdminServer: Sendable {
     private var renderer: AdminThread { self.shared.renderer }
     private let server: Locked<HTTPServer?> = Locked(nil)
     private let access: AdminAccess
+    /// Whether that only this machine can ask is all that keeps others from asking.
+    private let isLocal: Bool
     /// What the running server shows its clients.
     private let tls: Locked<HTTPServerTLS?> = Locked(nil)
 
@@ -22,6 +24,7 @@ final class AdminServer: Sendable {
         self.shared = shared
         self.descriptors = descriptors
         self.access = AdminAccess(shared.configuration.admin)
+        self.isLocal = shared.configuration.admin.address.isLoopback && shared.configuration.admin.tokenFile == nil
     }
 
     func start() throws(StartError) {
@@ -82,10 +85,13 @@ final class AdminServer: Sendable {
 
     private func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
         let answer = AdminAnswer(request: request, responder: responder)
+        if let why = Self.refusal(of: request, isLocal: self.isLocal) { return self.refuse(answer, as: why) }
+        if let file = Self.pageFile(request.path), ["GET", "HEAD"].contains(request.method) {
+            return self.page(answer, file)
+        }
         guard case .known(let caller) = self.access.caller(of: request) else { return self.refuse(answer) }
         if !["GET", "HEAD"].contains(request.method) { self.audit(request, caller) }
         switch (request.method, request.path) {
-        case ("GET", "/"), ("HEAD", "/"): answer.html(AdminPage.html)
         case ("GET", "/ready"), ("HEAD", "/ready"): self.ready(answer)
         case ("GET", "/live"), ("HEAD", "/live"): self.live(answer)
         case ("GET", "/server_info"), ("HEAD", "/server_info"): self.serverInfo(answer)
@@ -93,6 +99,8 @@ final class AdminServer: Sendable {
         case ("GET", "/keys"), ("HEAD", "/keys"): self.keys(answer)
         case ("GET", "/clients"), ("HEAD", "/clients"): self.clients(answer)
         case ("GET", "/config_dump"), ("HEAD", "/config_dump"): self.configDump(answer)
+        case ("GET", "/overview"), ("HEAD", "/overview"): self.overview(answer)
+        case ("GET", "/activity"), ("HEAD", "/activity"): self.activity(answer)
         case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
             self.metrics(answer)
         case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
@@ -106,11 +114,19 @@ final class AdminServer: Sendable {
         }
     }
 
-    private func refuse(_ answer: AdminAnswer) {
-        let request = answer.request
+    private func noteRefusal(_ request: HTTPRequest, _ reason: String) {
         self.shared.logger.logOften(
             .warning, "debug endpoint: refused", linesMax: 10,
-            [("method", request.method), ("path", request.path), ("peer", request.peer)])
+            [("method", request.method), ("path", request.path), ("peer", request.peer), ("reason", reason)])
+    }
+
+    private func refuse(_ answer: AdminAnswer, as reason: String) {
+        self.noteRefusal(answer.request, reason)
+        answer.error(403, reason)
+    }
+
+    private func refuse(_ answer: AdminAnswer) {
+        self.noteRefusal(answer.request, "no token that is known")
         answer.error(
             401, "it takes a token: send \"Authorization: Bearer TOKEN\" with one of admin.token_file",
             headers: [("WWW-Authenticate", "Bearer realm=\"weir\"")])
@@ -130,7 +146,7 @@ final class AdminServer: Sendable {
     private static let readable = [
         "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
         "/metrics",
-        "/stats/prometheus", "/logging",
+        "/stats/prometheus", "/logging", "/overview", "/activity",
     ]
     private static let writable = [
         "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",

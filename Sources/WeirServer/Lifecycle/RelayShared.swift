@@ -26,6 +26,8 @@ final class RelayShared: Sendable {
     let store: StoreDesk?
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
+    /// The last minutes, for `/activity`; written by the main thread.
+    let activity = Locked(RecentActivity())
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
