@@ -74,8 +74,8 @@ def url(relay, view=""):
 
 
 def is_clean(browser, relay):
-    """Nothing was complained about, and nothing asked for elsewhere."""
-    assert browser.problems() == []
+    """Nothing was complained about, and nothing asked for elsewhere. A relay may be without history."""
+    assert [problem for problem in browser.problems() if "/history?" not in problem or "404" not in problem] == []
     elsewhere = [asked for asked in browser.requests()
                  if not asked.startswith((url(relay), "data:", "about:", "chrome"))]
     assert elsewhere == []
@@ -153,10 +153,11 @@ def test_by_keyboard_alone(browser, demo):
     browser.press(Keys.ESCAPE, "p")
     assert browser.script("return document.getElementById('pause').ariaPressed") == "true"
     # Everything that can be used is reached by the tabulator, in the order of the page, and shows that it is.
-    browser.press("g", "o")
+    browser.press("p", "g", "o")
+    browser.see("Responses sent")
+    browser.driver.refresh()
     browser.see("Responses sent")
     seen, places = [], []
-    browser.script("document.activeElement.blur(); scrollTo(0, 0)")
     for _ in range(40):
         browser.press(Keys.TAB)
         if browser.focused[0] == "body":
@@ -165,7 +166,7 @@ def test_by_keyboard_alone(browser, demo):
         places.append(browser.script("""
             const all = [...document.querySelectorAll('a, button, [tabindex="0"]')];
             return [all.indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"""))
-    assert {"weir", "Overview", "Groups", "Explain", "Paused", "?", "Drain …", "All groups"} <= set(seen)
+    assert {"weir", "Overview", "Groups", "Explain", "Pause", "?", "Drain …", "All groups"} <= set(seen)
     forward = [index for index, _ in places]
     assert forward == sorted(forward) and all(style != "none" for _, style in places)
     is_clean(browser, demo)
@@ -319,6 +320,12 @@ def test_history_differences_and_live_events(browser, fake):
     browser.see("6 heard", "nack", "cluster users: <b>no</b>", "p-00000011")
     assert ("/events", {"key": recorded.KEY, "type": "cds"}) in server.asked
     is_clean(browser, server)
+
+
+def test_what_a_client_lacks_and_why(browser, fake):
+    browser.open(url(fake(), f"client?node={urllib.parse.quote(recorded.HOSTILE)}"))
+    browser.see("Missing, 1", "users", "held", "it removes 412 of 412 resources", "node.metadata.tier is missing",
+                "cluster users: <b>no</b>")
 
 
 def test_what_a_relay_does_not_have_is_said(browser, fake):

@@ -94,5 +94,8 @@ def answers():
         "/diff": DIFFERENCE,
         "/events": EVENTS,
         "/explain": {"key": KEY, "rule": "edge", "upstream": "primary", "captures": {"env": "prod"},
-                     "rejected": [{"rule": "canary", "reason": "node.metadata.tier is missing"}]},
+                     "rejected": [{"rule": "canary", "reason": "node.metadata.tier is missing"}],
+                     "clients": [{"peer": "10.1.2.3:40000", "types": {"cds": {
+                         "waiting": None, "resources": {"missing": 1}, "missing": [{
+                             "name": "users", "reason": "held", "detail": "empty: it removes 412 of 412 resources"}]}}}]},
     }

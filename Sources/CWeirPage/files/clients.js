@@ -49,6 +49,13 @@ export function clientTable(caption, clients, { isOneGroup = false } = {}) {
   })), { empty: "No client stream is like that." });
 }
 
+/** What the relay says of a connected client; where it looks at none, what its rules say of such a node. */
+async function explanation({ node, cluster }, signal) {
+  const ask = (query) => getIfThere("explain", query, { signal });
+  const said = node ? await ask({ "node.id": node }) : null;
+  return said?.clients ? said : ask({ "node.id": node, "node.cluster": cluster });
+}
+
 /** One client: every stream of its node id. */
 export const client = {
   title: "Client",
@@ -57,17 +64,14 @@ export const client = {
   async load({ node, key }, signal) {
     const answer = await get("clients", { node, key, limit: ROWS }, { signal });
     const streams = answer.clients.filter((stream) => stream.node === node);
-    const first = streams[0];
-    const why = first && await getIfThere("explain", { "node.id": node, "node.cluster": first.cluster }, { signal })
-      .catch(() => null);
-    return { streams, why };
+    return { streams, why: streams.length > 0 ? await explanation(streams[0], signal) : null };
   },
 
   render({ streams, why }, { node }) {
     return [
       heading(h("code", null, node || "(no id)")),
       streams.length === 0 && missing("No stream of this node is open."),
-      streams.map((stream) => streamOf(stream)),
+      streams.map((stream) => streamOf(stream, (why?.clients ?? []).find((each) => each.peer === stream.peer))),
       why && h("section", { "aria-label": "Why this group" }, h("h2", null, "Why this group"), explained(why, streams[0]),
         h("p", { class: "more" }, link("Explain another node", "explain",
           { "node.id": node, "node.cluster": streams[0].cluster }))),
@@ -75,7 +79,8 @@ export const client = {
   },
 };
 
-function streamOf(stream) {
+/** `said`: what the relay explains of the stream, if it does. */
+function streamOf(stream, said) {
   const types = Object.entries(stream.types);
   return h("section", { "data-key": `${stream.peer} ${stream.since}`, "aria-label": `Stream from ${stream.peer}` },
     h("h2", null, `${stream.service} ${stream.protocol} `, h("code", null, stream.peer)),
@@ -91,9 +96,23 @@ function streamOf(stream) {
     ], types.map(([name, type]) => ({
       key: name,
       cells: [link(name, "resources", { key: stream.key, type: name }),
-        badge(kinds[type.state] ?? "off", words[type.state] ?? type.state),
+        [badge(kinds[type.state] ?? "off", words[type.state] ?? type.state), " ", said?.types[name]?.waiting?.detail],
         version(type.sent), version(type.acked), subscribed(stream.key, name, type.subscribed)],
-    }))));
+    }))),
+    said && lacking(said));
+}
+
+/** What a client asked for and does not have. */
+function lacking(said) {
+  const rows = Object.entries(said.types).flatMap(([type, { missing = [] }]) =>
+    missing.map(({ name, reason, detail }) => ({ type, name, reason, detail })));
+  if (rows.length === 0) return null;
+  const all = Object.values(said.types).reduce((sum, { resources }) => sum + (resources?.missing ?? 0), 0);
+  return [h("h3", null, `Missing, ${count(Math.max(all, rows.length))}`),
+    table("What it asked for and does not have", [{ name: "Name" }, { name: "Type" }, { name: "Why" }],
+      rows.slice(0, ROWS).map(({ type, name, reason, detail }) => ({
+        key: `${type} ${name}`, cells: [name, type, [badge("warn", reason.replaceAll("_", " ")), " ", detail]],
+      })))];
 }
 
 const NAMES = 300;
@@ -114,6 +133,7 @@ export function explained(why, stream) {
     h("p", { class: "lead" }, why.key === null ? badge("bad", "no rule matches")
       : ["Key ", link(why.key, "group", { key: why.key }), " by rule ", h("code", null, why.rule ?? "–"), ", upstream ",
         h("code", null, why.upstream ?? "–")]),
+    [why.denied, why.error].filter(Boolean).map((text) => h("p", { class: "note" }, text)),
     stream && why.key !== stream.key && h("p", { class: "note" },
       "Its stream is in another group: the rules look at more than its id and cluster, or have changed since it came."),
     captures.length > 0 && h("p", null, "Captured: ", captures.map(([name, value]) => [h("code", null, `${name}=${value}`), " "])),

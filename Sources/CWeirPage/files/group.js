@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { get, getIfThere } from "./api.js";
-import { bytes, count } from "./format.js";
+import { bytes, count, plural } from "./format.js";
 import { badge, heading, lasting, link, missing, sync, table, time, version } from "./parts.js";
 import { clientTable } from "./clients.js";
 import { pushTable } from "./changes.js";
@@ -36,7 +36,7 @@ export function render({ group, clients, next, history }, { key }, { refresh }) 
           "evict", { key }, refresh))),
     h("p", { class: "lead" },
       badge(group.upstream.state === "connected" ? "good" : "bad", group.upstream.state), " ",
-      `${group.upstream.name} `, h("code", null, group.upstream.server ?? ""), " · ", `${count(group.streams)} streams `,
+      `${group.upstream.name} `, h("code", null, group.upstream.server ?? ""), " · ", `${plural(group.streams, "stream")} `,
       group.stale && badge("warn", "stale", "not confirmed by the upstream since the start"),
       "· ", link("Resources", "resources", { key }), " · ", link("Live events", "events", { key })),
     types.map(([type, state]) => holdNote(key, type, state, refresh)),

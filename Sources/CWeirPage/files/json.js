@@ -5,6 +5,9 @@ import { plural } from "./format.js";
 
 /** Values beyond which a tree is no help any more, and slow: then it is plain text. */
 const VALUES_MAX = 20_000;
+/** Up to so many, everything is open at first; beyond, only the upper levels. */
+const OPEN_MAX = 500;
+const OPEN_DEPTH = 4;
 
 function size(value) {
   if (value === null || typeof value !== "object") return 1;
@@ -43,26 +46,27 @@ function scalar(value, find) {
   return h("span", { class: `json-${kind}` }, ...marked(JSON.stringify(value), find));
 }
 
-function member(name, value, depth, find) {
+function member(name, value, depth, find, isSmall) {
   const label = name === null ? null : [h("span", { class: "json-name" }, ...marked(name, find)), ": "];
   if (value === null || typeof value !== "object") return h("div", { class: "json-line" }, label, scalar(value, find));
   const entries = Object.entries(value);
   const isList = Array.isArray(value);
   const [open, close] = isList ? "[]" : "{}";
   if (entries.length === 0) return h("div", { class: "json-line" }, label, open + close);
-  const isOpen = depth < 6 && entries.length <= 200 || Boolean(find && contains(value, find));
+  const isOpen = isSmall || (depth < OPEN_DEPTH && entries.length <= OPEN_MAX) || Boolean(find && contains(value, find));
   return h("details", { open: isOpen, class: "json-node" },
     h("summary", null, label, open,
       h("span", { class: "json-size" }, ` ${plural(entries.length, isList ? "value" : "field")} `, close)),
     h("div", { class: "json-inner" },
-      entries.map(([key, each]) => member(isList ? null : key, each, depth + 1, find))),
+      entries.map(([key, each]) => member(isList ? null : key, each, depth + 1, find, isSmall))),
     h("div", { class: "json-close" }, close));
 }
 
 /** The tree, or plain text where it would be too large. */
 export function tree(value, find = "") {
-  if (size(value) > VALUES_MAX) {
+  const values = size(value);
+  if (values > VALUES_MAX) {
     return h("pre", { class: "json", tabindex: "0" }, ...marked(JSON.stringify(value, null, 2), find));
   }
-  return h("div", { class: "json", tabindex: "0", role: "group", "aria-label": "JSON" }, member(null, value, 0, find));
+  return h("div", { class: "json", tabindex: "0", role: "group", "aria-label": "JSON" }, member(null, value, 0, find, values <= OPEN_MAX));
 }

@@ -36,7 +36,7 @@ let status = {};
 let isPaused = false;
 
 function route() {
-  const text = decodeURI(location.hash).startsWith("#/") ? location.hash.slice(2) : "";
+  const text = location.hash.startsWith("#/") ? location.hash.slice(2) : "";
   const [name, query = ""] = text.split(/\?(.*)/s);
   const parameters = Object.fromEntries(new URLSearchParams(query));
   return views[name] ? { name, parameters } : { name: "", parameters: {} };

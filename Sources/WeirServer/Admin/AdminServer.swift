@@ -15,8 +15,6 @@ final class AdminServer: Sendable {
     private var renderer: AdminThread { self.shared.renderer }
     private let server: Locked<HTTPServer?> = Locked(nil)
     private let access: AdminAccess
-    /// Whether that only this machine can ask is all that keeps others from asking.
-    private let isLocal: Bool
     /// What the running server shows its clients.
     private let tls: Locked<HTTPServerTLS?> = Locked(nil)
 
@@ -24,8 +22,10 @@ final class AdminServer: Sendable {
         self.shared = shared
         self.descriptors = descriptors
         self.access = AdminAccess(shared.configuration.admin)
-        self.isLocal = shared.configuration.admin.address.isLoopback && shared.configuration.admin.tokenFile == nil
     }
+
+    /// Whether that only this machine can ask is all that keeps others from asking.
+    private var isLocal: Bool { self.shared.configuration.admin.address.isLoopback && !self.access.wantsToken }
 
     func start() throws(StartError) {
         let configuration = self.shared.configuration.admin
