@@ -121,6 +121,25 @@ def test_what_it_shows_moves_with_the_relay_and_keeps_the_focus(browser, demo, c
     is_clean(browser, demo)
 
 
+def test_rows_come_and_go_around_the_focus(browser, fake):
+    everyone = recorded.clients(6)
+    # Two streams that nothing tells apart are two rows all the same.
+    shown = [everyone[1], everyone[2], everyone[2], everyone[3]]
+    server = fake(clients=lambda query: {"clients": shown})
+    browser.open(url(server, "clients"))
+    browser.see("edge-0003")
+    rows = "return [...document.querySelectorAll('main tbody th')].map((each) => each.innerText)"
+    assert browser.script(rows) == ["edge-0001", "edge-0002", "edge-0002", "edge-0003"]
+    browser.press("k")
+    assert browser.focused == ["a", "edge-0003"]
+    shown[:] = [everyone[2], everyone[2], everyone[4], everyone[3], everyone[5]]
+    browser.press("p", "p")
+    browser.see("edge-0005")
+    assert browser.script(rows) == ["edge-0002", "edge-0002", "edge-0004", "edge-0003", "edge-0005"]
+    assert browser.focused == ["a", "edge-0003"]
+    is_clean(browser, server)
+
+
 def test_by_keyboard_alone(browser, demo):
     browser.open(url(demo))
     browser.see("Overview", "Responses sent")

@@ -74,12 +74,19 @@ export function morph(old, made) {
 }
 
 function morphChildren(parent, wanted) {
-  const keyed = new Map();
-  for (const child of parent.children) if (child.dataset.key !== undefined) keyed.set(child.dataset.key, child);
+  const keyed = new Map(), keys = new Set(wanted.map((made) => made.dataset?.key));
+  for (const child of [...parent.children]) {
+    const { key } = child.dataset;
+    if (key === undefined) continue;
+    // What goes, goes first: then what stays need not be moved, which would cost it the focus.
+    if (!keys.has(key)) child.remove();
+    else if (!keyed.has(key)) keyed.set(key, child);
+  }
   let place = parent.firstChild;
   for (const made of wanted) {
     const key = made.dataset?.key;
     const found = key === undefined ? place : keyed.get(key) ?? place;
+    keyed.delete(key);
     if (found && isAlike(found, made)) {
       if (found === place) place = place.nextSibling;
       else parent.insertBefore(found, place);

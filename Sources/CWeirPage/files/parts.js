@@ -18,11 +18,7 @@ export function badge(kind, text, meaning) {
   return h("span", { class: `badge ${kind}`, title: meaning }, text, meaning && h("span", { class: "unseen" }, `: ${meaning}`));
 }
 
-export function code(text) {
-  return h("code", null, text);
-}
-
-/** A version or another long word, cut in the middle of its column, whole in its title. */
+/** A version or another long word, cut where its column ends, whole in its title. */
 export function version(text) {
   if (text === null || text === undefined || text === "") return h("span", { class: "quiet" }, "–");
   return h("code", { class: "version", title: text }, text);
