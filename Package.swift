@@ -53,6 +53,8 @@ let package = Package(
         .target(name: "CWeirShims", dependencies: ["CEv", "COpenSSL"]),
         .target(name: "CWeirRE2", dependencies: ["CRE2"], linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CWeirProtobuf", dependencies: ["CProtobuf"], linkerSettings: [.linkedLibrary("protobuf")]),
+        // The files of the debug endpoint's page, which files.c puts into the program.
+        .target(name: "CWeirPage", exclude: ["files"]),
 
         // Pure: no sockets, clock, threads, logs, Foundation.
         swift("WeirBase"),
@@ -71,6 +73,7 @@ let package = Package(
         swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
         swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
         swift("WeirStore", ["CLMDB", "WeirHash", "WeirXDS", "WeirBase"]),
+        swift("WeirPage", ["CWeirPage", "WeirHash"]),
 
         // Composition.
         swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
@@ -80,7 +83,7 @@ let package = Package(
             "WeirServer",
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
-                "WeirProtobuf",
+                "WeirProtobuf", "WeirPage",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
@@ -108,6 +111,7 @@ let package = Package(
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
         tests("WeirStore", ["WeirXDS", "WeirBase"]),
+        tests("WeirPage"),
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),

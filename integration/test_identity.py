@@ -223,10 +223,11 @@ def test_a_token_is_asked_for_and_may_be_changed_at_any_time(world, relay_to, tm
     tokens.write_text("# operators\nalice s3cret\nother\n")
     relay = relay_to(world, "delta", {"admin": {"token_file": "tokens"}})
     url = f"http://{relay.admin}"
-    # Probes need none.
-    assert ask(f"{url}/ready")[0] == 200 and ask(f"{url}/live")[0] == 200
+    # Probes need none, nor do the page's files: they hold nothing, and ask for the token.
+    for path in ("/ready", "/live", "/", "/page/page.js"):
+        assert ask(url + path)[0] == 200
     for token in (None, "wrong", "s3cre", "s3crett", "alice"):
-        for path in ("/", "/keys", "/config_dump", "/metrics"):
+        for path in ("/overview", "/keys", "/config_dump", "/metrics"):
             assert ask(url + path, token)[0] == 401
         assert ask(f"{url}/drain", token, "POST")[0] == 401
     assert "admin.token_file" in ask(f"{url}/keys")[1] and audits(relay) == []

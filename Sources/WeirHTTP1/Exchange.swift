@@ -87,8 +87,11 @@ final class Exchange {
         return unsafe HTTPRequest(
             method: method, path: path, query: queryArguments(connection), host: header(connection, "Host"),
             accept: header(connection, "Accept"), acceptEncoding: header(connection, "Accept-Encoding"),
+            ifNoneMatch: header(connection, "If-None-Match"),
             contentType: header(connection, "Content-Type"), authorization: header(connection, "Authorization"),
-            peer: peerText(weir_mhd_client(connection)), body: self.body)
+            origin: header(connection, "Origin"),
+            fetchSite: header(connection, "Sec-Fetch-Site"), peer: peerText(weir_mhd_client(connection)),
+            body: self.body)
     }
 }
 

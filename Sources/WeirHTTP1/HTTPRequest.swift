@@ -9,8 +9,13 @@ package struct HTTPRequest: Sendable {
     package let host: String?
     package let accept: String?
     package let acceptEncoding: String?
+    package let ifNoneMatch: String?
     package let contentType: String?
     package let authorization: String?
+    /// `Origin`: from where the page came that a browser sends this for.
+    package let origin: String?
+    /// `Sec-Fetch-Site`: the same in a browser's words; see `isForeign`.
+    package let fetchSite: String?
     /// The client's address and port; empty if unknown.
     package let peer: String
     /// At most `HTTPServerLimits.bodyBytesMax`.
@@ -18,8 +23,8 @@ package struct HTTPRequest: Sendable {
 
     package init(
         method: String, path: String, query: [(name: String, value: String)] = [], host: String? = nil,
-        accept: String? = nil, acceptEncoding: String? = nil, contentType: String? = nil, authorization: String? = nil,
-        peer: String = "",
+        accept: String? = nil, acceptEncoding: String? = nil, ifNoneMatch: String? = nil, contentType: String? = nil,
+        authorization: String? = nil, origin: String? = nil, fetchSite: String? = nil, peer: String = "",
         body: [UInt8] = []
     ) {
         self.method = method
@@ -28,8 +33,11 @@ package struct HTTPRequest: Sendable {
         self.host = host
         self.accept = accept
         self.acceptEncoding = acceptEncoding
+        self.ifNoneMatch = ifNoneMatch
         self.contentType = contentType
         self.authorization = authorization
+        self.origin = origin
+        self.fetchSite = fetchSite
         self.peer = peer
         self.body = body
     }

@@ -22,13 +22,16 @@ private let allowed: [String: Set<String>] = [
     "WeirHTTP1": ["CMicrohttpd", "Glibc", "Synchronization", "WeirBase"],
     // Its records are protobuf messages, written and read with the wire reader and writer of discovery.
     "WeirStore": ["CLMDB", "Glibc", "WeirHash", "WeirXDS", "WeirBase"],
+    // The debug endpoint's page, which the compiler puts into a C target.
+    "WeirPage": ["CWeirPage", "WeirHash"],
 
     "WeirTransport": ["Synchronization", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
     "WeirServer": [
         "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
-        "WeirHash", "WeirObserve", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
+        "WeirHash", "WeirObserve", "WeirPage", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules",
+        "WeirXDS",
         "WeirBase",
     ],
     "weir": ["Glibc", "WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
@@ -44,7 +47,7 @@ private let libraries = [
     "CEv": "WeirLoop", "CNghttp2": "WeirHTTP2", "COpenSSL": "WeirTLS", "CYAML": "WeirYAML",
     "CMicrohttpd": "WeirHTTP1", "CLMDB": "WeirStore", "CZlib": "WeirHTTP2", "CXXHash": "WeirHash",
     "CWeirRE2": "WeirRegex",
-    "CWeirProtobuf": "WeirProtobuf",
+    "CWeirProtobuf": "WeirProtobuf", "CWeirPage": "WeirPage",
 ]
 
 private let pure: Set<String> = [

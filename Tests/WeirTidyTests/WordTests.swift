@@ -14,12 +14,8 @@ private let banned: [Banned] = [
     Banned(word: "Foundation", reason: "it is large, and what it does here, smaller things do"),
     Banned(word: "Dispatch", reason: "threads are WeirLoop's workers, which own their loops"),
     Banned(word: "Task", reason: "concurrency is one loop for each worker and messages between them"),
-    Banned(
-        word: "async", reason: "concurrency is one loop for each worker and messages between them",
-        exceptions: ["Sources/WeirServer/Admin/AdminPage.swift": "the page's own script, for the browser"]),
-    Banned(
-        word: "await", reason: "concurrency is one loop for each worker and messages between them",
-        exceptions: ["Sources/WeirServer/Admin/AdminPage.swift": "the page's own script, for the browser"]),
+    Banned(word: "async", reason: "concurrency is one loop for each worker and messages between them"),
+    Banned(word: "await", reason: "concurrency is one loop for each worker and messages between them"),
     Banned(word: "try!", reason: "no input may end the process"),
     Banned(word: "as!", reason: "no input may end the process"),
     Banned(word: "fatalError", reason: "no input may end the process; for our own mistakes there is precondition"),

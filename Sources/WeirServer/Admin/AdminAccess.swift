@@ -23,6 +23,9 @@ final class AdminAccess: Sendable {
 
     func set(_ configuration: AdminConfiguration) { self.tokenFile.withLock { $0 = configuration.tokenFile } }
 
+    /// Whether a token is asked for, from now on.
+    var wantsToken: Bool { self.tokenFile.withLock { $0 != nil } }
+
     func caller(of request: HTTPRequest) -> Caller {
         guard let path = self.tokenFile.withLock({ $0 }) else { return .known(Self.anonymous) }
         if Self.openPaths.contains(request.path), request.method != "POST" { return .known(Self.anonymous) }

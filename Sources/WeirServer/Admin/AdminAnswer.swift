@@ -20,8 +20,6 @@ struct AdminAnswer: Sendable {
         self.respond(status, "application/json", writer.bytes + [UInt8(ascii: "\n")])
     }
 
-    func html(_ text: String) { self.respond(200, "text/html; charset=utf-8", Array(text.utf8)) }
-
     func text(_ status: Int = 200, _ text: String) {
         self.respond(status, "text/plain; charset=utf-8", Array(text.utf8))
     }
@@ -37,7 +35,8 @@ struct AdminAnswer: Sendable {
 
     func respond(_ status: Int, _ contentType: String, _ body: [UInt8], _ headers: [(String, String)] = []) {
         self.responder.respond(
-            status: status, contentType: contentType, headers: headers + [("Cache-Control", "no-store")], body: body)
+            status: status, contentType: contentType,
+            headers: headers + [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")], body: body)
     }
 }
 

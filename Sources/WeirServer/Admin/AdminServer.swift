@@ -25,6 +25,9 @@ final class AdminServer: Sendable {
         self.access = AdminAccess(shared.configuration.admin)
     }
 
+    /// Whether that only this machine can ask is all that keeps others from asking.
+    private var isLocal: Bool { self.shared.configuration.admin.address.isLoopback && !self.access.wantsToken }
+
     func start() throws(StartError) {
         let configuration = self.shared.configuration.admin
         try self.start(try configuration.tls.map { files throws(StartError) in try Self.read(files) })
@@ -85,10 +88,13 @@ final class AdminServer: Sendable {
 
     private func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
         let answer = AdminAnswer(request: request, responder: responder)
+        if let why = Self.refusal(of: request, isLocal: self.isLocal) { return self.refuse(answer, as: why) }
+        if let file = Self.pageFile(request.path), ["GET", "HEAD"].contains(request.method) {
+            return self.page(answer, file)
+        }
         guard case .known(let caller) = self.access.caller(of: request) else { return self.refuse(answer) }
         if !["GET", "HEAD"].contains(request.method) { self.audit(request, caller) }
         switch (request.method, request.path) {
-        case ("GET", "/"), ("HEAD", "/"): answer.html(AdminPage.html)
         case ("GET", "/ready"), ("HEAD", "/ready"): self.ready(answer)
         case ("GET", "/live"), ("HEAD", "/live"): self.live(answer)
         case ("GET", "/server_info"), ("HEAD", "/server_info"): self.serverInfo(answer)
@@ -96,6 +102,8 @@ final class AdminServer: Sendable {
         case ("GET", "/keys"), ("HEAD", "/keys"): self.keys(answer)
         case ("GET", "/clients"), ("HEAD", "/clients"): self.clients(answer)
         case ("GET", "/config_dump"), ("HEAD", "/config_dump"): self.configDump(answer)
+        case ("GET", "/overview"), ("HEAD", "/overview"): self.overview(answer)
+        case ("GET", "/activity"), ("HEAD", "/activity"): self.activity(answer)
         case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
             self.metrics(answer)
         case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
@@ -111,11 +119,19 @@ final class AdminServer: Sendable {
         }
     }
 
-    private func refuse(_ answer: AdminAnswer) {
-        let request = answer.request
+    private func noteRefusal(_ request: HTTPRequest, _ reason: String) {
         self.shared.logger.logOften(
             .warning, "debug endpoint: refused", linesMax: 10,
-            [("method", request.method), ("path", request.path), ("peer", request.peer)])
+            [("method", request.method), ("path", request.path), ("peer", request.peer), ("reason", reason)])
+    }
+
+    private func refuse(_ answer: AdminAnswer, as reason: String) {
+        self.noteRefusal(answer.request, reason)
+        answer.error(403, reason)
+    }
+
+    private func refuse(_ answer: AdminAnswer) {
+        self.noteRefusal(answer.request, "no token that is known")
         answer.error(
             401, "it takes a token: send \"Authorization: Bearer TOKEN\" with one of admin.token_file",
             headers: [("WWW-Authenticate", "Bearer realm=\"weir\"")])
@@ -135,7 +151,7 @@ final class AdminServer: Sendable {
     private static let readable = [
         "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
         "/metrics",
-        "/stats/prometheus", "/logging", "/checks",
+        "/stats/prometheus", "/logging", "/checks", "/overview", "/activity",
     ]
     private static let writable = [
         "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",

@@ -53,6 +53,7 @@ private final class Relay {
     private var signals: [SignalWatcher] = []
     private var timer: TimerWatcher?
     private var memoryTimer: TimerWatcher?
+    private var activityTimer: TimerWatcher?
     private var drainUntil: Instant?
 
     /// How often the process's memory is looked at, if there is a bound on it.
@@ -143,6 +144,7 @@ private final class Relay {
         try self.admin.start()
         self.watchSignals()
         self.watchMemory()
+        self.watchActivity()
         self.shared.lifecycle.enter(.live)
         self.manager.ready()
         self.notePassedSockets()
@@ -217,6 +219,16 @@ private final class Relay {
         timer.start(after: Self.memoryInterval, every: Self.memoryInterval)
     }
 
+    /// Every second, for the last minutes of `/activity`.
+    private func watchActivity() {
+        let timer = TimerWatcher(loop: self.loop) { [unowned self] in
+            let totals = self.shared.metrics.activity
+            self.shared.activity.withLock { $0.note(totals, at: Loop.monotonicNow()) }
+        }
+        self.activityTimer = timer
+        timer.start(after: .zero, every: .seconds(1))
+    }
+
     private func lookAtMemory() {
         guard let (pressure, used) = self.shared.memory.look() else { return }
         self.shared.quota.admission.sheds = pressure >= .refusingConnections
@@ -261,6 +273,7 @@ private final class Relay {
     private func stopThreads() {
         self.timer?.cancel()
         self.memoryTimer?.cancel()
+        self.activityTimer?.cancel()
         self.manager.cancel()
         for signal in self.signals { signal.cancel() }
         self.admin.stop()

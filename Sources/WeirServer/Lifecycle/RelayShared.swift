@@ -34,6 +34,8 @@ final class RelayShared: Sendable {
     let drift = DriftBoard()
     /// How the workers' self-check clients fare.
     let freshness: FreshnessBoard
+    /// The last minutes, for `/activity`; written by the main thread.
+    let activity = Locked(RecentActivity())
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
