@@ -19,6 +19,7 @@ private let allowed: [String: Set<String>] = [
     "WeirHTTP2": ["Glibc", "CNghttp2", "CZlib", "WeirBase"],
     "WeirYAML": ["CYAML", "WeirBase"],
     "WeirProtobuf": ["CWeirProtobuf", "WeirBase"],
+    "WeirHTTPClient": ["CCurl", "CWeirShims", "WeirBase"],
     "WeirHTTP1": ["CMicrohttpd", "Glibc", "Synchronization", "WeirBase"],
     // Its records are protobuf messages, written and read with the wire reader and writer of discovery.
     "WeirStore": ["CLMDB", "Glibc", "WeirHash", "WeirXDS", "WeirBase"],
@@ -31,7 +32,7 @@ private let allowed: [String: Set<String>] = [
         "WeirHash", "WeirObserve", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
         "WeirBase",
     ],
-    "weir": ["Glibc", "WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+    "weir": ["Glibc", "WeirServer", "WeirHTTPClient", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
     "weir-bench": [
         "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase",
     ],
@@ -44,7 +45,7 @@ private let libraries = [
     "CEv": "WeirLoop", "CNghttp2": "WeirHTTP2", "COpenSSL": "WeirTLS", "CYAML": "WeirYAML",
     "CMicrohttpd": "WeirHTTP1", "CLMDB": "WeirStore", "CZlib": "WeirHTTP2", "CXXHash": "WeirHash",
     "CWeirRE2": "WeirRegex",
-    "CWeirProtobuf": "WeirProtobuf",
+    "CWeirProtobuf": "WeirProtobuf", "CCurl": "WeirHTTPClient",
 ]
 
 private let pure: Set<String> = [
