@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         // Without pkg-config: their .pc files carry -pthread, which SwiftPM refuses with a warning at every build.
@@ -50,7 +51,7 @@ let package = Package(
         .systemLibrary(name: "CProtobuf", providers: [.apt(["libprotobuf-dev"])]),
 
         // Shims: one-line inline functions for macros, and C faces for the two C++ libraries. No logic.
-        .target(name: "CWeirShims", dependencies: ["CEv", "COpenSSL"]),
+        .target(name: "CWeirShims", dependencies: ["CEv", "COpenSSL", "CCurl"]),
         .target(name: "CWeirRE2", dependencies: ["CRE2"], linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CWeirProtobuf", dependencies: ["CProtobuf"], linkerSettings: [.linkedLibrary("protobuf")]),
         // The files of the debug endpoint's page, which files.c puts into the program.
@@ -72,6 +73,7 @@ let package = Package(
         swift("WeirYAML", ["CYAML", "WeirBase"]),
         swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
         swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
+        swift("WeirHTTPClient", ["CCurl", "CWeirShims", "WeirBase"]),
         swift("WeirStore", ["CLMDB", "WeirHash", "WeirXDS", "WeirBase"]),
         swift("WeirPage", ["CWeirPage", "WeirHash"]),
 
@@ -88,7 +90,7 @@ let package = Package(
             ]),
         .executableTarget(
             name: "weir",
-            dependencies: ["WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+            dependencies: ["WeirServer", "WeirHTTPClient", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
             swiftSettings: strict),
         // The benchmark's load client, origin and raw write loop (`make bench`).
         .executableTarget(
@@ -110,6 +112,7 @@ let package = Package(
         tests("WeirYAML", ["WeirBase"]),
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
+        tests("WeirHTTPClient", ["WeirHTTP1", "WeirBase"]),
         tests("WeirStore", ["WeirXDS", "WeirBase"]),
         tests("WeirPage"),
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),

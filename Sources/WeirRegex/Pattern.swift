@@ -90,6 +90,14 @@ package struct PatternError: Error, Hashable, Sendable, CustomStringConvertible 
         return value.withUTF8 { unsafe self.replaceAll(in: $0, template: ReplacementTemplate(template)) }
     }
 
+    /// References of a template that stand for nothing, as the pattern has no such group.
+    package func unknownReferences(in template: String) -> [String] {
+        ReplacementTemplate(template).references.filter { name in
+            guard let number = ReplacementTemplate.number(name) else { return !self.groupNames.contains(name) }
+            return number > self.groupNames.count
+        }
+    }
+
     private func match(_ value: String, anchor: Int) -> PatternMatch? {
         var value = value
         return value.withUTF8 { utf8 -> PatternMatch? in

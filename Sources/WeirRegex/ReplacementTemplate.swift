@@ -29,6 +29,17 @@ struct ReplacementTemplate {
         self.parts.append(.literal(String(rest)))
     }
 
+    /// Names and numbers of the groups that are referred to.
+    var references: [String] {
+        self.parts.compactMap { part in
+            switch part {
+            case .literal: nil
+            case .number(let number): String(number)
+            case .name(let name): name
+            }
+        }
+    }
+
     /// Takes `name` or `{name}` off the front; nil, and nothing taken, if neither stands there.
     private static func reference(_ rest: inout Substring.UnicodeScalarView) -> String? {
         let isBraced = rest.first == "{"
@@ -45,7 +56,7 @@ struct ReplacementTemplate {
     }
 
     /// The number of a group; leading zeros and nine digits or more make it a name.
-    private static func number(_ name: String) -> Int? {
+    static func number(_ name: String) -> Int? {
         guard name.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), name.utf8.count <= 9 else { return nil }
         if name.utf8.count > 1, name.hasPrefix("0") { return nil }
         return Int(name)

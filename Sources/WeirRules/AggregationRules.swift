@@ -30,7 +30,7 @@ package enum AggregationRules: Hashable, Sendable {
     /// The key of a request. Linear in the rules and in the length of what the client says about itself.
     package func evaluate(_ request: RuleRequest) -> RuleOutcome {
         switch self {
-        case .xdsRelay(let keyer, let upstream): return keyer.outcome(request, upstream: upstream).outcome
+        case .xdsRelay(let keyer, let upstream): return keyer.outcome(request, upstream: upstream)
         case .rules(let rules):
             for rule in rules {
                 if case .matched(let match) = rule.evaluate(request) { return .matched(match) }
@@ -48,7 +48,7 @@ package enum AggregationRules: Hashable, Sendable {
 
     package func explain(_ request: RuleRequest) -> RuleExplanation {
         switch self {
-        case .xdsRelay(let keyer, let upstream): return keyer.outcome(request, upstream: upstream)
+        case .xdsRelay(let keyer, let upstream): return keyer.explanation(request, upstream: upstream)
         case .rules(let rules):
             var rejected: [RejectedRule] = []
             for rule in rules {

@@ -1,13 +1,16 @@
 import WeirBase
-
-/// Why the arguments make no command.
-struct UsageError: Error {
-    var message: String
-}
+import WeirConfig
+import WeirHTTPClient
 
 /// A command with its options.
 enum Command: Equatable {
-    enum Topic: String, CaseIterable { case weir, serve, check, explain, store }
+    /// What there is help for: all of them, or one command.
+    enum Topic: String, CaseIterable {
+        case weir, serve, check, explain, store
+        case status, keys, clients, dump, diff, history, events
+        case hold, release, rollback, refresh, evict, drain
+        case completion, man
+    }
 
     struct Explain: Equatable {
         var config = ""
@@ -16,6 +19,10 @@ enum Command: Equatable {
         var resources: [String] = []
         var peerAddress = ""
         var peerSANs: [String] = []
+        /// Set: the relay there is asked instead of the configuration.
+        var access: RelayAccess?
+        /// The node id of a client that is connected there, in place of `node`.
+        var client: String?
         var isJSON = false
     }
 
@@ -35,31 +42,43 @@ enum Command: Equatable {
     case check(config: String)
     case explain(Explain)
     case store(Store)
+    case ask(Question)
+    case completion(Shell)
+    case man
 
     /// Arguments without the program's own name.
     init(_ arguments: [String]) throws(UsageError) {
         guard let name = arguments.first else {
-            throw UsageError(
-                message: "it needs a command; usage: weir serve|check|explain|store --config FILE, see weir --help")
+            throw UsageError(message: "it needs a command; usage: weir COMMAND [OPTIONS], see weir --help")
         }
         let rest = Array(arguments.dropFirst())
         switch name {
         case "--help", "-h": self = .help(.weir)
         case "--version", "-V": self = .version
         case "help": self = .help(try Command.topic(rest))
-        case "serve", "check":
-            guard let options = try Options(rest, command: name, values: ["--config"], flags: []) else {
-                self = .help(name == "serve" ? .serve : .check)
-                return
-            }
-            let config = try options.require("--config", "FILE")
-            self = name == "serve" ? .serve(config: config) : .check(config: config)
-        case "explain": self = try Command.explain(rest)
-        case "store": self = try Command.store(rest)
         default:
-            let known = ["serve", "check", "explain", "store", "help", "--help", "--version"]
-            let kind = name.hasPrefix("-") ? "option" : "command"
-            throw UsageError(message: "unknown \(kind) \"\(name)\"\(didYouMean(name, known))")
+            guard let topic = Topic(rawValue: name), let spec = commandSpec(topic) else {
+                let known = commandTable.map(\.name) + ["help", "--help", "--version"]
+                let kind = name.hasPrefix("-") ? "option" : "command"
+                throw UsageError(message: "unknown \(kind) \"\(name)\"\(didYouMean(name, known))")
+            }
+            self = try Command.parsed(spec, rest)
+        }
+    }
+
+    private static func parsed(_ spec: CommandSpec, _ rest: [String]) throws(UsageError) -> Command {
+        switch spec.topic {
+        case .store: return try Command.store(spec, rest)
+        case .completion: return try Command.completion(spec, rest)
+        default: break
+        }
+        guard let options = try CommandOptions(rest, spec) else { return .help(spec.topic) }
+        switch spec.topic {
+        case .serve: return .serve(config: try options.require("--config", "FILE"))
+        case .check: return .check(config: try options.require("--config", "FILE"))
+        case .explain: return try Command.explain(options)
+        case .man: return .man
+        default: return .ask(try Question(spec.topic, options))
         }
     }
 
@@ -70,25 +89,38 @@ enum Command: Equatable {
             message: "there is no command \"\(name)\"\(didYouMean(name, Topic.allCases.map(\.rawValue)))")
     }
 
-    private static func store(_ arguments: [String]) throws(UsageError) -> Command {
-        let actions = Store.Action.allCases.map(\.rawValue)
-        guard let name = arguments.first else {
-            throw UsageError(message: "store: it needs an action: \(actions.joined(separator: ", "))")
+    /// The word that must follow the command's name, and what follows that; nil when help is asked for.
+    private static func word(
+        _ spec: CommandSpec, _ kind: String, _ rest: [String]
+    ) throws(UsageError) -> (name: String, rest: [String])? {
+        let known = spec.words.map(\.name).joined(separator: ", ")
+        guard let name = rest.first else {
+            throw UsageError(message: "\(spec.name): it needs \(kind): \(known)")
         }
-        if name == "--help" || name == "-h" { return .help(.store) }
-        guard let action = Store.Action(rawValue: name) else {
-            throw UsageError(
-                message: "store: unknown action \"\(name)\"; known are \(actions.joined(separator: ", "))")
+        if name == "--help" || name == "-h" { return nil }
+        guard spec.words.contains(where: { $0.name == name }) else {
+            let noun = kind.split(separator: " ").last ?? ""
+            throw UsageError(message: "\(spec.name): unknown \(noun) \"\(name)\"; known are \(known)")
         }
-        let rest = Array(arguments.dropFirst())
-        guard
-            let options = try Options(
-                rest, command: "store \(name)", values: ["--config", "--path", "--key"], flags: ["--before-use"])
+        return (name, Array(rest.dropFirst()))
+    }
+
+    private static func completion(_ spec: CommandSpec, _ arguments: [String]) throws(UsageError) -> Command {
+        guard let (name, rest) = try Command.word(spec, "a shell", arguments),
+            try CommandOptions(rest, spec, command: "completion \(name)") != nil
+        else { return .help(.completion) }
+        return .completion(Shell(rawValue: name) ?? .bash)
+    }
+
+    private static func store(_ spec: CommandSpec, _ arguments: [String]) throws(UsageError) -> Command {
+        guard let (name, rest) = try Command.word(spec, "an action", arguments),
+            let action = Store.Action(rawValue: name),
+            let options = try CommandOptions(rest, spec, command: "store \(name)")
         else { return .help(.store) }
         var store = Store(action: action, key: options["--key"], isBeforeUse: options.has("--before-use"))
-        if let path = options["--path"], !path.isEmpty {
+        if let path = options.text("--path") {
             guard options["--config"] == nil else {
-                throw UsageError(message: "store \(name): --config and --path both say where the store is: give one")
+                throw options.error("--config and --path both say where the store is: give one")
             }
             store.path = path
         } else {
@@ -97,70 +129,28 @@ enum Command: Equatable {
         return .store(store)
     }
 
-    private static func explain(_ arguments: [String]) throws(UsageError) -> Command {
-        let values = ["--config", "--node", "--type", "--resources", "--peer-address", "--peer-san"]
-        guard let options = try Options(arguments, command: "explain", values: values, flags: ["--json"]) else {
-            return .help(.explain)
+    private static func explain(_ options: CommandOptions) throws(UsageError) -> Command {
+        var explain = Explain()
+        explain.client = options.text("--client")
+        if options.has("--admin") || explain.client != nil {
+            guard options["--config"] == nil else {
+                let other = explain.client == nil ? "--admin" : "--client"
+                throw options.error("--config and \(other) both say whose rules are asked: give one")
+            }
+            explain.access = try RelayAccess(options)
+        } else {
+            explain.config = try options.require("--config", "FILE")
         }
-        return .explain(
-            Explain(
-                config: try options.require("--config", "FILE"),
-                node: try options.require("--node", "FILE"),
-                type: options["--type"],
-                resources: commaSeparated(options["--resources"]),
-                peerAddress: options["--peer-address"] ?? "",
-                peerSANs: commaSeparated(options["--peer-san"]),
-                isJSON: options.has("--json")))
-    }
-}
-
-/// The options of one command: `--name value`, `--name=value`, `--flag`.
-private struct Options {
-    private let command: String
-    private var values: [String: String] = [:]
-
-    /// Nil when help is asked for.
-    init?(_ arguments: [String], command: String, values: [String], flags: [String]) throws(UsageError) {
-        self.command = command
-        var rest = arguments[...]
-        while let argument = rest.popFirst() {
-            if argument == "--help" || argument == "-h" { return nil }
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            let name = parts.first ?? ""
-            guard name.hasPrefix("-") else {
-                throw UsageError(message: "\(command): unexpected \"\(argument)\"; options begin with --")
-            }
-            let isFlag = flags.contains(name)
-            guard isFlag || values.contains(name) else {
-                let hint = didYouMean(name, values + flags + ["--help"])
-                throw UsageError(message: "\(command): unknown option \"\(name)\"\(hint)")
-            }
-            if self.values[name] != nil { throw UsageError(message: "\(command): \(name) is given twice") }
-            if isFlag {
-                if parts.count > 1 { throw UsageError(message: "\(command): \(name) takes no value") }
-                self.values[name] = ""
-            } else if let value = parts.count > 1 ? parts[1] : rest.popFirst() {
-                self.values[name] = value
-            } else {
-                throw UsageError(message: "\(command): \(name) needs a value")
-            }
+        if explain.client == nil {
+            explain.node = try options.require("--node", "FILE")
+        } else if options["--node"] != nil {
+            throw options.error("--node and --client both say who it is: give one")
         }
+        explain.type = options["--type"]
+        explain.resources = options.list("--resources")
+        explain.peerAddress = options["--peer-address"] ?? ""
+        explain.peerSANs = options.list("--peer-san")
+        explain.isJSON = options.has("--json")
+        return .explain(explain)
     }
-
-    subscript(name: String) -> String? { self.values[name] }
-
-    func has(_ name: String) -> Bool { self.values[name] != nil }
-
-    func require(_ name: String, _ placeholder: String) throws(UsageError) -> String {
-        if let value = self.values[name], !value.isEmpty { return value }
-        throw UsageError(message: "\(self.command): it needs \(name) \(placeholder)")
-    }
-}
-
-private func commaSeparated(_ text: String?) -> [String] {
-    (text ?? "").split(separator: ",").map(String.init)
-}
-
-private func didYouMean(_ name: String, _ names: [String]) -> String {
-    nearestName(to: name, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
 }

@@ -5,16 +5,11 @@ import WeirXDS
 
 /// `weir explain`.
 func explain(_ options: Command.Explain, environment: [String: String]) -> CommandResult {
+    if let access = options.access { return explainRemotely(options, access, environment: environment) }
     let (loaded, diagnostics) = loadConfiguration(path: options.config, environment: environment)
     guard let configuration = loaded else { return invalid(diagnostics) }
     let node: Node
-    do {
-        node = try readNode(readFile(options.node), file: options.node)
-    } catch let error as NodeReadingError {
-        return invalid(error.diagnostics)
-    } catch {
-        return invalid([Diagnostic(.error, at: nil, "cannot read \"\(options.node)\": \(error)")])
-    }
+    do throws(UnreadableNode) { node = try readNodeFile(options.node) } catch { return invalid(error.diagnostics) }
     var request = RuleRequest(
         node: node, peerAddress: options.peerAddress, peerSANs: options.peerSANs, resourceNames: options.resources)
     if let type = options.type {
@@ -33,6 +28,21 @@ func explain(_ options: Command.Explain, environment: [String: String]) -> Comma
     return result
 }
 
-private func invalid(_ diagnostics: [Diagnostic]) -> CommandResult {
+/// Why the file of a node is of no use.
+struct UnreadableNode: Error {
+    var diagnostics: [Diagnostic]
+}
+
+func readNodeFile(_ path: String) throws(UnreadableNode) -> Node {
+    do {
+        return try readNode(readFile(path), file: path)
+    } catch let error as NodeReadingError {
+        throw UnreadableNode(diagnostics: error.diagnostics)
+    } catch {
+        throw UnreadableNode(diagnostics: [Diagnostic(.error, at: nil, "cannot read \"\(path)\": \(error)")])
+    }
+}
+
+func invalid(_ diagnostics: [Diagnostic]) -> CommandResult {
     CommandResult(errors: diagnostics.map { "\($0)\n" }.joined(), status: ExitStatus.invalid)
 }

@@ -25,7 +25,9 @@ nonisolated func runWeir() -> Int32 {
     if case .store(let options)? = try? Command(arguments) {
         return finish(store(options, environment: processEnvironment()) { writeAll($0, to: STDOUT_FILENO) })
     }
-    return finish(run(arguments, environment: processEnvironment()))
+    let environment = processEnvironment()
+    let screen = Screen.standardOutput(environment: environment)
+    return finish(run(arguments, environment: environment, screen: screen) { writeAll($0, to: STDOUT_FILENO) })
 }
 
 private func finish(_ result: CommandResult) -> Int32 {
@@ -34,8 +36,11 @@ private func finish(_ result: CommandResult) -> Int32 {
     return result.status
 }
 
-/// Runs every command that answers and ends.
-func run(_ arguments: [String], environment: [String: String]) -> CommandResult {
+/// Runs every command that answers and ends. What comes bit by bit is handed to `write`.
+func run(
+    _ arguments: [String], environment: [String: String], screen: Screen = Screen(),
+    write: @escaping (String) -> Void = { _ in }
+) -> CommandResult {
     do {
         switch try Command(arguments) {
         case .help(let topic): return CommandResult(output: helpText(topic))
@@ -47,6 +52,9 @@ func run(_ arguments: [String], environment: [String: String]) -> CommandResult 
             var result = store(options, environment: environment) { output += $0 }
             result.output = output
             return result
+        case .ask(let question): return ask(question, environment: environment, screen: screen, write: write)
+        case .completion(let shell): return CommandResult(output: completionScript(shell))
+        case .man: return CommandResult(output: manualPage())
         case .serve: return CommandResult()
         }
     } catch {
@@ -58,6 +66,16 @@ func run(_ arguments: [String], environment: [String: String]) -> CommandResult 
 private func serveConfigurationPath(_ arguments: [String]) -> String? {
     guard case .serve(let path)? = try? Command(arguments) else { return nil }
     return path
+}
+
+/// Sleeps; for commands that have nothing else to do.
+func pause(_ span: Nanoseconds) {
+    let (seconds, rest) = span.rawValue.quotientAndRemainder(dividingBy: 1_000_000_000)
+    var left = timespec(tv_sec: Int(seconds), tv_nsec: Int(rest))
+    while true {
+        var wanted = left
+        guard unsafe nanosleep(&wanted, &left) != 0, errno == EINTR else { return }
+    }
 }
 
 func writeAll(_ text: String, to descriptor: CInt) {

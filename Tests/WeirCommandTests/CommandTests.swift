@@ -43,7 +43,7 @@ struct CommandTests {
     @Test("bad usage says what would be right")
     func usage() {
         #expect(
-            usageError() == "it needs a command; usage: weir serve|check|explain|store --config FILE, see weir --help")
+            usageError() == "it needs a command; usage: weir COMMAND [OPTIONS], see weir --help")
         #expect(usageError("chek") == "unknown command \"chek\"; did you mean \"check\"?")
         #expect(usageError("--versoin") == "unknown option \"--versoin\"; did you mean \"--version\"?")
         #expect(usageError("check") == "check: it needs --config FILE")
@@ -69,7 +69,8 @@ struct CommandTests {
     @Test("help and version answer on standard output, and no line is too long for a terminal")
     func help() {
         #expect(run(["--version"], environment: [:]) == CommandResult(output: "weir \(weirVersion)\n"))
-        for arguments in [["--help"], ["help"], ["serve", "--help"], ["check", "-h"], ["help", "explain"]] {
+        let topics = Command.Topic.allCases.map { ["help", $0.rawValue] }
+        for arguments in topics + [["--help"], ["help"], ["serve", "--help"], ["check", "-h"], ["store", "-h"]] {
             let result = run(arguments, environment: [:])
             #expect(result.status == 0 && result.errors.isEmpty && result.output.contains("weir"))
             #expect(

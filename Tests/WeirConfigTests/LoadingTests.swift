@@ -255,6 +255,32 @@ struct LoadingTests {
         #expect(rules.dependsOnNames && rules.dependsOnType)
     }
 
+    @Test("what such a file says and surely does not mean is warned of, and loads")
+    func keyerTraps() throws {
+        let keyer = """
+            fragments:
+              - rules:
+                  - match: { request_node_match: { id_match: { exact_match: "" } } }
+                    result: { request_node_fragment: { id_action: { regex_action: { pattern: "^(.*)-", replace: "$1x" } } } }
+              - rules:
+                  - match: { request_node_match: { cluster_match: { regex_match: "" } } }
+                    result: { request_node_fragment: { id_action: { regex_action: { pattern: "(a)", replace: "${1}$$2" } } } }
+            """
+        let text = "upstreams: {primary: {servers: [\"cp:1\"]}}\naggregation: {xds_relay_rules: keyer.yaml}\n"
+        let (loaded, messages) = try Folder(["relay.yaml": text, "keyer.yaml": keyer]).load()
+        let empty = "an empty one matches nothing, not even an empty value"
+        #expect(
+            messages == [
+                "keyer.yaml:3:65: warning: fragments[0].rules[0].match.request_node_match.id_match.exact_match: \(empty)",
+                "keyer.yaml:4:101: warning: fragments[0].rules[0].result.request_node_fragment.id_action.regex_action."
+                    + "replace: the pattern has no group \"1x\", so that \"$1x\" stands for nothing; a group's number is "
+                    + "kept apart from what follows by braces, as in \"${1}x\"",
+                "keyer.yaml:6:70: warning: fragments[1].rules[0].match.request_node_match.cluster_match.regex_match: "
+                    + empty,
+            ])
+        #expect(loaded != nil)
+    }
+
     @Test("bytes of every kind are an error or a configuration, never a crash")
     func randomInput() throws {
         var generator = SeededGenerator(seed: 11)

@@ -149,4 +149,29 @@ import WeirXDS
         #expect(result.refused == 1 && result.kept == 1 && result.moved == 0)
         #expect(h.refusals.map(\.code) == [.invalidArgument] && h.shard.streamCount == 1)
     }
+
+    @Test("AGG-03 where names make the key, an ACK in delta changes nothing, and giving up a name moves the rest")
+    func namesMakeTheKey() {
+        let h = ShardHarness(scope: .request)
+        let c = h.open(.delta)
+        c.delta(.eds, add: ["a", "b"])
+        h.publish("n/a", .eds, ["a@1", "b@1"])
+        // Without names of its own, the ACK would have another key.
+        #expect(c.takeAndAck().flatMap(\.resources) == ["a@1", "b@1"])
+        #expect(h.refusals.isEmpty && h.shard.streamCount == 1)
+        h.publish("n/a", .eds, ["b@2"])
+        #expect(c.takeAndAck().flatMap(\.resources) == ["b@2"])
+        c.delta(.eds, add: ["c"])
+        h.publish("n/a", .eds, ["c@1"])
+        #expect(c.takeAndAck().flatMap(\.resources) == ["c@1"], "the key is that of all names, in their order")
+
+        c.delta(.eds, remove: ["a"])
+        h.publish("n/b", .eds, ["b@3", "c@3"])
+        #expect(Set(c.takeAndAck().flatMap(\.resources)) == ["b@3", "c@3"], "what it still wants comes from there")
+        h.publish("n/a", .eds, ["b@4"])
+        #expect(c.take().isEmpty, "the old group is nothing to it any more")
+        c.delta(.eds, remove: ["b", "c"])
+        h.settle()
+        #expect(c.take().isEmpty && h.refusals.isEmpty, "without any name it stays where it is")
+    }
 }

@@ -175,9 +175,44 @@ struct KeyerEvaluationTests {
         ])
         let explained = AggregationRules.xdsRelay(rules, upstream: "up")
             .explain(RuleRequest(node: node, typeURL: cds))
-        let expected = RuleMatch(key: "a_b", rule: "fragments[0].rules[1] + fragments[1].rules[0]", upstream: "up")
+        let places = ["fragments[0].rules[1]", "fragments[1].rules[0]"]
+        let pieces = zip(places, ["a", "b"]).map { RuleCapture(name: $0, value: $1) }
+        let expected = RuleMatch(key: "a_b", rule: places.joined(separator: " + "), upstream: "up", captures: pieces)
         #expect(explained.outcome == .matched(expected))
         #expect(explained.rejected.map(\.rule) == ["fragments[0].rules[0]"])
+        #expect(explained.text.contains("  fragments[1].rules[0]: b\n"))
+    }
+
+    @Test("each rule that adds nothing says why, and one that fails is named")
+    func reasons() throws {
+        func reason(_ match: KeyerMatch, _ result: KeyerResult = .text("x"), node: Node = node) -> String? {
+            let rules = KeyerRules(fragments: [KeyerRules.Fragment(rules: [rule(match, result)])])
+            return AggregationRules.xdsRelay(rules, upstream: "up")
+                .explain(RuleRequest(node: node, typeURL: cds)).rejected.first?.reason
+        }
+        let never = KeyerMatch.cluster(.exact("web"))
+        let isNotWeb = "node.cluster \"test-cluster\" is not \"web\""
+        #expect(reason(.any) == nil)
+        #expect(reason(.types([eds, "x.y/z"])) == "it is for eds, x.y/z only, not for cds")
+        #expect(reason(never) == isNotWeb)
+        #expect(reason(.id(.regex(try Pattern("^a$")))) == "in node.id \"id-1\" nothing matches \"^a$\"")
+        #expect(reason(.id(.exact(""))) == "an empty text or pattern matches nothing")
+        #expect(reason(.not(.types([cds]))) == "not_match: request_type_match holds")
+        #expect(reason(.and([.any, never, .id(.exact("y"))])) == isNotWeb)
+        #expect(reason(.or([never, .not(.any)])) == "or_match: none holds (\(isNotWeb); not_match: any_match holds)")
+        let locality = KeyerMatch.locality(region: .exact("r"), zone: .exact("y"), subZone: nil)
+        #expect(reason(locality) == "node.locality.zone \"z\" is not \"y\"")
+        #expect(reason(.metadata(path: ["o", "gone"], .exact("x"))) == "node.metadata.o.gone is missing")
+        #expect(
+            reason(.metadata(path: ["n"], .exact("x"))) == "node.metadata.n is no text, which counts as an empty one")
+        #expect(reason(.metadata(path: ["s"], .exact("x"))) == "node.metadata.s \"text\" is not \"x\"")
+        #expect(reason(.metadataBool(path: ["f"], true)) == "node.metadata.f is not true")
+        #expect(reason(.metadataBool(path: ["t"], false)) == "node.metadata.t is true")
+        #expect(
+            reason(.any, .metadata(path: ["gone"], .exact)) == "its evaluation fails: Path to key is inexistent")
+        #expect(
+            reason(.metadata(path: ["s"], .exact("x")), node: Node(id: ""))
+                == "its evaluation fails: Metadata Node field cannot be empty")
     }
 }
 

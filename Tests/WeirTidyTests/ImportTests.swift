@@ -19,6 +19,7 @@ private let allowed: [String: Set<String>] = [
     "WeirHTTP2": ["Glibc", "CNghttp2", "CZlib", "WeirBase"],
     "WeirYAML": ["CYAML", "WeirBase"],
     "WeirProtobuf": ["CWeirProtobuf", "WeirBase"],
+    "WeirHTTPClient": ["CCurl", "CWeirShims", "WeirBase"],
     "WeirHTTP1": ["CMicrohttpd", "Glibc", "Synchronization", "WeirBase"],
     // Its records are protobuf messages, written and read with the wire reader and writer of discovery.
     "WeirStore": ["CLMDB", "Glibc", "WeirHash", "WeirXDS", "WeirBase"],
@@ -34,7 +35,7 @@ private let allowed: [String: Set<String>] = [
         "WeirXDS",
         "WeirBase",
     ],
-    "weir": ["Glibc", "WeirServer", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
+    "weir": ["Glibc", "WeirServer", "WeirHTTPClient", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
     "weir-bench": [
         "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase",
     ],
@@ -47,7 +48,7 @@ private let libraries = [
     "CEv": "WeirLoop", "CNghttp2": "WeirHTTP2", "COpenSSL": "WeirTLS", "CYAML": "WeirYAML",
     "CMicrohttpd": "WeirHTTP1", "CLMDB": "WeirStore", "CZlib": "WeirHTTP2", "CXXHash": "WeirHash",
     "CWeirRE2": "WeirRegex",
-    "CWeirProtobuf": "WeirProtobuf", "CWeirPage": "WeirPage",
+    "CWeirProtobuf": "WeirProtobuf", "CWeirPage": "WeirPage", "CCurl": "WeirHTTPClient",
 ]
 
 private let pure: Set<String> = [

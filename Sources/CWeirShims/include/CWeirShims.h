@@ -73,3 +73,22 @@ static inline int weir_err_reason(unsigned long e) { return ERR_GET_REASON(e); }
 static inline int weir_err_is_system(unsigned long e) { return ERR_SYSTEM_ERROR(e) ? 1 : 0; }
 static inline int weir_general_names_count(const GENERAL_NAMES *n) { return sk_GENERAL_NAME_num(n); }
 static inline GENERAL_NAME *weir_general_names_at(const GENERAL_NAMES *n, int i) { return sk_GENERAL_NAME_value(n, i); }
+
+// -------------------------------------------------------------------------------------------------------- libcurl
+#include <curl/curl.h>
+
+typedef size_t (*weir_curl_write_callback)(char *bytes, size_t size, size_t count, void *context);
+
+static inline CURLcode weir_curl_set_text(CURL *c, CURLoption o, const char *v) { return curl_easy_setopt(c, o, v); }
+static inline CURLcode weir_curl_set_number(CURL *c, CURLoption o, long v) { return curl_easy_setopt(c, o, v); }
+static inline CURLcode weir_curl_set_pointer(CURL *c, CURLoption o, void *v) { return curl_easy_setopt(c, o, v); }
+static inline CURLcode weir_curl_set_list(CURL *c, CURLoption o, struct curl_slist *v) {
+    return curl_easy_setopt(c, o, v);
+}
+static inline CURLcode weir_curl_set_writer(CURL *c, weir_curl_write_callback callback, void *context) {
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, context);
+    return curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, callback);
+}
+static inline CURLcode weir_curl_get_number(CURL *c, CURLINFO i, long *v) { return curl_easy_getinfo(c, i, v); }
+static inline CURLcode weir_curl_get_text(CURL *c, CURLINFO i, char **v) { return curl_easy_getinfo(c, i, v); }
+static inline CURLcode weir_curl_global_init(void) { return curl_global_init(CURL_GLOBAL_DEFAULT); }

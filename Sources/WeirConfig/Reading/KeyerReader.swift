@@ -135,6 +135,9 @@ extension Field {
     private func stringMatch() -> KeyerString? {
         let kinds = ["exact_match", "regex_match"]
         guard let (kind, field) = self.message(kinds)?.exactlyOne(of: kinds) else { return nil }
+        if let scalar = field.node.scalar, scalar.text.isEmpty {
+            field.warning("an empty one matches nothing, not even an empty value")
+        }
         if kind == "exact_match" { return field.text().map { .exact($0) } }
         return field.keyerPattern().map { .regex($0) }
     }
@@ -205,6 +208,11 @@ extension Field {
         }
         let template = section["replace"].map { $0.text() } ?? ""
         guard pattern.nonEmptyText() != nil, let pattern = pattern.keyerPattern(), let template else { return nil }
+        for name in pattern.unknownReferences(in: template) {
+            section["replace"]?.warning(
+                "the pattern has no group \"\(name)\", so that \"$\(name)\" stands for nothing; a group's number is kept "
+                    + "apart from what follows by braces, as in \"${1}x\"")
+        }
         return .replace(pattern, template: template)
     }
 }

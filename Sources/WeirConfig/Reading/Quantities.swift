@@ -1,4 +1,4 @@
-import WeirBase
+package import WeirBase
 import WeirYAML
 
 extension Field {
@@ -54,7 +54,7 @@ private let durationUnits: [(name: String, nanoseconds: Int64)] = [
 private let sizeUnits: [(name: String, bytes: Int)] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]
 
 /// A sum of whole numbers with units; nil if it is none or too large.
-func parsedDuration(_ text: String) -> Nanoseconds? {
+package func parsedDuration(_ text: String) -> Nanoseconds? {
     if text == "0" { return .zero }
     var rest = text[...]
     var total: Int64 = 0

@@ -6,11 +6,15 @@ import WeirXDS
 extension Shard {
     /// The type stream a request is about, made if it is the first of its type. Nil: the stream was refused.
     func findOrMake(
-        _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], in bytes: borrowing Span<UInt8>
+        _ id: SlotID, typeURL: ByteRange, node: ByteRange?, names: [ByteRange], gone: [ByteRange] = [],
+        in bytes: borrowing Span<UInt8>
     ) -> Int32? {
         if let node = node, let stream = self.streams[id] { self.noteNode(node, of: id, stream, in: bytes) }
         let existing = self.typeStream(of: id, typeURL: typeURL, in: bytes)
         if existing != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest { return existing }
+        if existing != TypeStream.none, self.links[Int(id.index)].isDelta {
+            return self.rekey(existing, of: id, subscribe: names, unsubscribe: gone, in: bytes)
+        }
         return self.make(id, existing, typeURL: typeURL, node: node, names: names, in: bytes)
     }
 

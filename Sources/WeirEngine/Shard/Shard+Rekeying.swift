@@ -78,8 +78,46 @@ extension Shard {
         return outcome
     }
 
+    /// A type of a delta stream whose names make its key. The key is that of the names that are subscribed to after the
+    /// request: delta requests tell only what changes, and an ACK tells nothing. Returns where the type is now; nil: the
+    /// stream was refused.
+    func rekey(
+        _ existing: Int32, of id: SlotID, subscribe: [ByteRange], unsubscribe: [ByteRange],
+        in bytes: borrowing Span<UInt8>
+    ) -> Int32? {
+        guard !subscribe.isEmpty || !unsubscribe.isEmpty else { return existing }
+        guard let view = self.view(of: existing), let stream = self.streams[id], let identity = stream.identity else {
+            return existing
+        }
+        var gone: Set<String> = []
+        for name in unsubscribe { gone.insert(ResourceName.canonical(bytes.string(name))) }
+        var names = self.content(of: existing, view).names.map { view[$0].name }
+        var seen = Set(names)
+        for range in subscribe {
+            let name = ResourceName.canonical(bytes.string(range))
+            if seen.insert(name).inserted { names.append(name) }
+        }
+        names.removeAll(where: gone.contains)
+        // Nothing is left that could have a key: it stays where it is until it asks for something.
+        guard !names.isEmpty else { return existing }
+        let request = KeyRequest(
+            node: identity.encoded, typeURL: view.type.typeURL, resourceNames: names, peer: stream.peer)
+        switch self.resolve(request) {
+        case .refused(let message):
+            self.refuse(id, .invalidArgument, .noRule, message)
+            return nil
+        case .denied(let message):
+            self.refuse(id, .permissionDenied, .identity, message)
+            return nil
+        case .group(let key, let upstream, let coldTimeout, _, let upstreamNode, _):
+            let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: identity.encoded)
+            return view.group == group ? existing : self.moveHolding(existing, of: id, to: group, view)
+        }
+    }
+
     /// Moves a type with its subscription to another group, as if its client had come back to it holding what it was sent.
-    private func moveHolding(_ existing: Int32, of id: SlotID, to group: Int32, _ old: TypeView) {
+    @discardableResult
+    private func moveHolding(_ existing: Int32, of id: SlotID, to group: Int32, _ old: TypeView) -> Int32 {
         let record = self.typeStreams[Int(existing)]
         let content = self.content(of: existing, old)
         let names = content.names.map { old[$0].name }
@@ -96,7 +134,7 @@ extension Shard {
         self.typeStreams[Int(index)].namesDigest = record.namesDigest
         self.typeStreams[Int(index)].isInitialized = record.isInitialized
         self.typeStreams[Int(index)].wasAnswered = record.wasAnswered
-        guard !content.isNothing, let view = self.view(of: index) else { return }
+        guard !content.isNothing, let view = self.view(of: index) else { return index }
         let ids = Set(names.map { view.id(of: $0) })
         var new = Subscription.Content(wildcard: content.wildcard, names: ids.sorted())
         new.globs = isDelta ? view.globs(among: ids) : []
@@ -112,6 +150,7 @@ extension Shard {
             self.owe(index) { $0.resume = .version("\u{1}") }
         }
         self.makeDue(index)
+        return index
     }
 
     /// What a delta client may hold of a group. Without versions: those of one group say nothing about another's content

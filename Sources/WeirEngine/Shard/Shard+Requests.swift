@@ -99,7 +99,8 @@ extension Shard {
         guard !request.hasLocators else { return self.refuseLocators(id) }
         guard
             let index = self.findOrMake(
-                id, typeURL: request.typeURL, node: request.node, names: request.subscribe, in: bytes)
+                id, typeURL: request.typeURL, node: request.node, names: request.subscribe,
+                gone: request.unsubscribe, in: bytes)
         else { return }
         guard let view = self.view(of: index) else { return }
         self.counterRows[view.counterRow].requests += 1

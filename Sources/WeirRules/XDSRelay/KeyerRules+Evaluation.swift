@@ -2,10 +2,25 @@ import WeirRegex
 import WeirXDS
 
 /// An error of the evaluation, in the Go program's words.
-private struct KeyerFailure: Error {
+struct KeyerFailure: Error {
     var text: String
 
     init(_ text: String) { self.text = text }
+}
+
+/// What became of each rule; kept only for those who want to read it.
+private struct KeyerTrace {
+    let isKept: Bool
+    var pieces: [RuleCapture] = []
+    var rejected: [RejectedRule] = []
+
+    mutating func add(_ label: () -> String, _ piece: String) {
+        if self.isKept { self.pieces.append(RuleCapture(name: label(), value: piece)) }
+    }
+
+    mutating func reject(_ label: () -> String, _ reason: () -> String) {
+        if self.isKept { self.rejected.append(RejectedRule(rule: label(), reason: reason())) }
+    }
 }
 
 extension KeyerRules {
@@ -15,20 +30,33 @@ extension KeyerRules {
 
     /// The key as the shipped Go program computes it: every rule that matches adds its piece, not only the first of its
     /// fragment; pieces are joined with `_`; a key may be empty.
-    func outcome(_ request: RuleRequest, upstream: String) -> RuleExplanation {
-        var rejected: [RejectedRule] = []
+    func outcome(_ request: RuleRequest, upstream: String) -> RuleOutcome {
+        var trace = KeyerTrace(isKept: false)
+        return self.outcome(request, upstream: upstream, &trace)
+    }
+
+    /// The same, with the piece that each rule adds (as its capture), and why the others add none. Where the evaluation
+    /// fails, the last of them is the rule that it fails in.
+    func explanation(_ request: RuleRequest, upstream: String) -> RuleExplanation {
+        var trace = KeyerTrace(isKept: true)
+        let outcome = self.outcome(request, upstream: upstream, &trace)
+        return RuleExplanation(outcome: outcome, rejected: trace.rejected)
+    }
+
+    private func outcome(_ request: RuleRequest, upstream: String, _ trace: inout KeyerTrace) -> RuleOutcome {
         do {
-            var (key, rules) = try self.key(request, rejected: &rejected)
+            var (key, rules) = try self.key(request, &trace)
             if SecretsKey.isNeeded(for: request) { SecretsKey.append(to: &key, request) }
-            let match = RuleMatch(key: key, rule: rules.joined(separator: " + "), upstream: upstream)
-            return RuleExplanation(outcome: .matched(match), rejected: rejected)
+            return .matched(
+                RuleMatch(
+                    key: key, rule: rules.joined(separator: " + "), upstream: upstream, captures: trace.pieces))
         } catch {
-            return RuleExplanation(outcome: .failure(error.text), rejected: rejected)
+            return .failure(error.text)
         }
     }
 
     private func key(
-        _ request: RuleRequest, rejected: inout [RejectedRule]
+        _ request: RuleRequest, _ trace: inout KeyerTrace
     ) throws(KeyerFailure) -> (key: String, rules: [String]) {
         if request.typeURL.isEmpty { throw KeyerFailure("typeURL is empty") }
         if KeyerRules.endpointTypes.contains(request.typeURL), request.resourceNames.isEmpty {
@@ -38,12 +66,19 @@ extension KeyerRules {
         var rules: [String] = []
         for (i, fragment) in self.fragments.enumerated() {
             for (j, rule) in fragment.rules.enumerated() {
-                let label = "fragments[\(i)].rules[\(j)]"
-                if try rule.match.matches(request) {
-                    pieces.append(try rule.result.piece(request))
-                    rules.append(label)
-                } else {
-                    rejected.append(RejectedRule(rule: label, reason: "its match does not hold"))
+                let label = { "fragments[\(i)].rules[\(j)]" }
+                do throws(KeyerFailure) {
+                    guard try rule.match.matches(request) else {
+                        trace.reject(label) { rule.match.mismatch(request) }
+                        continue
+                    }
+                    let piece = try rule.result.piece(request)
+                    pieces.append(piece)
+                    rules.append(label())
+                    trace.add(label, piece)
+                } catch {
+                    trace.reject(label) { "its evaluation fails: \(error.text)" }
+                    throw error
                 }
             }
         }
@@ -54,7 +89,7 @@ extension KeyerRules {
 
 extension KeyerMatch {
     /// `and` and `or` stop at the first part that decides, so that an error further on is not reached.
-    fileprivate func matches(_ request: RuleRequest) throws(KeyerFailure) -> Bool {
+    func matches(_ request: RuleRequest) throws(KeyerFailure) -> Bool {
         let node = request.node
         switch self {
         case .any: return true
@@ -132,7 +167,7 @@ extension KeyerAction {
 
 extension Node {
     /// Descends by exact names through objects only; nil where the path ends early.
-    fileprivate func metadataValue(at path: [String]) -> MetadataValue? {
+    func metadataValue(at path: [String]) -> MetadataValue? {
         var value = MetadataValue.object(self.metadata)
         for name in path {
             guard case .object(let fields) = value, let next = fields[name] else { return nil }

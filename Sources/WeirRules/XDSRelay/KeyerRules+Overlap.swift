@@ -112,7 +112,7 @@ private struct Proof {
 
 extension KeyerString {
     /// An empty text or pattern is one that was never set.
-    fileprivate var matchesNothing: Bool {
+    var matchesNothing: Bool {
         switch self {
         case .exact(let text): text.isEmpty
         case .regex(let pattern): pattern.text.isEmpty
