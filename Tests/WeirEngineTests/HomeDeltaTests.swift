@@ -141,6 +141,24 @@ import WeirXDS
         #expect(h.takeUpdates() == ["-c"])
     }
 
+    @Test("AGG-10 what another server sent of a full answer that was cut off is no more kept than the rest")
+    func cutOffAnswer() {
+        let h = self.wildcard()
+        h.delta(.cds, "n1", ["a@1", "keep@1"])
+        h.lose()
+        h.open(server: "two")
+        h.delta(.cds, "n1", ["a@1"])
+        h.lose()
+        _ = h.takeRequests()
+        _ = h.takeUpdates()
+        h.open(server: "two")
+        #expect(h.takeRequests() == ["0 node cds"])
+        // It lost `a` meanwhile, and would ignore what it is told.
+        h.delta(.cds, "n1", ["keep@1"])
+        h.advance(.seconds(1))
+        #expect(h.takeUpdates() == ["-a"])
+    }
+
     @Test("AGG-10 a stream that ends within a full answer deletes nothing")
     func lostWithinAnswer() {
         let h = self.wildcard()

@@ -230,6 +230,47 @@ struct HomeStoreTests {
         #expect(self.stored(h) == ["cds -b"])
     }
 
+    @Test("AGG-10 what was stored of several servers leaves no doubt of what the last of them ignored")
+    func mixedServers() {
+        let stored = self.restored(.delta) { h in
+            h.want(.cds, wildcard: true)
+            h.open(server: "one")
+            h.delta(.cds, "n1", ["keep@1"])
+            h.lose()
+            h.open(server: "two")
+            h.delta(.cds, "n1", ["keep@1", "a@1"])
+        }
+        let h = self.home()
+        h.group.restore(stored)
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.open(server: "two")
+        // Had it been told of `a` alone, nobody could tell whether it ignored that.
+        #expect(h.takeRequests() == ["0 node cds"])
+        h.delta(.cds, "n1", ["keep@1"])
+        h.advance(.seconds(1))
+        #expect(h.takeUpdates() == ["a@1 keep@1", "-a"])
+    }
+
+    @Test("UP-08 what was stored as a whole is known to be its server's")
+    func wholeSource() {
+        let stored = self.restored(.delta) { h in
+            h.want(.cds, wildcard: true)
+            h.want(.eds, ["x"])
+            h.open()
+            h.delta(.cds, "n1", ["a@1", "b@1"])
+            h.delta(.eds, "n2", ["x@1"])
+            h.group.offerEverythingToStore()
+        }
+        let h = self.home()
+        h.group.restore(stored)
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.want(.eds, ["x"])
+        h.open()
+        #expect(h.takeRequests() == ["0 node cds irv=a@1,b@1", "0 eds +x irv=x@1"])
+    }
+
     @Test("XLT-06 SotW versions are those of before, and an answer of the same server names them")
     func sotw() {
         let h = self.home(.sotw)

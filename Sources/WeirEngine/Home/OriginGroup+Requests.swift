@@ -17,6 +17,7 @@ extension OriginGroup {
         case .sotw: self.send(feed.sotwRequest(explicitWildcard: explicit), feed)
         case .delta:
             if !isSameServer { feed.confirmed = [] }
+            self.confirmAllOrNothing(feed, type)
             let held = self.heldVersions(feed, type)
             feed.presentedVersions = held
             // What this server never sent it will not call removed either.
@@ -28,6 +29,17 @@ extension OriginGroup {
         }
         self.streams[feed.stream].requestedTypes.insert(url)
         self.noteTold(feed, type, now)
+    }
+
+    /// What a server was not asked for by name it is told all of, or nothing. It shows that it ignored what it was told only
+    /// by sending that again (AGG-10): if all that is left to send were things it was not told of, nobody could tell, and
+    /// what is gone of the others would stay. It may have sent a part only because its first answer was cut off, or
+    /// because the rest was stored as another server's.
+    private func confirmAllOrNothing(_ feed: Feed, _ type: OriginType) {
+        guard feed.lane == .wildcard || !feed.globs.isEmpty else { return }
+        let brought = type.presentNames(in: feed.lane).filter { feed.lane == .wildcard || feed.names[$0] == nil }
+        let names = brought.compactMap { type.resource($0, in: feed.lane)?.name }
+        if !names.allSatisfy(feed.confirmed.contains) { feed.confirmed.subtract(names) }
     }
 
     /// What a server that is not in use can be asked to see whether it answers: the first request of one type, without

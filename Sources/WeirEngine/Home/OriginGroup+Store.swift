@@ -78,7 +78,12 @@ extension OriginGroup {
                     changes.append(ResourceChange(lane: lane, name: name, presence: presence))
                 }
             }
-            draft.batches.append(StoreUpdate.Batch(changes: changes, source: ""))
+            let isConfirmed = { (change: ResourceChange) in
+                change.presence.resource.map { feed?.confirmed.contains($0.name) == true } ?? false
+            }
+            draft.batches.append(
+                StoreUpdate.Batch(changes: changes.filter(isConfirmed), source: feed?.acceptedFrom ?? ""))
+            draft.batches.append(StoreUpdate.Batch(changes: changes.filter { !isConfirmed($0) }, source: ""))
         }
         draft.isEverything = true
         draft.replacesWildcard = type.wildcardKnown
