@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench sanitize fuzz \
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro sanitize fuzz \
         clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
@@ -82,6 +82,11 @@ lint: ## Check format, the table of conformance and the Python files' syntax; ch
 bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
 	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
 	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
+
+bench-micro: PACKAGES += valgrind
+bench-micro: build ## Count what the pure parts cost (valgrind), beside integration/microbench.json; below a minute.
+	@$(call say,'Micro-benchmarks')
+	@python3 integration/microbench.py
 
 sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer.
 

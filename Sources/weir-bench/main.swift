@@ -9,7 +9,9 @@ do {
     case "load": try LoadClient(options).run()
     case "origin": try BenchOrigin(options).run()
     case "raw": try rawWriteLoop(options)
-    default: throw UsageError("expected load, origin or raw")
+    case "micro": try microBench(options)
+    case "handshakes": try bareHandshakes(options)
+    default: throw UsageError("expected load, origin, raw, micro or handshakes")
     }
 } catch {
     complain("weir-bench: \(error)")
