@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench chaos soak storm \
+.PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro chaos soak storm \
         sanitize fuzz clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
@@ -94,6 +94,11 @@ soak: build ## 2,000 clients under constant change for MINUTES=20: nobody may di
 storm: build ## CLIENTS=10000 that connect with TLS in the same seconds, against HANDSHAKES=500 a second.
 	@$(call say,'Reconnect storm')
 	@$(VENV)/bin/python integration/storm.py --clients $(or $(CLIENTS),10000) --handshakes $(or $(HANDSHAKES),500)
+
+bench-micro: PACKAGES += valgrind
+bench-micro: build ## Count what the pure parts cost (valgrind), beside integration/microbench.json; below a minute.
+	@$(call say,'Micro-benchmarks')
+	@python3 integration/microbench.py
 
 sanitize: sanitize-address sanitize-thread ## Run all tests under the address and the thread sanitizer.
 

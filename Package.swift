@@ -95,7 +95,7 @@ let package = Package(
         // The benchmark's load client, origin and raw write loop (`make bench`).
         .executableTarget(
             name: "weir-bench",
-            dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase"],
+            dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
             swiftSettings: strict),
 
         // Test support and tests.

@@ -9,8 +9,11 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import select
+import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -26,7 +29,7 @@ SOCKETS_MAX = 9_000
 
 
 class Process:
-    """A child with a core of its own that reports events as JSON lines."""
+    """A child with a core of its own (None: any) that reports events as JSON lines."""
 
     def __init__(self, core, *command):
         cores = os.sched_getaffinity(0)
@@ -67,6 +70,20 @@ class Process:
                 total += int(file.read().split()[0])
         return total / 1e6
 
+    def busiest_ms(self, before):
+        """CPU milliseconds of the worker thread that took most since `before`, a result of `workers_ms`."""
+        return max(now - before[name] for name, now in self.workers_ms().items())
+
+    def workers_ms(self):
+        found = {}
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/comm") as file:
+                name = file.read().strip()
+            with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
+                if name.startswith("weir-worker"):
+                    found[name] = int(file.read().split()[0]) / 1e6
+        return found
+
     def rss_kib(self):
         with open(f"/proc/{self.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
@@ -85,7 +102,7 @@ class Process:
 class Bench:
     """One weir with an origin and its load."""
 
-    def __init__(self, options, clusters=100, endpoints=10, workers=1, listeners="", upstream="delta"):
+    def __init__(self, options, clusters=100, endpoints=10, workers=1, listeners="", upstream="delta", under=()):
         self.options = options
         self.clusters = clusters
         self.folder = tempfile.TemporaryDirectory(prefix="weir-bench-")
@@ -104,13 +121,14 @@ log: {{level: error}}
         self.origin = Process(1, RELEASE / "weir-bench", "origin", "--listen", self.origin_address, "--clusters",
                               clusters, "--endpoints", endpoints)
         self.origin.event("listening")
-        self.weir = Process(0, RELEASE / "weir", "serve", "--config", config)
+        binary = under[-1] if under else RELEASE / "weir"
+        self.weir = Process(0 if workers == 1 else None, *under[:-1], binary, "serve", "--config", config)
         self.loads = []
         self._until_ready()
         self.rss_before = self.weir.rss_kib()
 
     def _until_ready(self):
-        for _ in range(200):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(f"http://{self.admin}/ready", timeout=1).read()
                 return
@@ -154,9 +172,43 @@ log: {{level: error}}
             "bytes": sum(event["bytes"] for event in received),
         }
 
+    def push_ms_while_stopped(self, index):
+        """How long a change takes from the upstream's bytes to the last write, while the clients do not run."""
+        names = ("weir_push_seconds_sum", "weir_push_seconds_count")
+        before = [self.metric(name) for name in names]
+        for load in self.loads:
+            os.kill(load.pid, signal.SIGSTOP)
+        self.origin.say(f"change {index % self.clusters}")
+        time.sleep(1)
+        after = [self.metric(name) for name in names]
+        for load in self.loads:
+            os.kill(load.pid, signal.SIGCONT)
+        time.sleep(1)
+        return 1000 * (after[0] - before[0]) / (after[1] - before[1])
+
+    def count(self, what):
+        """Tells callgrind to begin to count, or to write what it counted."""
+        subprocess.run(["callgrind_control", what, str(self.weir.pid)], check=True, stdout=subprocess.DEVNULL)
+
     def metric(self, name):
         text = urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=10).read().decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+FIXTURES = ROOT / "Tests" / "Fixtures" / "TLS"
+SECURE_LISTENER = (f', tls: {{certificate_chain: "{FIXTURES}/server.crt", private_key: "{FIXTURES}/server.key", '
+                   f'client_ca: "{FIXTURES}/ca.crt"}}')
+SECURE_CLIENT = ("--ca", FIXTURES / "ca.crt", "--certificate", FIXTURES / "envoy.crt", "--key", FIXTURES / "envoy.key",
+                 "--server-name", "localhost")
+
+
+def handshake_ms():
+    """CPU milliseconds of the server's side of one mutual TLS handshake, in memory."""
+    process = Process(0, RELEASE / "weir-bench", "handshakes", *SECURE_CLIENT, "--server-certificate",
+                      FIXTURES / "server.crt", "--server-key", FIXTURES / "server.key")
+    milliseconds = process.event("handshakes")["cpu_ms_each"]
+    process.end()
+    return milliseconds
 
 
 def free_ports(count):
@@ -258,14 +310,10 @@ def memory(options):
         time.sleep(3)
         rows.append((f"RSS per stream, {streams} streams on each of {connections} connections",
                      (bench.weir.rss_kib() - bench.rss_before) / connections / streams, "KiB", "<= 2"))
-    fixtures = ROOT / "Tests" / "Fixtures" / "TLS"
-    tls = (f', tls: {{certificate_chain: "{fixtures}/server.crt", private_key: "{fixtures}/server.key", '
-           f'client_ca: "{fixtures}/ca.crt"}}')
-    with Bench(options, listeners=tls) as bench:
+    with Bench(options, listeners=SECURE_LISTENER) as bench:
         secure = max(1, count // 5)
         before = bench.weir.cpu_ms()
-        bench.connect(secure, "delta", "--ca", fixtures / "ca.crt", "--certificate", fixtures / "envoy.crt", "--key",
-                      fixtures / "envoy.key", "--server-name", "localhost", "--ramp", "300")
+        bench.connect(secure, "delta", *SECURE_CLIENT, "--ramp", "300")
         time.sleep(3)
         rows.append((f"RSS per mTLS connection, {secure} of them",
                      (bench.weir.rss_kib() - bench.rss_before) / secure, "KiB", "<= 45"))
@@ -317,6 +365,157 @@ def burst(options):
         ]
 
 
+def scaling(options):
+    """How the cost of a change moves with the streams, with what each holds, and with the size of what changes."""
+    small, rows = max(1, options.streams // 5), []
+    for count, clusters, endpoints in (
+            (small, 100, 10), (options.streams, 100, 10), (small, 1000, 10), (small, 100, 50), (small, 100, 200)):
+        with Bench(options, clusters=clusters, endpoints=endpoints) as bench:
+            bench.connect(count, "delta")
+            time.sleep(1)
+            runs = [bench.change(index) for index in range(options.rounds)]
+            what = f"{count} streams, {clusters} clusters each, {runs[0]['bytes'] // count} bytes"
+            rows.append((f"CPU of weir per stream: {what}", 1000 * median([run["cpu_ms"] for run in runs]) / count,
+                         "us", ""))
+    return rows
+
+
+def many(options):
+    """Five streams on each of many connections, each with some of many endpoints."""
+    connections, streams = options.streams, 5
+    with Bench(options, clusters=options.streams, endpoints=10) as bench:
+        bench.connect(connections, "delta", "--streams", streams, "--subset", 20)
+        time.sleep(3)
+        return [
+            (f"RSS with {streams * connections} streams and {10 * options.streams} endpoints",
+             bench.weir.rss_kib() / 1024, "MiB", "<= 1536"),
+        ]
+
+
+def workers(options):
+    """What a second worker brings. The clients stand still while the wall clock is looked at: they need a core, too."""
+    count = options.streams
+    busiest, wall = {}, {}
+    for number in (1, 2):
+        with Bench(options, workers=number) as bench:
+            bench.connect(count, "delta")
+            time.sleep(1)
+            cpus, walls = [], []
+            for index in range(options.rounds):
+                before = bench.weir.workers_ms()
+                bench.change(2 * index)
+                cpus.append(bench.weir.busiest_ms(before))
+                walls.append(bench.push_ms_while_stopped(2 * index + 1))
+            busiest[number], wall[number] = median(cpus), median(walls)
+    return [
+        (f"CPU of the busiest worker for one change to {count} delta streams, 1 worker", busiest[1], "ms", ""),
+        ("... 2 workers", busiest[2], "ms", ""),
+        ("ratio", busiest[1] / busiest[2], "", ">= 1.7"),
+        ("from the upstream's bytes to the last write, 1 worker", wall[1], "ms", ""),
+        ("... 2 workers on 2 cores", wall[2], "ms", ""),
+        ("ratio", wall[1] / wall[2], "", ">= 1.7"),
+    ]
+
+
+def storm(options):
+    """All mTLS clients are gone and come back at once, saying what they hold."""
+    count = options.streams
+    bare = handshake_ms()
+    with Bench(options, listeners=SECURE_LISTENER) as bench:
+        bench.connect(count, "delta", *SECURE_CLIENT, "--ramp", "1000")
+        time.sleep(2)
+        requests = bench.metric("weir_downstream_requests_total")
+        responses = bench.metric("weir_downstream_responses_total")
+        cpu, begun = bench.weir.cpu_ms(), time.monotonic()
+        for load in bench.loads:
+            load.say("reconnect 10000")
+        for load in bench.loads:
+            load.event("reconnected")
+        while bench.metric("weir_downstream_requests_total") < requests + 2 * count:
+            if time.monotonic() - begun > 120:
+                raise RuntimeError("not all clients came back")
+            time.sleep(0.1)
+        wall, cpu = time.monotonic() - begun, bench.weir.cpu_ms() - cpu
+        for load in bench.loads:
+            load.say("report")
+        received = [load.event("received") for load in bench.loads]
+        again = bench.metric("weir_downstream_responses_total") - responses
+    return [
+        (f"until {count} mTLS clients are back", wall * 1000, "ms", ""),
+        ("CPU of weir for each", cpu / count, "ms", ""),
+        ("CPU of the server's side of a bare handshake", bare, "ms", ""),
+        ("ratio", cpu / count / bare, "", "<= 1.3"),
+        ("streams that ended meanwhile", sum(event["ended"] for event in received) - count, "", "0"),
+        ("responses to those who came back", again, "", "0"),
+    ]
+
+
+def counts(options):
+    """What a push costs in counts, which do not depend on the machine: system calls, and valgrind's of weir's code."""
+    count = min(200, options.streams)
+    rows = system_calls(options, count)
+    if not shutil.which("valgrind"):
+        return rows
+    with tempfile.TemporaryDirectory(prefix="weir-counts-") as folder:
+        binary, out = pathlib.Path(folder) / "weir", pathlib.Path(folder) / "out"
+        subprocess.run(["strip", "-g", "-o", binary, RELEASE / "weir"], check=True)
+        for clusters in (100, 1000):
+            under = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", binary]
+            with Bench(options, clusters=clusters, under=under) as bench:
+                bench.connect(count, "delta")
+                bench.change(50)
+                bench.count("-z")
+                for index in range(3):
+                    bench.change(index)
+                bench.count("-d")
+                part = max(pathlib.Path(folder).glob("out.*"), key=lambda path: path.stat().st_mtime)
+                figures = read_counts(part.read_text())
+                for path in pathlib.Path(folder).glob("out*"):
+                    path.unlink()
+            for what, value in figures.items():
+                rows.append((f"{what} per stream and change, {clusters} clusters", value / count / 3, "", ""))
+    return rows
+
+
+def system_calls(options, count):
+    """By strace, of those that a stream takes part in."""
+    if not shutil.which("strace"):
+        return []
+    with tempfile.NamedTemporaryFile(prefix="weir-strace-") as file, Bench(options) as bench:
+        bench.connect(count, "delta")
+        time.sleep(1)
+        trace = subprocess.Popen(["strace", "-c", "-f", "-p", str(bench.weir.pid), "-o", file.name],
+                                 stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        for index in range(3):
+            bench.change(index)
+        trace.send_signal(signal.SIGINT)
+        trace.wait(10)
+        text = pathlib.Path(file.name).read_text()
+        calls = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) (?: +\d+)? *(\w+)$", text, re.M)
+    return [(f"{name} per stream and change", int(number) / count / 3, "", "")
+            for number, name in calls if int(number) > count]
+
+
+def read_counts(text):
+    """Of one part of callgrind's output: instructions, and calls of what is better not called."""
+    wanted = {"malloc": "allocations", "calloc": "allocations", "realloc": "allocations",
+              "posix_memalign": "allocations", "swift_retain": "references taken and let go",
+              "swift_release": "references taken and let go", "swift_beginAccess": "checks for exclusive access"}
+    found = {"instructions": int(re.search(r"^(?:totals|summary): (\d+)", text, re.M)[1])}
+    found.update({name: 0 for name in wanted.values()})
+    names, callee = {}, ""
+    for line in text.splitlines():
+        if match := re.match(r"c?fn=\((\d+)\)(?: (.*))?", line):
+            if match[2]:
+                names[match[1]] = match[2]
+            if line[0] == "c":
+                callee = names[match[1]]
+        elif line.startswith("calls=") and callee in wanted:
+            found[wanted[callee]] += int(line[6:].split()[0])
+    return found
+
+
 SCENARIOS = {
     "fan-out-delta": lambda options: fan_out(options, "delta"),
     "fan-out-sotw": lambda options: fan_out(options, "sotw"),
@@ -326,6 +525,11 @@ SCENARIOS = {
     "memory": memory,
     "stalled": stalled,
     "burst": burst,
+    "scaling": scaling,
+    "many": many,
+    "workers": workers,
+    "storm": storm,
+    "counts": counts,
 }
 
 

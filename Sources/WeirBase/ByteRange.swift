@@ -39,17 +39,21 @@ extension Span<UInt8> {
 
     /// Eight bytes at a time: the type URL of every request is compared.
     private static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+        guard let first = a.baseAddress, let second = b.baseAddress else { return true }
         var offset = 0
-        while offset + 8 <= a.count {
+        while offset &+ 8 <= a.count {
             let same =
-                unsafe a.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                == b.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                unsafe first.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                == second.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
             if !same { return false }
-            offset += 8
+            offset &+= 8
         }
         while offset < a.count {
-            if unsafe a[offset] != b[offset] { return false }
-            offset += 1
+            let same =
+                unsafe first.load(fromByteOffset: offset, as: UInt8.self)
+                == second.load(fromByteOffset: offset, as: UInt8.self)
+            if !same { return false }
+            offset &+= 1
         }
         return true
     }

@@ -16,8 +16,7 @@ package final class Transport {
     /// Runs once per turn before connections are flushed: the place to push what the turn's events made due.
     package var beforeFlush: (() -> Void)?
 
-    private var dirty: ContiguousArray<Link> = []
-    private var spareOutputs: [OutputQueue] = []
+    private let state = Cell(TransportState())
     /// A delegate that writes whenever a stream has drained could keep a flush going for ever.
     private static let roundsMax = 8
 
@@ -37,26 +36,59 @@ package final class Transport {
 
     /// Writes what all connections have to write, each in one go. Runs by itself before the loop sleeps.
     package func flush() {
-        for _ in 0..<Self.roundsMax where !self.dirty.isEmpty {
+        for _ in 0..<Self.roundsMax where !self.state.value.dirty.isEmpty {
             var links: ContiguousArray<Link> = []
-            swap(&links, &self.dirty)
+            swap(&links, &self.state.value.dirty)
             for link in links { link.flush() }
-            if self.dirty.isEmpty {
+            if self.state.value.dirty.isEmpty {
                 links.removeAll(keepingCapacity: true)
-                swap(&links, &self.dirty)
+                swap(&links, &self.state.value.dirty)
             }
         }
         // Their sockets are writable, so the next turn comes at once.
-        for link in self.dirty { link.flushNextTurn() }
-        self.dirty.removeAll(keepingCapacity: true)
+        let left = self.state.value.dirty
+        for link in left { link.flushNextTurn() }
+        self.state.value.dirty.removeAll(keepingCapacity: left.isEmpty)
     }
 
-    func enlist(_ link: Link) { self.dirty.append(link) }
+    func enlist(_ link: Link) { self.state.value.dirty.append(link) }
 
-    func takeOutput() -> OutputQueue { self.spareOutputs.popLast() ?? OutputQueue() }
+    /// An empty queue, to be given back, or kept for longer than the present flush.
+    func takeOutput() -> OutputQueue { self.state.value.takeOutput() }
+
+    func keepOutput(_ output: OutputQueue) { self.state.value.keepOutput(output) }
 
     func giveBack(_ output: OutputQueue) {
-        output.clear()
-        if self.spareOutputs.count < 16 { self.spareOutputs.append(output) }
+        if !output.isEmpty { output.clear() }
+        self.state.value.giveBack(output)
+    }
+}
+
+/// The words of a transport that every push touches, in one place (see `Cell`).
+private struct TransportState {
+    var dirty: ContiguousArray<Link> = []
+    /// What links gather their output in, one after the other; whoever's socket is full keeps it, and there is another.
+    private var output = OutputQueue()
+    private var isOutputTaken = false
+    private var spareOutputs: [OutputQueue] = []
+
+    mutating func takeOutput() -> OutputQueue {
+        if self.isOutputTaken { return self.spareOutputs.popLast() ?? OutputQueue() }
+        self.isOutputTaken = true
+        return self.output
+    }
+
+    mutating func keepOutput(_ output: OutputQueue) {
+        guard output === self.output else { return }
+        self.output = self.spareOutputs.popLast() ?? OutputQueue()
+        self.isOutputTaken = false
+    }
+
+    mutating func giveBack(_ output: OutputQueue) {
+        if output === self.output {
+            self.isOutputTaken = false
+        } else if self.spareOutputs.count < 16 {
+            self.spareOutputs.append(output)
+        }
     }
 }

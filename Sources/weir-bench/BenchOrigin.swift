@@ -133,8 +133,9 @@ final class BenchOrigin: ServerConnectionDelegate {
         connection.respond(stream)
     }
 
-    func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        guard let id = connection.userData(stream), let client = self.clients[id] else { return }
+    func message(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64, _ bytes: Span<UInt8>) {
+        let id = userData
+        guard let client = self.clients[id] else { return }
         var names: [Int] = []
         let typeURL: String
         if client.isDelta {
@@ -166,6 +167,6 @@ final class BenchOrigin: ServerConnectionDelegate {
         if let id = connection.userData(stream) { self.clients[id] = nil }
     }
 
-    func drained(_ connection: ServerConnection, _ stream: Int32) {}
+    func drained(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64) {}
     func connectionClosed(_ connection: ServerConnection, _ end: ConnectionEnd) {}
 }

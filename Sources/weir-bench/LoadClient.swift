@@ -9,7 +9,10 @@ import WeirXDS
 /// Thousands of ADS streams from one thread, that subscribe to everything, acknowledge, and take the time.
 ///
 /// Reports `synced` when every stream has everything. Then, on standard input: `expect` waits until every stream has
-/// received one change and reports `received`; `collect` gathers whatever comes until `report`; `quit`.
+/// received one change and reports `received`; `collect` gathers whatever comes until `report`; `reconnect` closes all
+/// connections and opens them anew with what they hold, reporting `reconnected` when all are there; `quit`.
+///
+/// With `--subset N` a stream subscribes to N endpoints only, and to no clusters; the next stream to the N after these.
 final class LoadClient: ClientConnectionDelegate {
     private struct Stream {
         var resources = 0
@@ -24,7 +27,7 @@ final class LoadClient: ClientConnectionDelegate {
     private let connectionCount: Int
     private let streamsPerConnection: Int
     private let clusterCount: Int
-    private let ramp: Int
+    private var ramp: Int
     private let stalledPercent: Int
     private let tls: TLSContext?
     private let options: ClientOptions
@@ -45,8 +48,13 @@ final class LoadClient: ClientConnectionDelegate {
     private var timer: TimerWatcher?
     private var input: CommandInput?
 
-    private let firstClusters: SharedBody
-    private let firstEndpoints: SharedBody
+    private var firstClusters: SharedBody
+    private var firstEndpoints: SharedBody
+    private let requests: Requests
+    private let subset: Int
+    /// What a stream holds, by type: all hold the same.
+    private var held: [String: [String: String]] = [:]
+    private var isReconnecting = false
     private let ackClusters: [UInt8]
     private let ackEndpoints: [UInt8]
 
@@ -77,8 +85,10 @@ final class LoadClient: ClientConnectionDelegate {
         self.call = CallHead(
             path: service?.path ?? "", authority: "weir", scheme: self.tls == nil ? "http" : "https",
             userAgent: "weir-bench")
+        self.subset = try options.number("subset", 0)
         let names = (0..<self.clusterCount).map(BenchResources.name)
         let requests = Requests(variant: variant, names: names)
+        self.requests = requests
         self.firstClusters = GRPCFrame.body(requests.firstClusters)
         self.firstEndpoints = GRPCFrame.body(requests.firstEndpoints)
         self.ackClusters = requests.ackClusters
@@ -116,6 +126,7 @@ final class LoadClient: ClientConnectionDelegate {
             self.messages = 0
             report("ready", [])
         case "report": self.tell()
+        case "reconnect": self.reconnect(words.count > 1 ? Int(words[1]) ?? 100 : 100)
         case "quit": self.loop.stop()
         default: complain("load: unknown command")
         }
@@ -156,8 +167,45 @@ final class LoadClient: ClientConnectionDelegate {
             if self.opened == self.connectionCount * self.streamsPerConnection {
                 report("opened", [("seconds", milliseconds(Loop.monotonicNow() - self.startedAt))])
             }
+            if self.opened == self.connectionCount * self.streamsPerConnection, self.isReconnecting {
+                report("reconnected", [("seconds", milliseconds(Loop.monotonicNow() - self.startedAt))])
+            }
+            guard self.subset == 0 else {
+                let names = (0..<self.subset).map {
+                    BenchResources.name((index * self.subset + $0) % self.clusterCount)
+                }
+                try? connection.send(stream, GRPCFrame.body(self.requests.endpoints(names)))
+                continue
+            }
             try? connection.send(stream, self.firstClusters)
             try? connection.send(stream, self.firstEndpoints)
+        }
+    }
+
+    /// All connections end, and come again at `perSecond`, saying what they hold (delta).
+    private func reconnect(_ perSecond: Int) {
+        self.firstClusters = GRPCFrame.body(self.requests.resuming(.cds, self.held[XDSType.cds.typeURL] ?? [:]))
+        self.firstEndpoints = GRPCFrame.body(self.requests.resuming(.eds, self.held[XDSType.eds.typeURL] ?? [:]))
+        self.isReconnecting = true
+        for connection in self.connections { connection.close("reconnecting") }
+        self.connections = []
+        self.streams = []
+        self.opened = 0
+        self.bytes = 0
+        self.messages = 0
+        self.ended = 0
+        self.ramp = max(100, perSecond)
+        self.startedAt = Loop.monotonicNow()
+        let timer = TimerWatcher(loop: self.loop) { [unowned self] in self.openSome() }
+        self.timer = timer
+        timer.start(after: .milliseconds(50), every: .milliseconds(10))
+    }
+
+    private func note(_ response: DeltaDiscoveryResponse, in bytes: borrowing Span<UInt8>) {
+        let typeURL = bytes.string(response.typeURL)
+        for range in response.resources {
+            guard let resource = try? ResourceEnvelope(decoding: range, in: bytes) else { continue }
+            self.held[typeURL, default: [:]][bytes.string(resource.name)] = bytes.string(resource.version)
         }
     }
 
@@ -172,6 +220,7 @@ final class LoadClient: ClientConnectionDelegate {
         case .delta:
             guard let response = try? DeltaDiscoveryResponse(decoding: bytes) else { return }
             count = response.resources.count
+            if index == 0 { self.note(response, in: bytes) }
             self.acknowledge(connection, stream, bytes, response.typeURL, response.nonce, .empty)
         case .sotw:
             guard let response = try? DiscoveryResponse(decoding: bytes) else { return }
@@ -182,7 +231,8 @@ final class LoadClient: ClientConnectionDelegate {
             self.note(bytes)
         } else {
             self.streams[index].resources += count
-            if self.streams[index].resources >= 2 * self.clusterCount { self.becameSynced(connection, stream, index) }
+            let expected = self.subset > 0 ? self.subset : 2 * self.clusterCount
+            if self.streams[index].resources >= expected { self.becameSynced(connection, stream, index) }
         }
     }
 
@@ -224,13 +274,13 @@ final class LoadClient: ClientConnectionDelegate {
 
     func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
         self.ended += 1
-        if self.ended <= 3 { complain("load: a stream ended: \(end)") }
+        if self.ended <= 3, end.cause != .connectionLost { complain("load: a stream ended: \(end)") }
     }
 
     func draining(_ connection: ClientConnection, _ goAway: GoAway) {}
 
     func closed(_ connection: ClientConnection, _ end: ConnectionEnd) {
-        if self.ended <= 3 { complain("load: a connection ended: \(end.reason)") }
+        if end.cause != .local, self.ended <= 3 { complain("load: a connection ended: \(end.reason)") }
     }
 }
 
@@ -240,11 +290,42 @@ private struct Requests {
     let firstEndpoints: [UInt8]
     let ackClusters: [UInt8]
     let ackEndpoints: [UInt8]
+    private let variant: ProtocolVariant
+    private let node: [UInt8]
+    private let names: [String]
+
+    /// The first request of a stream that subscribes to these endpoints only.
+    func endpoints(_ names: [String]) -> [UInt8] {
+        switch self.variant {
+        case .delta:
+            var request = OutgoingDeltaRequest(typeURL: XDSType.eds.typeURL)
+            request.node = self.node
+            request.subscribe = names
+            return request.encoded
+        case .sotw:
+            var request = OutgoingRequest(typeURL: XDSType.eds.typeURL)
+            request.node = self.node
+            request.resourceNames = names
+            return request.encoded
+        }
+    }
+
+    /// The first request of a type, in delta, from a client that holds these versions from before.
+    func resuming(_ type: XDSType, _ held: [String: String]) -> [UInt8] {
+        var request = OutgoingDeltaRequest(typeURL: type.typeURL)
+        request.node = self.node
+        if type == .eds { request.subscribe = self.names }
+        request.initialVersions = held.sorted { $0.key < $1.key }.map { .init(name: $0.key, version: $0.value) }
+        return request.encoded
+    }
 
     init(variant: ProtocolVariant, names: [String]) {
         var node = WireWriter()
         node.string(1, "bench")
         node.string(2, "bench")
+        self.variant = variant
+        self.node = node.bytes
+        self.names = names
         switch variant {
         case .delta:
             var clusters = OutgoingDeltaRequest(typeURL: XDSType.cds.typeURL)

@@ -64,7 +64,7 @@ private struct SocketPairs {
     }
 }
 
-private func threadTime() -> Int64 {
+func threadTime() -> Int64 {
     var time = timespec()
     unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)

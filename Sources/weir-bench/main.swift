@@ -11,7 +11,9 @@ do {
     case "origin": try BenchOrigin(options).run()
     case "follow": try FollowClient(options).run()
     case "raw": try rawWriteLoop(options)
-    default: throw UsageError("expected load, origin, follow or raw")
+    case "micro": try microBench(options)
+    case "handshakes": try bareHandshakes(options)
+    default: throw UsageError("expected load, origin, follow, raw, micro or handshakes")
     }
 } catch {
     complain("weir-bench: \(error)")

@@ -37,7 +37,8 @@ private let allowed: [String: Set<String>] = [
     ],
     "weir": ["Glibc", "WeirServer", "WeirHTTPClient", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
     "weir-bench": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirXDS", "WeirBase",
+        "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS",
+        "WeirBase",
     ],
     "WeirTestSupport": ["WeirBase"],
 ]

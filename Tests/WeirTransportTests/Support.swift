@@ -109,7 +109,7 @@ final class Stage: ServerConnectionDelegate, ClientConnectionDelegate {
         connection.respond(stream)
     }
 
-    func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
+    func message(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64, _ bytes: Span<UInt8>) {
         self.serverMessages += 1
         let message = bytes.array(ByteRange(offset: 0, count: bytes.count))
         if let onServerMessage { return onServerMessage(connection, stream, message) }
@@ -124,7 +124,7 @@ final class Stage: ServerConnectionDelegate, ClientConnectionDelegate {
         self.serverStreamsClosed["\(ObjectIdentifier(connection))/\(stream)", default: 0] += 1
     }
 
-    func drained(_ connection: ServerConnection, _ stream: Int32) {}
+    func drained(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64) {}
 
     func connectionClosed(_ connection: ServerConnection, _ end: ConnectionEnd) {
         self.serverConnectionEnds.append(end)

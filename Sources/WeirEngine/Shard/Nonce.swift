@@ -4,7 +4,7 @@ package import WeirBase
 /// so that the length in front of a shared body is the same for every stream.
 ///
 /// Unique per stream and type, meaningless anywhere else (SOTW-11, AGG-14).
-package struct Nonce: Hashable, Sendable {
+package struct Nonce: Hashable, Sendable, BitwiseCopyable {
     package var rawValue: UInt32
 
     package init(rawValue: UInt32) { self.rawValue = rawValue & Self.mask }

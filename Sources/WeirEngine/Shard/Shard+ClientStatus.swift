@@ -140,9 +140,7 @@ extension Shard {
         let record = self.typeStreams[Int(index)]
         guard let view = self.views[Int(record.view)] else { return 0 }
         guard record.cohort != TypeStream.none else { return record.base }
-        let generation = view.cohorts[Int(record.cohort)].generation
-        let changed = view.subscriptions[Int(view.cohorts[Int(record.cohort)].subscription)]?.changed ?? 0
-        return generation >= changed ? view.generation : generation
+        return view.held(byCohort: record.cohort).generation
     }
 }
 

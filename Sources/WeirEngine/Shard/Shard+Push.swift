@@ -314,14 +314,14 @@ extension Shard {
     // MARK: Catching up
 
     /// A type stream answered everything outstanding: it settles, or its stream gets what it missed.
-    func afterAnswer(_ index: Int32) {
-        self.becomeIdle(index)
+    func afterAnswer(_ index: Int32, in view: TypeView) {
+        self.becomeIdle(index, in: view)
         let record = self.typeStreams[Int(index)]
         if record.isBehind {
             self.move(stream: record.stream)
         } else if !record.isDue {
-            self.settle(index)
-            if let view = self.view(of: index) { self.noteTried(index, view) }
+            self.settle(index, in: view)
+            self.noteTried(index, view)
         }
     }
 

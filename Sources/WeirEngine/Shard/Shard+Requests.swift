@@ -9,8 +9,10 @@ extension Shard {
         guard self.isOpen(id) else { return }
         do throws(WireError) {
             if self.links[Int(id.index)].isDelta {
+                if let answer = DeltaAcknowledgement(bytes), self.acknowledge(id, answer, in: bytes) { return }
                 self.receive(id, try DeltaDiscoveryRequest(decoding: bytes), in: bytes)
             } else {
+                if let answer = SotWAcknowledgement(bytes), self.acknowledge(id, answer, in: bytes) { return }
                 self.receive(id, try DiscoveryRequest(decoding: bytes), in: bytes)
             }
         } catch {
@@ -38,26 +40,42 @@ extension Shard {
             }
             self.makeDue(index)
         } else {
-            self.acknowledgeSotW(index, request, in: bytes, view)
+            self.acknowledgeSotW(
+                index, request.responseNonce, request.versionInfo, request.errorDetail, in: bytes, view)
             if changed { self.makeDue(index) }
         }
     }
 
+    /// The usual ACK: the names are those of before, and nothing else is said. Returns false where it must be read as any
+    /// other request.
+    private func acknowledge(_ id: SlotID, _ answer: SotWAcknowledgement, in bytes: borrowing Span<UInt8>) -> Bool {
+        let index = self.typeStream(of: id, typeURL: answer.typeURL, in: bytes)
+        guard index != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest,
+            self.typeStreams[Int(index)].isInitialized, self.typeStreams[Int(index)].subscription != TypeStream.none,
+            self.typeStreams[Int(index)].namesDigest == Self.digest(answer.names, in: bytes),
+            let view = self.view(of: index)
+        else { return false }
+        self.counterRows[view.counterRow].requests += 1
+        self.acknowledgeSotW(index, answer.responseNonce, answer.versionInfo, nil, in: bytes, view)
+        return true
+    }
+
     private func acknowledgeSotW(
-        _ index: Int32, _ request: DiscoveryRequest, in bytes: borrowing Span<UInt8>, _ view: TypeView
+        _ index: Int32, _ responseNonce: ByteRange, _ versionInfo: ByteRange, _ errorDetail: ByteRange?,
+        in bytes: borrowing Span<UInt8>, _ view: TypeView
     ) {
         // Without a nonce, or with one that is not the newest, it answers nothing (SOTW-12, SOTW-13).
-        guard let nonce = Nonce(request.responseNonce, in: bytes), nonce != .none,
+        guard let nonce = Nonce(responseNonce, in: bytes), nonce != .none,
             nonce == self.typeStreams[Int(index)].nonce
         else { return }
         let wasAwaiting = self.typeStreams[Int(index)].isAwaiting
         self.typeStreams[Int(index)].outstanding = 0
-        if let detail = request.errorDetail {
+        if let detail = errorDetail {
             self.reject(index, detail, in: bytes, view)
-        } else if bytes.equals(request.versionInfo, text: self.sentVersion(index)) {
+        } else if bytes.equals(versionInfo, text: self.sentVersion(index)) {
             self.accept(index, view, counts: wasAwaiting)
         }
-        if wasAwaiting { self.afterAnswer(index) }
+        if wasAwaiting { self.afterAnswer(index, in: view) }
     }
 
     /// Takes a SotW list of names as the whole wish of the type. Returns whether it changed.
@@ -90,7 +108,12 @@ extension Shard {
     /// a false difference costs only time.
     private static func digest(_ names: [ByteRange], in bytes: borrowing Span<UInt8>) -> UInt64 {
         guard let first = names.first, let last = names.last else { return 0 }
-        return ContentHash(of: bytes.extracting(first.offset..<last.end)).low | 1
+        return self.digest(ByteRange(offset: first.offset, count: last.end - first.offset), in: bytes)
+    }
+
+    private static func digest(_ names: ByteRange?, in bytes: borrowing Span<UInt8>) -> UInt64 {
+        guard let names else { return 0 }
+        return ContentHash(of: bytes.extracting(names.offset..<names.end)).low | 1
     }
 
     // MARK: Delta
@@ -110,7 +133,7 @@ extension Shard {
         if isFirst {
             self.noteInitialVersions(index, request, in: bytes)
         } else {
-            self.acknowledgeDelta(index, request, in: bytes, view)
+            self.acknowledgeDelta(index, request.responseNonce, request.errorDetail, in: bytes, view)
         }
     }
 
@@ -203,20 +226,34 @@ extension Shard {
         self.owe(index) { $0.resume = .resources(held) }
     }
 
+    /// The usual ACK, without what a request could say besides. Returns false where it must be read as any other.
+    private func acknowledge(
+        _ id: SlotID, _ answer: DeltaAcknowledgement, in bytes: borrowing Span<UInt8>
+    ) -> Bool {
+        let index = self.typeStream(of: id, typeURL: answer.typeURL, in: bytes)
+        guard index != TypeStream.none, !self.links[Int(id.index)].isKeyedByRequest,
+            self.typeStreams[Int(index)].isInitialized, let view = self.view(of: index)
+        else { return false }
+        self.counterRows[view.counterRow].requests += 1
+        self.acknowledgeDelta(index, answer.responseNonce, nil, in: bytes, view)
+        return true
+    }
+
     private func acknowledgeDelta(
-        _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>, _ view: TypeView
+        _ index: Int32, _ responseNonce: ByteRange, _ errorDetail: ByteRange?, in bytes: borrowing Span<UInt8>,
+        _ view: TypeView
     ) {
-        guard let nonce = Nonce(request.responseNonce, in: bytes), nonce != .none else { return }
+        guard let nonce = Nonce(responseNonce, in: bytes), nonce != .none else { return }
         let age = self.typeStreams[Int(index)].nonce.distance(to: nonce)
         guard age < 64, self.typeStreams[Int(index)].outstanding & (1 << UInt64(age)) != 0 else { return }
         self.typeStreams[Int(index)].outstanding &= ~(1 << UInt64(age))
-        if let detail = request.errorDetail {
+        if let detail = errorDetail {
             self.reject(index, detail, in: bytes, view, age: age)
         } else {
             let settles = !self.typeStreams[Int(index)].isAwaiting
             self.accept(index, view, counts: true, isNewest: age == 0 || settles)
         }
-        if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index) }
+        if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index, in: view) }
     }
 
     // MARK: Both
@@ -224,10 +261,11 @@ extension Shard {
     private func accept(_ index: Int32, _ view: TypeView, counts: Bool, isNewest: Bool = true) {
         if counts { self.counterRows[view.counterRow].acks += 1 }
         guard isNewest else { return }
-        self.versions[Int(index)].acked = self.sentVersion(index)
-        if !self.typeStreams[Int(index)].isAwaiting {
-            self.versions[Int(index)].acceptedGeneration = self.sentGeneration(index)
-        }
+        let record = self.typeStreams[Int(index)]
+        let held: (version: String, generation: Generation) =
+            record.cohort == TypeStream.none
+            ? (self.versions[Int(index)].sent, record.base) : view.held(byCohort: record.cohort)
+        self.versions[Int(index)].note(acked: held.version, everything: record.isAwaiting ? nil : held.generation)
         if self.typeStreams[Int(index)].isRejected {
             self.typeStreams[Int(index)].isRejected = false
             self.rejections[index] = nil

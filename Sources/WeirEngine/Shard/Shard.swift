@@ -13,9 +13,14 @@ package final class Shard {
     /// May change between rounds.
     package var policy: ShardPolicy
     let resolve: (KeyRequest) -> KeyResolution
+    /// What pushes and ACKs touch; the properties below say what it means.
+    private let state = Cell(ShardState())
 
     // What came out of this round.
-    package internal(set) var sends: ContiguousArray<Send> = []
+    package internal(set) var sends: ContiguousArray<Send> {
+        get { self.state.value.sends }
+        @inline(__always) _modify { yield &self.state.value.sends }
+    }
     package internal(set) var bodies: ContiguousArray<SharedBody> = []
     package internal(set) var refusals: [Refusal] = []
     package internal(set) var commands: [(group: String, command: GroupCommand)] = []
@@ -25,15 +30,21 @@ package final class Shard {
 
     var streams = SlotTable<DownstreamStream>()
     /// Per stream slot, the few words that a push touches.
-    var links: ContiguousArray<StreamLink> = []
-    var typeStreams: ContiguousArray<TypeStream> = []
+    let links = PlainTable<StreamLink>()
+    let typeStreams = PlainTable<TypeStream>()
     /// Parallel to `typeStreams`.
-    var versions: ContiguousArray<TypeVersions> = []
+    var versions: ContiguousArray<TypeVersions> {
+        @inline(__always) _read { yield self.state.value.versions }
+        @inline(__always) _modify { yield &self.state.value.versions }
+    }
     var freeTypeStreams: [Int32] = []
     var groups: ContiguousArray<ShardGroup?> = []
     var freeGroups: [Int32] = []
     var groupIndex: [String: Int32] = [:]
-    var views: ContiguousArray<TypeView?> = []
+    var views: ContiguousArray<TypeView?> {
+        @inline(__always) _read { yield self.state.value.views }
+        @inline(__always) _modify { yield &self.state.value.views }
+    }
     var freeViews: [Int32] = []
     /// Views whose interest may have changed in this round.
     var touchedViews: Set<Int32> = []
@@ -51,7 +62,10 @@ package final class Shard {
     /// Type streams that newer content or a due answer is held back from, until they answer or time out.
     var behind: Set<Int32> = []
     /// Counts rounds, to tell bytes of this round from bytes that got stuck.
-    var round: UInt32 = 1
+    var round: UInt32 {
+        get { self.state.value.round }
+        set { self.state.value.round = newValue }
+    }
     var rejections: [Int32: Rejection] = [:]
     /// Streams of sibling relays, each with the digest of the key that it must get.
     var siblings: [SlotID: String] = [:]
@@ -62,7 +76,10 @@ package final class Shard {
     /// Streams without a response so far, in the order they were opened, with the time.
     var unanswered: [(stream: SlotID, since: Instant)] = []
     /// Counters of each type that was ever asked for; a view knows its row.
-    package internal(set) var counterRows: ContiguousArray<TypeCounters> = []
+    package internal(set) var counterRows: ContiguousArray<TypeCounters> {
+        get { self.state.value.counterRows }
+        @inline(__always) _modify { yield &self.state.value.counterRows }
+    }
     /// The types of `counterRows`.
     package internal(set) var counterTypes: [XDSType] = []
     /// How often a stream's node became another (AGG-20); the first holds all the same.
@@ -70,7 +87,10 @@ package final class Shard {
     var answerMemo: AnswerMemo?
     var repushMemo: (round: UInt32, repush: EndpointRepush)?
     var cachesForgottenAt: UInt32 = 0
-    var now = Instant(rawValue: 0)
+    var now: Instant {
+        get { self.state.value.now }
+        set { self.state.value.now = newValue }
+    }
     var wall = WallTime(rawValue: 0)
 
     package init(policy: ShardPolicy, resolve: @escaping (KeyRequest) -> KeyResolution) {
@@ -196,8 +216,13 @@ package final class Shard {
         var next = self.links[Int(id.index)].firstType
         // On a service for one type the URL may be left out.
         if typeURL.isEmpty { return self.links[Int(id.index)].isBound ? next : TypeStream.none }
+        let mark = TypeView.mark(ofURL: typeURL, in: bytes)
         while next != TypeStream.none {
-            if let url = self.view(of: next)?.typeURLBytes, bytes.equals(typeURL, url.span) { return next }
+            if self.typeStreams[Int(next)].typeMark == mark, let url = self.view(of: next)?.typeURLBytes,
+                bytes.equals(typeURL, url.span)
+            {
+                return next
+            }
             next = self.typeStreams[Int(next)].next
         }
         return TypeStream.none
@@ -208,7 +233,8 @@ package final class Shard {
     /// Adds a type to a stream, at its place in push order.
     func makeTypeStream(_ id: SlotID, view: Int32, type: XDSType) -> Int32 {
         let index: Int32
-        let new = TypeStream(stream: Int32(id.index), view: view, handle: self.streams[id]?.handle ?? 0)
+        var new = TypeStream(stream: Int32(id.index), view: view, handle: self.streams[id]?.handle ?? 0)
+        new.typeMark = self.views[Int(view)]?.typeMark ?? 0
         if let free = self.freeTypeStreams.popLast() {
             index = free
             self.typeStreams[Int(index)] = new
@@ -329,14 +355,12 @@ package final class Shard {
     }
 
     /// Moves a member whose responses were all answered to its cohort's idle list.
-    func becomeIdle(_ index: Int32) {
+    func becomeIdle(_ index: Int32, in view: TypeView) {
         let record = self.typeStreams[Int(index)]
-        guard record.cohort != TypeStream.none, record.isInAwaitingList, let view = self.views[Int(record.view)] else {
-            return
-        }
-        self.leaveList(record, in: view)
-        let position = view.cohorts[Int(record.cohort)].appendIdle(index)
-        self.typeStreams[Int(index)].stands(at: position, awaiting: false)
+        guard record.cohort != TypeStream.none, record.isInAwaitingList else { return }
+        let moved = view.cohorts[Int(record.cohort)].becomesIdle(index, at: Int(record.position))
+        if let member = moved.member { self.typeStreams[Int(member)].position = record.position }
+        self.typeStreams[Int(index)].stands(at: moved.position, awaiting: false)
     }
 
     // MARK: Falling behind
@@ -382,9 +406,12 @@ package final class Shard {
     }
 
     func settle(_ index: Int32) {
+        if let view = self.view(of: index) { self.settle(index, in: view) }
+    }
+
+    func settle(_ index: Int32, in view: TypeView) {
         guard self.typeStreams[Int(index)].isUnsettled else { return }
         self.typeStreams[Int(index)].isUnsettled = false
-        guard let view = self.view(of: index) else { return }
         view.unsettled -= 1
         if view.unsettled == 0, !view.convergenceReported {
             view.convergenceReported = true
@@ -394,6 +421,16 @@ package final class Shard {
 
     /// Milliseconds of the shard's clock, wrapping every 49 days; only differences are meaningful.
     var milliseconds: UInt32 { UInt32(truncatingIfNeeded: self.now.rawValue / 1_000_000) }
+}
+
+/// The words of a shard that pushes and ACKs touch, in one place (see `Cell`).
+private struct ShardState {
+    var sends: ContiguousArray<Send> = []
+    var versions: ContiguousArray<TypeVersions> = []
+    var views: ContiguousArray<TypeView?> = []
+    var counterRows: ContiguousArray<TypeCounters> = []
+    var round: UInt32 = 1
+    var now = Instant(rawValue: 0)
 }
 
 /// One discovery stream of a client.
@@ -424,7 +461,7 @@ struct DownstreamStream {
 }
 
 /// The few words of a stream that a push touches.
-struct StreamLink {
+struct StreamLink: BitwiseCopyable {
     /// Which user of the slot it is, and whether there is one.
     var generation: UInt32 = 0
     var isOpen = false
@@ -507,7 +544,7 @@ struct SideTable<Element> {
 
 extension Array {
     /// Removes an element by putting the last one in its place; returns that one if it moved.
-    fileprivate mutating func swapRemove(at position: Int) -> Element? {
+    mutating func swapRemove(at position: Int) -> Element? {
         let last = self.removeLast()
         guard position < self.count else { return nil }
         self[position] = last

@@ -68,10 +68,11 @@ struct Cohort {
 
     var isEmpty: Bool { self.idle.isEmpty && self.awaiting.isEmpty }
 
-    /// Adds a member and returns its place.
-    mutating func appendIdle(_ member: Int32) -> Int32 {
+    /// Moves a member to the idle; returns its place there, and who took the one it had.
+    mutating func becomesIdle(_ member: Int32, at position: Int) -> (position: Int32, member: Int32?) {
+        let moved = self.awaiting.swapRemove(at: position)
         self.idle.append(member)
-        return Int32(self.idle.count - 1)
+        return (Int32(self.idle.count - 1), moved)
     }
 
     /// Stands where there is none.

@@ -4,7 +4,7 @@ import WeirBase
 ///
 /// At any time it is in one of three places: a member of a cohort (settled or awaiting an answer), detached with an
 /// answer due (its subscription just changed, or it is new), or idle without a subscription.
-struct TypeStream {
+struct TypeStream: BitwiseCopyable {
     static let none: Int32 = -1
 
     /// The stream it belongs to, by slot and generation.
@@ -50,6 +50,8 @@ struct TypeStream {
 
     /// Whether newer content waits for an answer to what was sent.
     var isBehind = false
+    /// Tells most types of a stream apart (`TypeView.typeMark`).
+    var typeMark: UInt64 = 0
     /// The shell's name for the stream, here so that a push need not look elsewhere.
     var handle: UInt64
 
@@ -77,6 +79,12 @@ struct TypeVersions {
     var sent = ""
     /// The generation sent when everything was last accepted, under the present subscription.
     var acceptedGeneration: Generation = 0
+
+    /// `everything`: the generation sent, where nothing of it is left to be answered.
+    mutating func note(acked version: String, everything generation: Generation?) {
+        self.acked = version
+        if let generation { self.acceptedGeneration = generation }
+    }
 }
 
 /// What a detached type stream is owed beyond the changes since its base.

@@ -38,10 +38,18 @@ final class TypeView {
     let type: XDSType
     /// The type URL as bytes, to find the type of a request without making a string.
     let typeURLBytes: [UInt8]
+    /// The length and the last bytes of the type URL: different for all types but contrived ones, so that a request is
+    /// compared with one URL.
+    let typeMark: UInt64
     let group: Int32
     /// Where the shard counts what is done for the type.
     let counterRow: Int
-    private(set) var generation: Generation = 0
+    /// What pushes and ACKs touch.
+    private let state = Cell(ViewState())
+    private(set) var generation: Generation {
+        get { self.state.value.generation }
+        set { self.state.value.generation = newValue }
+    }
     private(set) var version = ""
     private(set) var equalVersions: [String] = []
     private(set) var passesVersionToSotW = false
@@ -61,14 +69,20 @@ final class TypeView {
     /// What the newest update changed.
     private(set) var recent: [Recent] = []
 
-    var subscriptions: ContiguousArray<Subscription?> = []
+    var subscriptions: ContiguousArray<Subscription?> {
+        @inline(__always) _read { yield self.state.value.subscriptions }
+        @inline(__always) _modify { yield &self.state.value.subscriptions }
+    }
     private var freeSubscriptions: [Int32] = []
     private var subscriptionIndex: [Subscription.Content: Int32] = [:]
     private(set) var wildcardSubscriptions: [Int32] = []
     var wishes = Wishes()
 
     /// By index; those that are not in use have no members.
-    var cohorts: ContiguousArray<Cohort> = []
+    var cohorts: ContiguousArray<Cohort> {
+        @inline(__always) _read { yield self.state.value.cohorts }
+        @inline(__always) _modify { yield &self.state.value.cohorts }
+    }
     var freeCohorts: [Int32] = []
 
     var staging = Staging()
@@ -85,7 +99,10 @@ final class TypeView {
     /// Type streams of this view, whatever they are doing.
     var streams = 0
     /// Type streams that are not settled on the newest state; zero means converged.
-    var unsettled = 0
+    var unsettled: Int {
+        get { self.state.value.unsettled }
+        set { self.state.value.unsettled = newValue }
+    }
     /// Type streams that newer content is held back from.
     var behind = 0
     /// What left, for clients that are behind (ORD-03).
@@ -104,7 +121,9 @@ final class TypeView {
     init(type: XDSType, group: Int32, counterRow: Int = 0) {
         self.type = type
         self.counterRow = counterRow
-        self.typeURLBytes = Array(type.typeURL.utf8)
+        let url = Array(type.typeURL.utf8)
+        self.typeURLBytes = url
+        self.typeMark = Self.mark(ofURL: ByteRange(offset: 0, count: url.count), in: url.span)
         self.group = group
     }
 
@@ -547,6 +566,34 @@ final class TypeView {
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
+    }
+}
+
+extension TypeView {
+    static func mark(ofURL url: ByteRange, in bytes: borrowing Span<UInt8>) -> UInt64 {
+        var mark = UInt64(truncatingIfNeeded: url.count)
+        for index in max(url.offset, url.end - 7)..<url.end { mark = mark << 8 | UInt64(bytes[index]) }
+        return mark
+    }
+
+    /// What a cohort's members hold: as a version, and as a generation that counts everything up to now where nothing that
+    /// they subscribe to changed since.
+    func held(byCohort index: Int32) -> (version: String, generation: Generation) {
+        self.state.value.held(byCohort: Int(index))
+    }
+}
+
+/// The words of a view that pushes and ACKs touch, in one place (see `Cell`).
+private struct ViewState {
+    var generation: Generation = 0
+    var subscriptions: ContiguousArray<Subscription?> = []
+    var cohorts: ContiguousArray<Cohort> = []
+    var unsettled = 0
+
+    func held(byCohort index: Int) -> (version: String, generation: Generation) {
+        let generation = self.cohorts[index].generation
+        let changed = self.subscriptions[Int(self.cohorts[index].subscription)]?.changed ?? 0
+        return (self.cohorts[index].version, generation >= changed ? self.generation : generation)
     }
 }
 

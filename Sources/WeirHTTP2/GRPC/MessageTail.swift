@@ -27,6 +27,13 @@ package struct MessageTail: Sendable {
         self.count += 1
     }
 
+    /// The bytes, for the time of the call.
+    func withBytes(_ use: (UnsafeRawBufferPointer) -> Void) {
+        unsafe withUnsafeBytes(of: self.storage) { all in
+            unsafe use(UnsafeRawBufferPointer(rebasing: all[..<self.count]))
+        }
+    }
+
     package subscript(index: Int) -> UInt8 {
         precondition(index < self.count, "index outside the tail")
         return self.storage[index]

@@ -33,6 +33,10 @@ struct OutgoingQueue {
         var left = count
         self.bytes -= count
         self.taken &+= count
+        // The usual case: the one message that waits goes whole.
+        if self.bytes == 0, self.rest.isEmpty, let message = self.first.take() {
+            return Self.emit(message, message.left, into: output)
+        }
         while left > 0, var message = self.first.take() {
             let step = min(left, message.left)
             Self.emit(message, step, into: output)

@@ -9,16 +9,14 @@ extension Session {
     ///   queues its GOAWAY and becomes `isFinished` once that is written (see `violation`).
     package func receive(_ bytes: Span<UInt8>) throws(HTTP2Error) {
         guard bytes.count > 0, !self.isBroken else { return }
+        let start = self.beginActivity()
         let code = unsafe bytes.withUnsafeBufferPointer { buffer in
-            self.recording {
-                unsafe self.receiveBase = buffer.baseAddress
-                let code = unsafe nghttp2_session_mem_recv(self.raw, buffer.baseAddress, buffer.count)
-                unsafe self.receiveBase = nil
-                return code
-            } decide: { record in
-                unsafe self.decide(record, buffer.span)
-            }
+            unsafe self.state.value.receiveBase = buffer.baseAddress
+            let code = unsafe nghttp2_session_mem_recv(self.raw, buffer.baseAddress, buffer.count)
+            unsafe self.state.value.receiveBase = nil
+            return code
         }
+        self.endActivity(from: start, bytes)
         if code < 0 { throw self.fatal(code) }
     }
 
@@ -26,19 +24,17 @@ extension Session {
     /// events that this causes (`drained`, `closed`).
     package func pull(into output: OutputQueue) throws(HTTP2Error) {
         guard !self.isBroken else { return }
-        let code = self.recording {
-            self.output = output
-            defer { self.output = nil }
-            while output.count < self.context.limits.outputBytesMax {
-                var bytes: UnsafePointer<UInt8>?
-                let count = unsafe nghttp2_session_mem_send(self.raw, &bytes)
-                if count <= 0 { return count }
-                unsafe output.append(UnsafeBufferPointer(start: bytes, count: count))
-            }
-            return 0
-        } decide: { record in
-            self.decide(record, Span())
+        let start = self.beginActivity()
+        unsafe self.state.value.output = .passUnretained(output)
+        var code = 0
+        while output.count < self.context.limits.outputBytesMax {
+            var bytes: UnsafePointer<UInt8>?
+            code = unsafe nghttp2_session_mem_send(self.raw, &bytes)
+            if code <= 0 { break }
+            unsafe output.append(UnsafeBufferPointer(start: bytes, count: code))
         }
+        unsafe self.state.value.output = nil
+        self.endActivity(from: start, Span())
         if code < 0 { throw self.fatal(code) }
     }
 

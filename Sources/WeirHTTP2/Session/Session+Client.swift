@@ -87,7 +87,7 @@ extension Session {
         }
         stream.deframer.encoding = known
         stream.isAnswered = true
-        self.delegate?.session(self, answered: stream.id, ResponseHead(server: fields.text(of: .server)))
+        self.delegate.session(self, answered: stream.id, ResponseHead(server: fields.text(of: .server)))
     }
 
     private static func end(of fields: HeaderCollector) -> StreamEnd? {

@@ -10,21 +10,22 @@ extension Session {
             case .server: self.decideRequest(stream, fields)
             case .client: self.decideResponse(stream, fields)
             }
-        case .data(let stream, let offset, let count):
+        case .data(let id, let offset, let count):
+            // Also for streams that are gone: the connection's window must be given back.
+            guard let stream = self.streams[id] else { return self.consume(id, count) }
             self.deliver(stream, received.extracting(offset..<(offset + count)))
-        case .endStream(let stream): self.deliverEnd(stream)
+        case .endStream(let id): if let stream = self.streams[id] { self.deliverEnd(stream) }
         case .closed(let stream, let code): self.decideClosed(stream, code)
-        case .drained(let stream):
-            if stream.isKnown, !stream.isClosed, stream.queue.isEmpty {
-                self.delegate?.session(self, drained: stream.id)
-            }
+        case .drained(let id):
+            guard let stream = self.streams[id], stream.isKnown, !stream.isClosed, stream.queue.isEmpty else { return }
+            self.delegate.session(self, drained: id)
         case .settings:
             self.isEstablished = true
-            self.delegate?.sessionSettingsReceived(self)
+            self.delegate.sessionSettingsReceived(self)
         case .goAway(let goAway):
             self.isDraining = true
-            self.delegate?.session(self, received: goAway)
-        case .pingAcknowledged(let data): self.delegate?.session(self, pingAcknowledged: data)
+            self.delegate.session(self, received: goAway)
+        case .pingAcknowledged(let data): self.delegate.session(self, pingAcknowledged: data)
         }
     }
 
@@ -33,7 +34,10 @@ extension Session {
     /// Cuts `bytes` into messages. What a pause leaves over is held, and not consumed.
     func deliver(_ stream: SessionStream, _ bytes: borrowing Span<UInt8>) {
         var position = 0
-        while stream.isReceiving, !stream.isPaused, self.deliverNext(stream, bytes, &position) {}
+        // The last message usually ends with the bytes.
+        while position < bytes.count, stream.isReceiving, !stream.isPaused,
+            self.deliverNext(stream, bytes, &position)
+        {}
         if stream.isReceiving, stream.isPaused, position < bytes.count {
             let rest = bytes.array(ByteRange(offset: position, count: bytes.count - position))
             if stream.held.isEmpty { stream.held = rest } else { stream.held.append(contentsOf: rest) }
@@ -56,8 +60,8 @@ extension Session {
                 self.checkPartialBytes(stream)
                 return false
             case .inPlace(let range):
-                self.delegate?.session(self, message: stream.id, bytes.extracting(range.offset..<range.end))
-            case .gathered(let message): self.delegate?.session(self, message: stream.id, message.span)
+                self.delegate.session(self, message: stream.id, bytes.extracting(range.offset..<range.end))
+            case .gathered(let message): self.delegate.session(self, message: stream.id, message.span)
             }
             return true
         } catch {
@@ -74,10 +78,11 @@ extension Session {
         self.fail(stream, GRPCFailure(.resourceExhausted, text))
     }
 
-    private func consume(_ stream: SessionStream, _ count: Int) {
+    private func consume(_ stream: SessionStream, _ count: Int) { self.consume(stream.id, count) }
+
+    private func consume(_ id: Int32, _ count: Int) {
         guard count > 0 else { return }
-        // Also for streams that are gone: the connection's window must be given back.
-        unsafe nghttp2_session_consume(self.raw, stream.id, count)
+        unsafe nghttp2_session_consume(self.raw, id, count)
     }
 
     func deliverEnd(_ stream: SessionStream) {
@@ -111,7 +116,7 @@ extension Session {
         let wasKnown = stream.isKnown
         stream.isKnown = false
         // The delegate may still ask for the stream's user data.
-        if wasKnown { self.delegate?.session(self, closed: stream.id, end) }
+        if wasKnown { self.delegate.session(self, closed: stream.id, end) }
         if stream.isClosed {
             stream.queue.removeAll()
             self.streams.remove(stream.id)

@@ -3,7 +3,7 @@ import WeirBase
 
 // Called by nghttp2's callbacks.
 extension Session {
-    func record(_ record: SessionRecord) { self.records.append(record) }
+    func record(_ record: SessionRecord) { self.context.records.value.append(record) }
 
     func headersBegun(_ id: Int32) {
         if self.streams[id] == nil {
@@ -20,8 +20,8 @@ extension Session {
     }
 
     func dataReceived(_ id: Int32, _ data: UnsafePointer<UInt8>, _ count: Int) {
-        guard let base = unsafe self.receiveBase, let stream = self.streams[id] else { return }
-        self.record(.data(stream, offset: unsafe data - base, count: count))
+        guard let base = unsafe self.state.value.receiveBase, self.streams.contains(id) else { return }
+        self.record(.data(id, offset: unsafe data - base, count: count))
     }
 
     func streamEnded(_ id: Int32) {
@@ -30,7 +30,7 @@ extension Session {
 
     private func streamEnded(_ stream: SessionStream) {
         stream.isRemotelyDone = true
-        self.record(.endStream(stream))
+        self.record(.endStream(stream.id))
     }
 
     func streamClosed(_ id: Int32, _ code: HTTP2ErrorCode) {
@@ -79,12 +79,20 @@ extension Session {
     }
 
     func dataSending(_ id: Int32, _ header: UnsafeBufferPointer<UInt8>, _ length: Int) -> CInt {
-        guard let output = self.output, let stream = self.streams[id], length <= stream.queue.bytes else {
-            return CInt(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
+        guard let output = unsafe self.state.value.output, let stream = self.streams[id],
+            length <= stream.queue.bytes
+        else { return CInt(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
+        return unsafe output._withUnsafeGuaranteedRef { output in
+            unsafe self.move(length, of: stream, behind: header, into: output)
         }
+    }
+
+    private func move(
+        _ length: Int, of stream: SessionStream, behind header: UnsafeBufferPointer<UInt8>, into output: OutputQueue
+    ) -> CInt {
         unsafe output.append(header)
         stream.queue.take(length, into: output)
-        if stream.queue.isEmpty { self.record(.drained(stream)) }
+        if stream.queue.isEmpty { self.record(.drained(stream.id)) }
         return output.count < self.context.limits.outputBytesMax ? 0 : CInt(NGHTTP2_ERR_PAUSE.rawValue)
     }
 }

@@ -45,7 +45,7 @@ extension Session {
         stream.deframer.encoding = encoding
         stream.isKnown = true
         stream.isReceiving = true
-        self.delegate?.session(self, opened: stream.id, head)
+        self.delegate.session(self, opened: stream.id, head)
     }
 
     func deliverHalfClosed(_ stream: SessionStream) {
@@ -54,7 +54,7 @@ extension Session {
         }
         guard stream.isReceiving else { return }
         stream.isReceiving = false
-        self.delegate?.session(self, halfClosed: stream.id)
+        self.delegate.session(self, halfClosed: stream.id)
     }
 
     // MARK: Responses

@@ -17,25 +17,17 @@ package struct SessionIncidents: Hashable, Sendable {
 /// Events are delivered to the delegate after nghttp2 has returned, never from its callbacks.
 @safe package final class Session {
     package let context: SessionContext
-    package weak var delegate: (any SessionDelegate)?
+    /// Its owner, which must outlive its activity.
+    package unowned let delegate: any SessionDelegate
 
     /// Allocated by nghttp2, freed in `deinit`.
     let raw: OpaquePointer
-    var streams = StreamTable()
-
-    // Only while nghttp2 works:
-    var records: ContiguousArray<SessionRecord> = []
-    var receiveBase: UnsafePointer<UInt8>?
-    var output: OutputQueue?
-    var isActive = false
+    /// What every push touches.
+    let state = Cell(SessionState())
 
     /// The header block that is being received.
     var collector: HeaderCollector?
-    /// Bytes that incomplete messages of all streams hold.
-    var partialBytes = 0
     var lastError = ""
-    /// What the peer did since `takeIncidents` that no stream hears of.
-    package internal(set) var incidents = SessionIncidents()
 
     /// Small openings of windows that messages sent make up for.
     private var crumbCredit = 0
@@ -46,9 +38,6 @@ package struct SessionIncidents: Hashable, Sendable {
     package internal(set) var isDraining = false
     /// Why we ended the session with a GOAWAY, if for an error.
     package internal(set) var violation: String?
-    private var isAbandoned = false
-    /// nghttp2 gave up: it may only be freed.
-    var isBroken = false
 
     package init(context: SessionContext, delegate: any SessionDelegate) {
         self.context = context
@@ -105,6 +94,23 @@ package struct SessionIncidents: Hashable, Sendable {
 
     // MARK: State
 
+    var streams: StreamTable {
+        @inline(__always) _read { yield self.state.value.streams }
+        @inline(__always) _modify { yield &self.state.value.streams }
+    }
+    /// nghttp2 gave up: it may only be freed.
+    var isBroken: Bool { self.state.value.isBroken }
+    /// Bytes that incomplete messages of all streams hold.
+    var partialBytes: Int {
+        get { self.state.value.partialBytes }
+        set { self.state.value.partialBytes = newValue }
+    }
+    /// What the peer did since `takeIncidents` that no stream hears of.
+    package internal(set) var incidents: SessionIncidents {
+        get { self.state.value.incidents }
+        set { self.state.value.incidents = newValue }
+    }
+
     /// Streams that are open or whose end is not delivered yet.
     package var streamCount: Int { self.streams.count }
     package var streamIDs: [Int32] { self.streams.ids }
@@ -117,6 +123,11 @@ package struct SessionIncidents: Hashable, Sendable {
     /// Neither side has anything left to say: the connection may be closed once its output is written.
     package var isFinished: Bool {
         unsafe self.isBroken || nghttp2_session_want_read(self.raw) == 0 && !self.wantsWrite
+    }
+
+    /// There is nothing to pull, and the session goes on.
+    package var isQuiet: Bool {
+        unsafe !self.isBroken && nghttp2_session_want_write(self.raw) == 0 && nghttp2_session_want_read(self.raw) != 0
     }
 
     /// A number of the owner's for a stream, such as a packed slot id; 0 until set.
@@ -151,27 +162,30 @@ package struct SessionIncidents: Hashable, Sendable {
 
     // MARK: Activity
 
-    /// Runs `work`, which lets nghttp2 record events, then `decide` on each of them.
-    func recording(_ work: () -> Int, decide: (SessionRecord) -> Void) -> Int {
-        precondition(!self.isActive, "a session was entered from its own delegate")
-        self.isActive = true
-        self.records = self.context.takeRecords()
-        let result = work()
-        // More records may come while these are decided upon (none do today); an index is safe for both.
-        var index = 0
-        while index < self.records.count {
-            let record = self.records[index]
+    /// Before nghttp2 is let to work and record events. Returns where they begin, for `endActivity`.
+    func beginActivity() -> Int {
+        precondition(!self.state.value.isActive, "a session was entered from its own delegate")
+        self.state.value.isActive = true
+        return self.context.records.value.count
+    }
+
+    /// Decides on each of the recorded events.
+    func endActivity(from start: Int, _ received: borrowing Span<UInt8>) {
+        // More records may come while these are decided upon: those of other sessions that are let to work meanwhile are
+        // gone again when they are done.
+        var index = start
+        while index < self.context.records.value.count {
+            let record = self.context.records.value[index]
             index += 1
-            if !self.isAbandoned { decide(record) }
+            if !self.state.value.isAbandoned { self.decide(record, received) }
         }
-        self.context.giveBack(&self.records)
-        self.isActive = false
-        return result
+        self.context.forgetRecords(from: start)
+        self.state.value.isActive = false
     }
 
     /// The connection is gone: every stream ends now. The session takes no more commands.
     package func abandon(_ status: GRPCStatus, _ reason: String) {
-        self.isAbandoned = true
+        self.state.value.isAbandoned = true
         for id in self.streams.ids {
             guard let stream = self.streams[id] else { continue }
             stream.isClosed = true
@@ -181,7 +195,7 @@ package struct SessionIncidents: Hashable, Sendable {
     }
 
     func fatal(_ code: Int) -> HTTP2Error {
-        self.isBroken = true
+        self.state.value.isBroken = true
         switch CInt(truncatingIfNeeded: code) {
         case CInt(NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue): return .notHTTP2
         case CInt(NGHTTP2_ERR_FLOODED.rawValue): return .flooded
@@ -190,4 +204,18 @@ package struct SessionIncidents: Hashable, Sendable {
             return .failed(self.lastError.isEmpty ? text : "\(text): \(self.lastError)")
         }
     }
+}
+
+/// The words of a session that every push touches, in one place (see `Cell`).
+@safe struct SessionState {
+    var streams = StreamTable()
+    // Only while nghttp2 works:
+    var receiveBase: UnsafePointer<UInt8>?
+    var output: Unmanaged<OutputQueue>?
+    var isActive = false
+
+    var isAbandoned = false
+    var isBroken = false
+    var partialBytes = 0
+    var incidents = SessionIncidents()
 }

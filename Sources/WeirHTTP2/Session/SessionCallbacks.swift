@@ -20,8 +20,13 @@ func makeCallbacks() -> OpaquePointer {
 }
 
 private func session(_ context: UnsafeMutableRawPointer?) -> Session {
+    unsafe reference(context).takeUnretainedValue()
+}
+
+/// For what is called with every push: whoever lets nghttp2 work holds the session.
+private func reference(_ context: UnsafeMutableRawPointer?) -> Unmanaged<Session> {
     guard let context = unsafe context else { preconditionFailure("nghttp2 lost our session") }
-    return unsafe Unmanaged<Session>.fromOpaque(context).takeUnretainedValue()
+    return unsafe Unmanaged<Session>.fromOpaque(context)
 }
 
 @c(weir_http2_headers_begun)
@@ -48,7 +53,10 @@ func sessionFrameReceived(
     _: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ context: UnsafeMutableRawPointer?
 ) -> CInt {
     guard let frame = unsafe frame else { return 0 }
-    let session = unsafe session(context)
+    return unsafe reference(context)._withUnsafeGuaranteedRef { unsafe received(frame, by: $0) }
+}
+
+private func received(_ frame: UnsafePointer<nghttp2_frame>, by session: Session) -> CInt {
     let header = unsafe frame.pointee.hd
     let endsStream = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
     let isAcknowledgement = header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
@@ -77,7 +85,7 @@ func sessionDataReceived(
     _ context: UnsafeMutableRawPointer?
 ) -> CInt {
     guard let data = unsafe data else { return 0 }
-    unsafe session(context).dataReceived(stream, data, count)
+    unsafe reference(context)._withUnsafeGuaranteedRef { unsafe $0.dataReceived(stream, data, count) }
     return 0
 }
 
@@ -121,7 +129,9 @@ func sessionDataAsked(
     _ context: UnsafeMutableRawPointer?
 ) -> Int {
     guard let flags = unsafe flags else { return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
-    return unsafe session(context).dataAsked(stream, length, &flags.pointee)
+    return unsafe reference(context)._withUnsafeGuaranteedRef {
+        unsafe $0.dataAsked(stream, length, &flags.pointee)
+    }
 }
 
 @c(weir_http2_data_sending)
@@ -132,7 +142,9 @@ func sessionDataSending(
     guard let frame = unsafe frame else { return CInt(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
     // A DATA frame's header has nine bytes; we never ask for padding.
     let bytes = unsafe UnsafeBufferPointer(start: header, count: 9)
-    return unsafe session(context).dataSending(frame.pointee.hd.stream_id, bytes, length)
+    return unsafe reference(context)._withUnsafeGuaranteedRef {
+        unsafe $0.dataSending(frame.pointee.hd.stream_id, bytes, length)
+    }
 }
 
 @c(weir_http2_error_noted)

@@ -1,4 +1,5 @@
 import CNghttp2
+import WeirBase
 
 package enum SessionRole: Sendable {
     case server
@@ -12,8 +13,10 @@ package enum SessionRole: Sendable {
     package let limits: SessionLimits
     let callbacks: OpaquePointer
     let options: OpaquePointer
-    /// Emptied arrays with their capacity, so that recording allocates nothing; as many as activities nest.
-    private var spare: [ContiguousArray<SessionRecord>] = []
+    /// What the callbacks of the session at work saw. A stack: an activity that begins while another decides on its
+    /// records puts its own on top, and takes them off before it ends. Keeps its memory, so that recording allocates
+    /// nothing.
+    let records = Cell(ContiguousArray<SessionRecord>())
     /// For sessions behind TLS; the others' buffers stay untouched on the heap, too.
     let memory: SessionMemory?
 
@@ -31,14 +34,15 @@ package enum SessionRole: Sendable {
         unsafe nghttp2_option_del(self.options)
     }
 
-    func takeRecords() -> ContiguousArray<SessionRecord> { self.spare.popLast() ?? [] }
-
-    /// Leaves an array without memory behind. By reference, because a copy would make the emptying allocate.
-    func giveBack(_ records: inout ContiguousArray<SessionRecord>) {
-        var emptied: ContiguousArray<SessionRecord> = []
-        swap(&emptied, &records)
-        emptied.removeAll(keepingCapacity: emptied.capacity <= 4096)
-        if self.spare.count < 4 { self.spare.append(emptied) }
+    /// Takes off the records of an activity, which began at `start`.
+    func forgetRecords(from start: Int) {
+        let count = self.records.value.count - start
+        if count == 1 {
+            _ = self.records.value.popLast()
+        } else if count > 1 {
+            self.records.value.removeLast(count)
+        }
+        if start == 0, self.records.value.capacity > 4096 { self.records.value = [] }
     }
 }
 
@@ -46,11 +50,11 @@ package enum SessionRole: Sendable {
 enum SessionRecord {
     /// A header block is complete.
     case headers(SessionStream, HeaderCollector)
-    /// DATA at this range of the bytes being received.
-    case data(SessionStream, offset: Int, count: Int)
-    case endStream(SessionStream)
+    /// DATA at this range of the bytes being received. By number, as what comes with every push should hold nothing.
+    case data(Int32, offset: Int, count: Int)
+    case endStream(Int32)
     case closed(SessionStream, HTTP2ErrorCode)
-    case drained(SessionStream)
+    case drained(Int32)
     case settings
     case goAway(GoAway)
     case pingAcknowledged(UInt64)

@@ -1,10 +1,13 @@
+import WeirBase
+
 /// Memory that sockets are read into; one per loop is enough, since what was read is used up before the next read.
 /// Confined to its loop.
 @safe package final class ReadBuffer {
     private let memory: UnsafeMutableRawBufferPointer
+    private let latest = Cell(0)
 
     /// How many bytes the latest read brought.
-    package private(set) var count = 0
+    package var count: Int { self.latest.value }
 
     /// - Parameter capacity: the most bytes one read brings.
     package init(capacity: Int) {
@@ -19,9 +22,9 @@
 
     /// Replaces what was in the buffer. After `.wouldBlock`, `.closed` or an error it is empty.
     package func read(from descriptor: CInt) throws(SystemError) -> ReadResult {
-        self.count = 0
+        self.latest.value = 0
         let result = try unsafe Socket.read(descriptor, into: self.memory)
-        if case .bytes(let count) = result { self.count = count }
+        if case .bytes(let count) = result { self.latest.value = count }
         return result
     }
 

@@ -12,6 +12,7 @@ import WeirXDS
 final class Downstream {
     private unowned let worker: Worker
     private let transport: Transport
+    private let shard: Shard
     private let shared: RelayShared
     private var listeners: [(listener: ServerListener, tls: ListenerTLS?)] = []
     /// Discovery streams, by the handle the shard knows them by.
@@ -24,6 +25,8 @@ final class Downstream {
     private var pushes: [Instant] = []
     private var isDraining = false
     private var pacing: RequestPacing
+    /// Whether it does anything.
+    private var isPacing = false
     private var stalled = StalledReaders()
     private var large = LargeResponses()
     private var stalledTimeout: Nanoseconds
@@ -41,10 +44,12 @@ final class Downstream {
     init(worker: Worker, transport: Transport) throws(StartError) {
         self.worker = worker
         self.transport = transport
+        self.shard = worker.shard
         self.shared = worker.shared
         self.services = Services(worker: worker)
         let limits = self.shared.configuration.downstream.limits
         self.pacing = RequestPacing(perSecond: limits.requestsPerSecondMax)
+        self.isPacing = self.pacing.isOn
         self.stalledTimeout = limits.stalledReaderTimeout
         for listener in self.shared.configuration.downstream.listeners { try self.listen(listener) }
     }
@@ -114,7 +119,9 @@ final class Downstream {
     func reload(_ configuration: DownstreamConfiguration) {
         for entry in self.listeners { entry.listener.options = Self.options(configuration) }
         self.stalledTimeout = configuration.limits.stalledReaderTimeout
-        self.resume(self.pacing.set(perSecond: configuration.limits.requestsPerSecondMax))
+        let due = self.pacing.set(perSecond: configuration.limits.requestsPerSecondMax)
+        self.isPacing = self.pacing.isOn
+        self.resume(due)
     }
 
     // MARK: Time
@@ -161,9 +168,18 @@ final class Downstream {
     // MARK: Out
 
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
+    ///
+    /// A push of one body has one message for each stream: these are written some at a time while what the streams need is
+    /// still in the processor's cache, not all in a second pass.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         self.large.note(sends, bodies, at: self.transport.loop.now)
+        var sinceFlush = 0
         for send in sends {
+            sinceFlush += 1
+            if sinceFlush > Self.deliveredAtOnce, bodies.count == 1 {
+                self.transport.flush()
+                sinceFlush = 1
+            }
             guard let target = self.discovery[SlotID(packed: send.handle)] else {
                 if send.handle == SelfCheck.handle { self.worker.selfCheck.receive(bodies[Int(send.body)], send.nonce) }
                 continue
@@ -182,6 +198,9 @@ final class Downstream {
         }
     }
 
+    /// Streams of a push that are written together: what they touch is some hundred kilobytes.
+    private static let deliveredAtOnce = 64
+
     func refuse(_ refusal: Refusal) {
         self.shared.metrics.rejected(refusal.reason).add(1)
         self.pacing.closed(refusal.handle)
@@ -195,7 +214,8 @@ final class Downstream {
     func pushed(_ pushes: [Instant]) {
         guard !pushes.isEmpty else { return }
         if self.pushes.isEmpty {
-            self.transport.loop.runSoon { [weak self] in self?.observePushes() }
+            // Unowned: it is the worker's for as long as the loop runs, and a weak reference would slow down each use.
+            self.transport.loop.runSoon { [unowned self] in self.observePushes() }
         }
         self.pushes += pushes
     }
@@ -320,12 +340,12 @@ extension Downstream: ServerConnectionDelegate {
         connection.userData(stream).flatMap { StreamTag(packed: $0) }
     }
 
-    func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
-        switch self.tag(connection, stream) {
+    func message(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64, _ bytes: Span<UInt8>) {
+        switch StreamTag(packed: userData) {
         case .discovery(let shardStream)?:
             self.worker.setTime()
-            self.worker.shard.receive(shardStream, bytes)
-            if self.pacing.isOn { self.pace(connection, stream, shardStream) }
+            self.shard.receive(shardStream, bytes)
+            if self.isPacing { self.pace(connection, stream, shardStream) }
         case .service(let id)?:
             guard let call = self.calls[id] else { return }
             self.shared.metrics.serviceRequests(service: call.method.label).add(1)
@@ -383,10 +403,10 @@ extension Downstream: ServerConnectionDelegate {
             [("node", client.node), ("key", client.key), ("bytes", String(sent.bytes)), ("end", end.cause.rawValue)])
     }
 
-    func drained(_ connection: ServerConnection, _ stream: Int32) {
-        switch self.tag(connection, stream) {
+    func drained(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64) {
+        switch StreamTag(packed: userData) {
         case .discovery(let shardStream)?:
-            if self.worker.shard.drained(shardStream) { self.transport.loop.turnAgain() }
+            if self.shard.drained(shardStream) { self.transport.loop.turnAgain() }
         case .service(let id)?: self.calls[id]?.handler.drained()
         case nil: break
         }

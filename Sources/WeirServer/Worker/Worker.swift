@@ -29,6 +29,7 @@ final class Worker {
     private var outgoing: [[WorkerMessage]]
     private(set) var isDraining = false
     private var isInRound = false
+    private var timeSet = Instant(rawValue: 0)
     private var counters = CounterExport()
     private let keys: KeySource
     /// Counts the reloads of the rules.
@@ -134,7 +135,13 @@ final class Worker {
     /// What the rules in force make of a request, as for discovery.
     func resolve(_ request: KeyRequest) -> KeyResolution { self.keys.resolver.resolve(request) }
 
-    func setTime() { self.shard.setTime(self.loop.now, wall: Loop.wallNow()) }
+    /// Sets the shard's clocks; once for all messages of a turn.
+    func setTime() {
+        let now = self.loop.now
+        guard now != self.timeSet else { return }
+        self.timeSet = now
+        self.shard.setTime(now, wall: Loop.wallNow())
+    }
 
     // MARK: Rounds
 

@@ -31,7 +31,8 @@ final class Link {
     private(set) var tls: TLSSession?
     private(set) var lastActivity: Instant
     private let security: LinkSecurity
-    private weak var owner: (any LinkOwner)?
+    /// Holds the link until it was told of the link's end.
+    private unowned let owner: any LinkOwner
 
     private var descriptor: Descriptor?
     private var watcher: IOWatcher?
@@ -102,7 +103,8 @@ final class Link {
     }
 
     private func secured() {
-        guard self.state == .securing, let owner = self.owner else { return }
+        guard self.state == .securing else { return }
+        let owner = self.owner
         self.state = .open
         self.session = Session(context: owner.sessionContext, delegate: owner)
         owner.linkSecured()
@@ -150,13 +152,23 @@ final class Link {
                 case .bytes(let count):
                     self.lastActivity = self.transport.loop.now
                     self.received()
-                    if count < self.transport.readBuffer.capacity { return self.markDirty() }
-                case .wouldBlock: return self.markDirty()
+                    if count < self.transport.readBuffer.capacity { return self.markDirtyAfterReading() }
+                case .wouldBlock: return self.markDirtyAfterReading()
                 case .closed: return self.peerClosed()
                 }
             } catch {
                 return self.failed(error)
             }
+        }
+        self.markDirtyAfterReading()
+    }
+
+    /// Most of what clients say, ACKs, leaves nothing to write.
+    private func markDirtyAfterReading() {
+        if self.state == .open, let session = self.session, session.isQuiet,
+            self.tls.map({ $0.pendingCiphertext == 0 }) ?? true
+        {
+            return
         }
         self.markDirty()
     }
@@ -190,7 +202,7 @@ final class Link {
         guard self.state == .open, let session = self.session else { return }
         do throws(HTTP2Error) {
             try session.receive(bytes)
-            if session.incidents.hasAny { self.owner?.linkNoticed(session.takeIncidents()) }
+            if session.incidents.hasAny { self.owner.linkNoticed(session.takeIncidents()) }
         } catch {
             self.close(
                 session.isEstablished ? .protocolViolated : .handshakeFailed, "connection with \(self.peer): \(error)")
@@ -248,6 +260,8 @@ final class Link {
             let staged = try self.stage(session)
             // What nghttp2 dropped (a frame for a stream that is gone) leaves nothing to write.
             if staged == 0 { return true }
+            // It had no more; what was queued since has marked the link again.
+            if staged < session.context.limits.outputBytesMax { return try self.writeStaged() }
             budget -= staged
         }
         return false
@@ -258,6 +272,7 @@ final class Link {
         do throws(HTTP2Error) {
             try session.pull(into: output)
         } catch {
+            self.transport.giveBack(output)
             throw LinkFailure(cause: .protocolViolated, reason: "connection with \(self.peer): \(error)")
         }
         let count = output.count
@@ -276,6 +291,7 @@ final class Link {
             return try self.tls == nil
                 ? self.writeOutput(descriptor.rawValue) : self.writeCiphertext(descriptor.rawValue)
         } catch {
+            if let output = self.output.take() { self.transport.giveBack(output) }
             throw LinkFailure(cause: .peer, reason: "connection with \(self.peer) failed: \(error)")
         }
     }
@@ -283,17 +299,31 @@ final class Link {
     private func writeOutput(_ descriptor: CInt) throws(SystemError) -> Bool {
         guard let output = self.output else { return true }
         while !output.isEmpty {
-            let result = unsafe try Socket.gatherWrite(descriptor, count: output.segmentCount) { index, use in
-                unsafe output.withSegment(index, use)
-            }
-            switch result {
+            switch try self.writeOnce(descriptor, output) {
             case .bytes(let count): output.consume(count)
-            case .wouldBlock: return false
+            case .wouldBlock:
+                self.transport.keepOutput(output)
+                return false
             }
         }
         self.output = nil
         self.transport.giveBack(output)
         return true
+    }
+
+    private func writeOnce(_ descriptor: CInt, _ output: OutputQueue) throws(SystemError) -> WriteResult {
+        if output.segmentCount > 1 {
+            return unsafe try Socket.gatherWrite(descriptor, count: output.segmentCount) { index, use in
+                unsafe output.withSegment(index, use)
+            }
+        }
+        var result = WriteResult.wouldBlock
+        var failure: SystemError?
+        unsafe output.withSegment(0) { bytes in
+            do throws(SystemError) { result = try unsafe Socket.write(descriptor, bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return result
     }
 
     // MARK: End
@@ -319,7 +349,7 @@ final class Link {
         self.session = nil
         if let output = self.output.take() { self.transport.giveBack(output) }
         self.descriptor = nil
-        self.owner?.linkClosed(end)
+        self.owner.linkClosed(end)
     }
 
     /// As much of a GOAWAY, a TLS alert and a close_notify as the socket takes; nobody waits for more.

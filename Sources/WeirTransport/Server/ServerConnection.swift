@@ -9,7 +9,8 @@ package import WeirTLS
 package final class ServerConnection {
     /// A number of the owner's, such as a packed slot id.
     package var userData: UInt64 = 0
-    package private(set) weak var delegate: (any ServerConnectionDelegate)?
+    /// Outlives its connections.
+    package unowned let delegate: any ServerConnectionDelegate
     /// Who the client has proved to be; nil without TLS or without a client certificate.
     package private(set) var peerIdentity: PeerIdentity?
     package let openedAt: Instant
@@ -214,7 +215,7 @@ extension ServerConnection: LinkOwner {
     func linkClosed(_ end: ConnectionEnd) {
         self.transport.deadlines.remove(self.slot)
         self.listener.connectionEnded(self)
-        if self.isOpened { self.delegate?.connectionClosed(self, end) }
+        if self.isOpened { self.delegate.connectionClosed(self, end) }
         self.logEnd(end)
         self.link = nil
     }
@@ -242,29 +243,29 @@ extension ServerConnection {
                 self.transport.deadlines.set(self.slot, self.transport.loop.now)
             }
         }
-        self.delegate?.streamOpened(self, stream, head)
+        self.delegate.streamOpened(self, stream, head)
     }
 
     package func session(_ session: Session, answered stream: Int32, _ head: ResponseHead) {}
 
     package func session(_ session: Session, message stream: Int32, _ bytes: Span<UInt8>) {
         guard self.link?.state == .open else { return }
-        self.delegate?.message(self, stream, bytes)
+        self.delegate.message(self, stream, session.userData(stream) ?? 0, bytes)
     }
 
     package func session(_ session: Session, halfClosed stream: Int32) {
         guard self.link?.state == .open else { return }
-        self.delegate?.streamHalfClosed(self, stream)
+        self.delegate.streamHalfClosed(self, stream)
     }
 
     package func session(_ session: Session, drained stream: Int32) {
         guard self.link?.state == .open else { return }
-        self.delegate?.drained(self, stream)
+        self.delegate.drained(self, stream, session.userData(stream) ?? 0)
     }
 
     package func session(_ session: Session, closed stream: Int32, _ end: StreamEnd) {
         if !self.streamDeadlines.isEmpty { self.streamDeadlines.removeAll { $0.stream == stream } }
-        self.delegate?.streamClosed(self, stream, end)
+        self.delegate.streamClosed(self, stream, end)
     }
 
     package func sessionSettingsReceived(_ session: Session) {
@@ -273,7 +274,7 @@ extension ServerConnection {
         self.startAge()
         // Asked now, the connection answers with its earliest deadline.
         self.transport.deadlines.set(self.slot, self.transport.loop.now)
-        self.delegate?.connectionOpened(self)
+        self.delegate.connectionOpened(self)
     }
 
     package func session(_ session: Session, received goAway: GoAway) {}

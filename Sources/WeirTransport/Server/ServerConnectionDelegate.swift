@@ -7,14 +7,14 @@ package protocol ServerConnectionDelegate: AnyObject {
     func connectionOpened(_ connection: ServerConnection)
     /// A gRPC request; whether the path is served is the delegate's business.
     func streamOpened(_ connection: ServerConnection, _ stream: Int32, _ request: RequestHead)
-    /// A whole message. The span is valid during the call.
-    func message(_ connection: ServerConnection, _ stream: Int32, _ bytes: Span<UInt8>)
+    /// A whole message. `userData` is the stream's; 0 until set. The span is valid during the call.
+    func message(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64, _ bytes: Span<UInt8>)
     /// The client will send no more; to be answered with `finish` some time.
     func streamHalfClosed(_ connection: ServerConnection, _ stream: Int32)
     /// Exactly once for each `streamOpened`, however it ends.
     func streamClosed(_ connection: ServerConnection, _ stream: Int32, _ end: StreamEnd)
     /// Everything queued on the stream is on its way into the socket.
-    func drained(_ connection: ServerConnection, _ stream: Int32)
+    func drained(_ connection: ServerConnection, _ stream: Int32, _ userData: UInt64)
     /// Once for each `connectionOpened`, after the end of all its streams.
     func connectionClosed(_ connection: ServerConnection, _ end: ConnectionEnd)
 }

@@ -18,7 +18,8 @@ package final class ServerListener {
 
     let transport: Transport
     private(set) var sessionContext: SessionContext
-    private(set) weak var delegate: (any ServerConnectionDelegate)?
+    /// Outlives the listener.
+    unowned let delegate: any ServerConnectionDelegate
     private let quota: ConnectionQuota
     private var positions: [ObjectIdentifier: Int] = [:]
     private var descriptor: Descriptor?
