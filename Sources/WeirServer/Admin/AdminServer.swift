@@ -107,6 +107,9 @@ final class AdminServer: Sendable {
         case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
             self.metrics(answer)
         case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
+        case ("GET", "/history"), ("HEAD", "/history"): self.history(answer)
+        case ("GET", "/diff"), ("HEAD", "/diff"): self.diff(answer)
+        case ("GET", "/events"), ("HEAD", "/events"): self.events(answer)
         case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
         case ("GET", "/checks"), ("HEAD", "/checks"): self.checks(answer)
         case ("POST", "/checks/drift"): self.checkDrift(answer)
@@ -150,8 +153,7 @@ final class AdminServer: Sendable {
 
     private static let readable = [
         "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
-        "/metrics",
-        "/stats/prometheus", "/logging", "/checks", "/overview", "/activity",
+        "/history", "/diff", "/events", "/metrics", "/stats/prometheus", "/logging", "/checks", "/overview", "/activity",
     ]
     private static let writable = [
         "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",

@@ -140,6 +140,7 @@ private final class Relay {
         self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
+        self.shared.journal.start(JournalLimits(self.configuration.admin.history), self.shared.metrics)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
@@ -276,6 +277,7 @@ private final class Relay {
         self.activityTimer?.cancel()
         self.manager.cancel()
         for signal in self.signals { signal.cancel() }
+        self.shared.journal.close()
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
@@ -304,6 +306,8 @@ private final class Relay {
         self.shared.rules.withLock { $0 = configuration.aggregation }
         self.shared.identity.withLock { $0 = configuration.identity }
         self.admin.reload(configuration.admin)
+        let limits = JournalLimits(configuration.admin.history)
+        self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
         self.shared.set(configuration.downstream.limits)
         self.shared.metricsKeys.withLock { $0 = configuration.admin.metricsKeys }

@@ -24,6 +24,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
+    /// The history of pushes and the live events.
+    let journal: JournalDesk
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
     /// When the certificates in use end.
@@ -89,7 +91,9 @@ final class RelayShared: Sendable {
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.passed = passed
-        self.startedAt = Loop.wallNow()
+        let startedAt = Loop.wallNow()
+        self.startedAt = startedAt
+        self.journal = JournalDesk(startedAt: startedAt)
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
         self.descriptors = descriptors
@@ -135,15 +139,16 @@ final class RelayShared: Sendable {
     /// Logs and counts what a shard reports.
     func note(_ event: ShardEvent) {
         switch event {
-        case .nack(let node, let key, let type, let version, let detail):
+        case .nack(let node, let key, let type, let version, let push, let detail):
             self.logger.logOften(
                 .warning, "NACK",
                 [
                     ("node", node), ("key", key), ("type", type.label), ("version", version),
-                    ("code", String(detail.code)), ("detail", detail.message),
+                    ("push", push.description), ("code", String(detail.code)), ("detail", detail.message),
                 ])
         case .refused(let node, let peer, let message):
             self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+        case .acknowledged: break
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
             self.metrics.operation.ackTimeouts(type: type.label).add()

@@ -31,6 +31,8 @@ final class Worker {
     private var isInRound = false
     private var timeSet = Instant(rawValue: 0)
     private var counters = CounterExport()
+    /// The listeners to events that the shard knows of.
+    var watchEpoch = 0
     private let keys: KeySource
     /// Counts the reloads of the rules.
     private var rekeyings = 0
@@ -77,6 +79,7 @@ final class Worker {
         policy.maxResponseBytes = configuration.downstream.limits.responseBytesMax
         policy.firstRequestTimeout = configuration.downstream.limits.firstRequestTimeout
         policy.controlPlaneIdentifier = shared.identifier
+        policy.tracksPushes = configuration.admin.history.pushes > 0
         return policy
     }
 
@@ -141,6 +144,7 @@ final class Worker {
         guard now != self.timeSet else { return }
         self.timeSet = now
         self.shard.setTime(now, wall: Loop.wallNow())
+        self.noteListeners()
     }
 
     // MARK: Rounds
@@ -171,12 +175,14 @@ final class Worker {
         }
         self.counters.export(self.shard, to: self.shared.metrics)
         for event in self.shard.events { self.shared.note(event) }
-        self.downstream?.pushed(self.shard.pushes)
+        self.downstream?.pushed(self.shard.pushes, self.shard.taken)
+        self.journalRound()
         self.shard.endRound()
     }
 
     private func post() {
         self.homes.postToStore()
+        self.postJournal()
         for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
             // A full mailbox keeps the messages here, in order, for the next round.
             if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {
