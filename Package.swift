@@ -57,6 +57,7 @@ let package = Package(
         // Pure: no sockets, clock, threads, logs, Foundation.
         swift("WeirBase"),
         swift("WeirHash", ["CXXHash"]),
+        swift("WeirGzip", ["CZlib"]),
         swift("WeirRegex", ["CWeirRE2", "WeirBase"]),
         swift("WeirXDS", ["WeirBase"]),
         swift("WeirRules", ["WeirRegex", "WeirXDS", "WeirBase"]),
@@ -66,7 +67,7 @@ let package = Package(
         // I/O and formats: each wraps one C library; siblings do not import each other.
         swift("WeirLoop", ["CEv", "CWeirShims", "WeirBase"]),
         swift("WeirTLS", ["COpenSSL", "CWeirShims", "WeirBase"]),
-        swift("WeirHTTP2", ["CNghttp2", "CZlib", "WeirBase"]),
+        swift("WeirHTTP2", ["CNghttp2", "WeirGzip", "WeirBase"]),
         swift("WeirYAML", ["CYAML", "WeirBase"]),
         swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
         swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
@@ -81,7 +82,7 @@ let package = Package(
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
                 "WeirProtobuf",
-                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
+                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
             name: "weir",
@@ -103,7 +104,8 @@ let package = Package(
         tests("WeirObserve", ["WeirBase"]),
         tests("WeirLoop", ["WeirBase"]),
         tests("WeirTLS", ["WeirBase"]),
-        tests("WeirHTTP2", ["WeirBase", "WeirTestSupport"]),
+        tests("WeirGzip", ["WeirBase"]),
+        tests("WeirHTTP2", ["WeirGzip", "WeirBase", "WeirTestSupport"]),
         tests("WeirYAML", ["WeirBase"]),
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
@@ -111,6 +113,7 @@ let package = Package(
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
+        tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),

@@ -58,8 +58,8 @@ final class Exchange {
         }
     }
 
-    private static let tooLarge = Answer.text(
-        413, "the body is too large: at most \(HTTPServerLimits.bodyBytesMax) bytes are accepted\n")
+    private static let tooLarge = Answer.error(
+        413, "the body is too large: at most \(HTTPServerLimits.bodyBytesMax) bytes are accepted")
 
     private func finish(_ answer: Answer) -> Verdict {
         self.stage = .answered
@@ -87,7 +87,8 @@ final class Exchange {
         return unsafe HTTPRequest(
             method: method, path: path, query: queryArguments(connection), host: header(connection, "Host"),
             accept: header(connection, "Accept"), acceptEncoding: header(connection, "Accept-Encoding"),
-            contentType: header(connection, "Content-Type"), authorization: header(connection, "Authorization"),
+            ifNoneMatch: header(connection, "If-None-Match"), contentType: header(connection, "Content-Type"),
+            authorization: header(connection, "Authorization"),
             peer: peerText(weir_mhd_client(connection)), body: self.body)
     }
 }

@@ -9,6 +9,7 @@ package struct HTTPRequest: Sendable {
     package let host: String?
     package let accept: String?
     package let acceptEncoding: String?
+    package let ifNoneMatch: String?
     package let contentType: String?
     package let authorization: String?
     /// The client's address and port; empty if unknown.
@@ -18,9 +19,8 @@ package struct HTTPRequest: Sendable {
 
     package init(
         method: String, path: String, query: [(name: String, value: String)] = [], host: String? = nil,
-        accept: String? = nil, acceptEncoding: String? = nil, contentType: String? = nil, authorization: String? = nil,
-        peer: String = "",
-        body: [UInt8] = []
+        accept: String? = nil, acceptEncoding: String? = nil, ifNoneMatch: String? = nil, contentType: String? = nil,
+        authorization: String? = nil, peer: String = "", body: [UInt8] = []
     ) {
         self.method = method
         self.path = path
@@ -28,6 +28,7 @@ package struct HTTPRequest: Sendable {
         self.host = host
         self.accept = accept
         self.acceptEncoding = acceptEncoding
+        self.ifNoneMatch = ifNoneMatch
         self.contentType = contentType
         self.authorization = authorization
         self.peer = peer

@@ -390,7 +390,7 @@ package final class Shard {
 /// One discovery stream of a client.
 struct DownstreamStream {
     let handle: UInt64
-    private let serviceNumber: UInt8
+    let serviceNumber: UInt8
     let peer: PeerIdentity
     let openedAt: Instant
     let openedAtWall: WallTime

@@ -18,6 +18,7 @@ final class Worker {
     let shared: RelayShared
     let shard: Shard
     let homes: Homes
+    let inspector: Inspector
     private(set) var downstream: Downstream?
     private let inbox: Inbox<[WorkerMessage]>
     private let ticker: TimerWatcher
@@ -41,6 +42,7 @@ final class Worker {
         let loop = Loop()
         self.index = index
         self.loop = loop
+        self.inspector = Inspector(loop: loop)
         self.shared = shared
         shared.reports[index].set(loop.pulse)
         let configuration = shared.configuration
