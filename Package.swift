@@ -60,6 +60,7 @@ let package = Package(
         // Pure: no sockets, clock, threads, logs, Foundation.
         swift("WeirBase"),
         swift("WeirHash", ["CXXHash"]),
+        swift("WeirGzip", ["CZlib"]),
         swift("WeirRegex", ["CWeirRE2", "WeirBase"]),
         swift("WeirXDS", ["WeirBase"]),
         swift("WeirRules", ["WeirRegex", "WeirXDS", "WeirBase"]),
@@ -69,7 +70,7 @@ let package = Package(
         // I/O and formats: each wraps one C library; siblings do not import each other.
         swift("WeirLoop", ["CEv", "CWeirShims", "WeirBase"]),
         swift("WeirTLS", ["COpenSSL", "CWeirShims", "WeirBase"]),
-        swift("WeirHTTP2", ["CNghttp2", "CZlib", "WeirBase"]),
+        swift("WeirHTTP2", ["CNghttp2", "WeirGzip", "WeirBase"]),
         swift("WeirYAML", ["CYAML", "WeirBase"]),
         swift("WeirProtobuf", ["CWeirProtobuf", "WeirBase"]),
         swift("WeirHTTP1", ["CMicrohttpd", "WeirBase"]),
@@ -86,7 +87,7 @@ let package = Package(
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
                 "WeirProtobuf", "WeirPage",
-                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
+                "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
             name: "weir",
@@ -108,7 +109,8 @@ let package = Package(
         tests("WeirObserve", ["WeirBase"]),
         tests("WeirLoop", ["WeirBase"]),
         tests("WeirTLS", ["WeirBase"]),
-        tests("WeirHTTP2", ["WeirBase", "WeirTestSupport"]),
+        tests("WeirGzip", ["WeirBase"]),
+        tests("WeirHTTP2", ["WeirGzip", "WeirBase", "WeirTestSupport"]),
         tests("WeirYAML", ["WeirBase"]),
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
@@ -118,6 +120,7 @@ let package = Package(
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
+        tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),

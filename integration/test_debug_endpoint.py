@@ -228,5 +228,5 @@ def test_pages_for_people_and_paths_that_are_not_there(relay):
 
 
 def test_the_pages_of_a_relay_without_clients(relay):
-    assert relay.json("/keys") == {"keys": []} and relay.json("/clients") == {"clients": []}
-    assert relay.json("/config_dump") == {"resources": []}
+    for path, name in (("/keys", "keys"), ("/clients", "clients"), ("/config_dump", "resources")):
+        assert relay.json(path) == {name: [], "total": 0, "next_cursor": None}

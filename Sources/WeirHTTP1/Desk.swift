@@ -27,7 +27,7 @@ final class Desk: Sendable {
         var isStopping = false
     }
 
-    private static let stopping = Answer.text(503, "the server is stopping\n")
+    private static let stopping = Answer.error(503, "the server is stopping")
 
     private let state = WitnessedMutex(State())
 

@@ -58,8 +58,8 @@ final class Exchange {
         }
     }
 
-    private static let tooLarge = Answer.text(
-        413, "the body is too large: at most \(HTTPServerLimits.bodyBytesMax) bytes are accepted\n")
+    private static let tooLarge = Answer.error(
+        413, "the body is too large: at most \(HTTPServerLimits.bodyBytesMax) bytes are accepted")
 
     private func finish(_ answer: Answer) -> Verdict {
         self.stage = .answered

@@ -23,14 +23,4 @@ extension HTTPRequest {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
     }
-
-    /// Whether `If-None-Match` has the tag, so that the client need not be sent again what it has.
-    package func isCurrent(_ tag: String) -> Bool {
-        guard let known = self.ifNoneMatch else { return false }
-        return known.split(separator: ",").contains { candidate in
-            let trimmed = candidate.drop { $0 == " " }
-            let bare = trimmed.hasPrefix("W/") ? trimmed.dropFirst(2) : trimmed
-            return bare.prefix(tag.count) == tag && bare.dropFirst(tag.count).allSatisfy { $0 == " " } || trimmed == "*"
-        }
-    }
 }

@@ -1,3 +1,5 @@
+import WeirBase
+
 /// The one answer owed to a request. May be used from any thread, also after the handler has returned, after the client
 /// has gone away or after the server has stopped.
 ///
@@ -13,7 +15,7 @@ package final class HTTPResponder: Sendable {
 
     deinit {
         // Ignored where an answer was given.
-        self.desk.answer(self.id, .text(500, "the request was dropped without an answer\n"))
+        self.desk.answer(self.id, .error(500, "the request was dropped without an answer"))
     }
 
     /// Answers. The first call counts; later ones are ignored.
@@ -54,7 +56,11 @@ struct Answer: Sendable {
     /// In place of `body`.
     var stream: HTTPBodyStream?
 
-    static func text(_ status: UInt32, _ text: String) -> Answer {
-        Answer(status: status, headers: [("Content-Type", "text/plain; charset=utf-8")], body: Array(text.utf8))
+    /// Errors are JSON, as all that the handlers answer.
+    static func error(_ status: UInt32, _ text: String) -> Answer {
+        var writer = JSONWriter()
+        writer.object { $0.field("error", text) }
+        return Answer(
+            status: status, headers: [("Content-Type", "application/json")], body: writer.bytes + [UInt8(ascii: "\n")])
     }
 }

@@ -35,14 +35,4 @@ struct BrowserTests {
             #expect(!request(host: host).isNamedByAddress, "\(host)")
         }
     }
-
-    @Test("a tag is found among those that the client has")
-    func tags() {
-        for known in ["\"a1\"", "W/\"a1\"", "\"b\", \"a1\" ", "\"b\",W/\"a1\"", "*"] {
-            #expect(request(known: known).isCurrent("\"a1\""), "\(known)")
-        }
-        for known in [nil, "", "\"a1", "a1", "\"a12\"", "\"b\""] {
-            #expect(!request(known: known).isCurrent("\"a1\""), "\(known ?? "nil")")
-        }
-    }
 }

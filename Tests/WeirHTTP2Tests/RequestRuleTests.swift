@@ -1,5 +1,6 @@
 import Testing
 import WeirBase
+import WeirGzip
 
 @testable import WeirHTTP2
 

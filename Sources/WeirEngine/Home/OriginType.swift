@@ -101,8 +101,12 @@ final class OriginType {
         }
     }
 
+    /// How often content was touched: indices into it are good while this stays the same.
+    private(set) var changes = 0
+
     /// Puts one change into the lane. Returns whether it makes a difference.
     func apply(_ change: ResourceChange) -> Bool {
+        self.changes &+= 1
         let isNewError = self.noteError(change)
         if change.error != nil, change.isRefresh { return isNewError }
         let old = self.resource(change.name, in: change.lane)

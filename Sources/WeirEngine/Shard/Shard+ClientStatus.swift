@@ -125,14 +125,21 @@ extension Shard {
         _ id: NameID, _ content: Subscription.Content, _ judge: DeliveryJudge, _ view: TypeView,
         to result: inout DeliveredType, _ walk: inout DeliveryWalk
     ) {
+        let delivered = self.delivered(id, content, judge, view)
+        result.resources.append(delivered)
+        let contents = walk.countsContents ? delivered.resource?.encoded.count ?? 0 : 0
+        walk.budget -= view[id].name.utf8.count + DeliveryWalk.overhead + contents
+    }
+
+    func delivered(
+        _ id: NameID, _ content: Subscription.Content, _ judge: DeliveryJudge, _ view: TypeView
+    ) -> DeliveredResource {
         let resource = view.visible(id, to: content)
         let changed =
             content.wildcard && view[id].wild != nil
             ? view[id].wildChanged : max(view[id].namedChanged, resource === view[id].wild ? view[id].wildChanged : 0)
         let state = resource == nil ? .notSent : judge.state(of: id, changed: changed)
-        result.resources.append(DeliveredResource(name: view[id].name, resource: resource, state: state))
-        let contents = walk.countsContents ? resource?.encoded.count ?? 0 : 0
-        walk.budget -= view[id].name.utf8.count + DeliveryWalk.overhead + contents
+        return DeliveredResource(name: view[id].name, resource: resource, state: state)
     }
 
     /// The generation that a type stream has been sent; 0 for nothing.
@@ -145,7 +152,7 @@ extension Shard {
 }
 
 /// Tells the state of each resource of one type stream.
-private struct DeliveryJudge {
+struct DeliveryJudge {
     private let sent: Generation
     private let accepted: Generation
     /// The state of what was sent after the last acceptance.

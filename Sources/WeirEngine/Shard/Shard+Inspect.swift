@@ -8,15 +8,23 @@ package struct TypeStatus: Sendable {
     package var type: XDSType
     package var key: String
     package var wildcard: Bool
-    package var names: [String]
+    /// Shared with the other streams that ask the same.
+    package var subscribed: SharedNames
     package var sent: String
     package var acked: String
     package var state: State
     package var rejection: Rejection?
+    /// Of the newest response; `none` for none.
+    package var nonce: Nonce
+
+    package var names: [String] { self.subscribed.names.sorted() }
 }
 
 /// One stream, for people.
 package struct StreamStatus: Sendable {
+    /// The slot it keeps while it lasts.
+    package var slot: Int
+    package var node: NodeIdentity?
     package var nodeID: String
     package var cluster: String
     package var peer: String
@@ -51,12 +59,21 @@ extension Shard {
         var types: [TypeStatus] = []
         var index = self.links[Int(id.index)].firstType
         while index != TypeStream.none {
-            if let status = self.typeStatus(index) { types.append(status) }
+            if let view = self.view(of: index) {
+                let names = self.content(of: index, view).names.map { view[$0].name }
+                types.append(self.typeStatus(index, view, SharedNames(names)))
+            }
             index = self.typeStreams[Int(index)].next
         }
+        return self.status(of: stream, slot: Int(id.index), types)
+    }
+
+    func status(of stream: DownstreamStream, slot: Int, _ types: [TypeStatus]) -> StreamStatus {
         let group = stream.group == TypeStream.none ? nil : self.groups[Int(stream.group)]
         return StreamStatus(
-            nodeID: stream.identity?.id ?? "", cluster: stream.identity?.cluster ?? "", peer: stream.peer.address,
+            slot: slot,
+            node: stream.identity, nodeID: stream.identity?.id ?? "", cluster: stream.identity?.cluster ?? "",
+            peer: stream.peer.address,
             key: types.first?.key ?? group?.key ?? "", service: stream.service.label, variant: stream.service.variant,
             since: stream.openedAtWall, types: types)
     }
@@ -68,18 +85,16 @@ extension Shard {
         return (stream.identity?.id ?? "", group?.key ?? "")
     }
 
-    private func typeStatus(_ index: Int32) -> TypeStatus? {
-        guard let view = self.view(of: index) else { return nil }
+    func typeStatus(_ index: Int32, _ view: TypeView, _ names: SharedNames) -> TypeStatus {
         let record = self.typeStreams[Int(index)]
-        let content = self.content(of: index, view)
         return TypeStatus(
-            type: view.type, key: self.groups[Int(view.group)]?.key ?? "", wildcard: content.wildcard,
-            names: content.names.map { view[$0].name }.sorted(), sent: self.sentVersion(index),
+            type: view.type, key: self.groups[Int(view.group)]?.key ?? "",
+            wildcard: self.content(of: index, view).wildcard, subscribed: names, sent: self.sentVersion(index),
             acked: self.versions[Int(index)].acked, state: self.state(of: index),
-            rejection: record.isRejected ? self.rejections[index] : nil)
+            rejection: record.isRejected ? self.rejections[index] : nil, nonce: record.nonce)
     }
 
-    private func state(of index: Int32) -> TypeStatus.State {
+    func state(of index: Int32) -> TypeStatus.State {
         let record = self.typeStreams[Int(index)]
         if record.isRejected { return .nacked }
         if record.isAwaiting { return .sent }

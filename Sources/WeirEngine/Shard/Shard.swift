@@ -452,7 +452,7 @@ private struct ShardState {
 /// One discovery stream of a client.
 struct DownstreamStream {
     let handle: UInt64
-    private let serviceNumber: UInt8
+    let serviceNumber: UInt8
     let peer: PeerIdentity
     let openedAt: Instant
     let openedAtWall: WallTime

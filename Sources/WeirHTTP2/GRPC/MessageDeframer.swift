@@ -1,4 +1,5 @@
 package import WeirBase
+import WeirGzip
 
 /// What `grpc-encoding` announced for the messages of one direction.
 package enum MessageEncoding: UInt8, Sendable {

@@ -1,5 +1,8 @@
 import WeirBase
+import WeirGzip
 import WeirHTTP1
+import WeirHash
+import WeirXDS
 
 /// One request and the way to answer it. Any thread.
 struct AdminAnswer: Sendable {
@@ -14,6 +17,12 @@ struct AdminAnswer: Sendable {
 
     var wantsText: Bool { self.query("format") == "text" }
 
+    /// The type that a query item names, by its URL; what is no type is refused before.
+    func typeURL(_ name: String = "type") -> String? { self.query(name).map { XDSType.named($0)?.typeURL ?? $0 } }
+
+    /// What is listed at most.
+    var limit: Int { self.query("limit").flatMap { Int($0) } ?? .max }
+
     func json(_ status: Int = 200, _ build: (inout JSONWriter) -> Void) {
         var writer = JSONWriter()
         build(&writer)
@@ -24,7 +33,16 @@ struct AdminAnswer: Sendable {
         self.respond(status, "text/plain; charset=utf-8", Array(text.utf8))
     }
 
-    func table(_ table: TextTable) { self.text(200, table.text) }
+    func table(_ table: TextTable, _ notes: [String] = []) {
+        self.text(200, table.text + notes.map { "# \($0)\n" }.joined())
+    }
+
+    /// One line for each field.
+    func lines(status: Int = 200, _ fields: [(String, String)]) {
+        var table = TextTable([])
+        for (name, value) in fields { table.add([name, value]) }
+        self.text(status, table.text)
+    }
 
     /// Errors are JSON and say what would be right.
     func error(_ status: Int, _ message: String, headers: [(String, String)] = []) {
@@ -33,18 +51,99 @@ struct AdminAnswer: Sendable {
         self.respond(status, "application/json", writer.bytes + [UInt8(ascii: "\n")], headers)
     }
 
+    /// Smaller bodies are sent as they are.
+    private static let gzipBytesMin = 1024
+
+    /// What was asked for and is there has an entity tag, so that who asks again gets it only if it is another.
     func respond(_ status: Int, _ contentType: String, _ body: [UInt8], _ headers: [(String, String)] = []) {
-        self.responder.respond(
-            status: status, contentType: contentType,
-            headers: headers + [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")], body: body)
+        guard status == 200, self.request.method != "POST" else {
+            return self.send(status, contentType, body, headers + [("Cache-Control", "no-store")])
+        }
+        let tag = "\"\(ContentHash(of: body).shortHex)\""
+        let zipped = "\(tag.dropLast())-gzip\""
+        let common = headers + [("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")]
+        for known in [tag, zipped] where Negotiation.matches(self.request.ifNoneMatch, tag: known) {
+            return self.send(304, contentType, [], common + [("ETag", known)])
+        }
+        if body.count >= Self.gzipBytesMin, Negotiation.prefersGzip(self.request.acceptEncoding),
+            let packed = gzip(body)
+        {
+            return self.send(200, contentType, packed, common + [("Content-Encoding", "gzip"), ("ETag", zipped)])
+        }
+        self.send(200, contentType, body, common + [("ETag", tag)])
     }
+
+    private func send(_ status: Int, _ contentType: String, _ body: [UInt8], _ headers: [(String, String)]) {
+        self.responder.respond(
+            status: status, contentType: contentType, headers: headers + [("X-Content-Type-Options", "nosniff")],
+            body: body)
+    }
+}
+
+extension JSONWriter {
+    /// `missing_workers`, where not all answered.
+    mutating func missing(_ workers: [Int]) {
+        guard !workers.isEmpty else { return }
+        self.array("missing_workers") { list in for worker in workers { list.value(worker) } }
+    }
+
+    /// What a page says of the others.
+    mutating func page(total: Int, next: String?, missing: [Int]) {
+        self.field("total", total)
+        self.field("next_cursor", next)
+        self.missing(missing)
+    }
+}
+
+/// What a page as a table says of the others.
+func pageNotes(listed: Int, total: Int, next: String?, missing: [Int]) -> [String] {
+    var notes: [String] = []
+    if let next = next { notes.append("\(listed) of \(total); more: cursor=\(percentEncoded(next))") }
+    if !missing.isEmpty {
+        notes.append(
+            "no answer from worker \(missing.map(String.init).joined(separator: ", ")): what it has is not here")
+    }
+    return notes
+}
+
+/// Percent-encoded for a query; letters, digits and `-._~` stay.
+func percentEncoded(_ text: String) -> String {
+    var result = ""
+    for byte in text.utf8 {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            result.unicodeScalars.append(Unicode.Scalar(byte))
+        default:
+            let hex = String(byte, radix: 16, uppercase: true)
+            result += "%" + (hex.utf8.count == 1 ? "0" : "") + hex
+        }
+    }
+    return result
+}
+
+/// The opposite; what is no encoding stays as it is.
+func percentDecoded(_ text: some StringProtocol) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+        let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+        if byte == UInt8(ascii: "%"), rest.count >= 2, let value = UInt8(digits, radix: 16) {
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        } else {
+            bytes.append(byte)
+        }
+    }
+    return String(decoding: bytes, as: UTF8.self)
 }
 
 /// Rows of text in aligned columns.
 struct TextTable {
     private var rows: [[String]]
 
-    init(_ header: [String]) { self.rows = [header] }
+    init(_ header: [String]) { self.rows = header.isEmpty ? [] : [header] }
 
     mutating func add(_ row: [String]) { self.rows.append(row) }
 

@@ -81,7 +81,7 @@ extension AdminServer {
                 guard worker.homes.driftChecker.look(atKey: key, worker.loop.now) else {
                     return answer.error(409, "key \"\(key)\" asks no control plane: there is nothing to compare")
                 }
-                answer.json(202) { json in
+                answer.json(200) { json in
                     json.object {
                         $0.field("key", key)
                         $0.field("state", "queued")

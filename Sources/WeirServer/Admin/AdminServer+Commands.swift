@@ -1,6 +1,7 @@
 import WeirBase
 import WeirEngine
 import WeirHTTP1
+import WeirLoop
 import WeirObserve
 import WeirXDS
 
@@ -22,8 +23,11 @@ extension AdminServer {
         case (_, let type?): command = .rollBack(typeURL: type.typeURL, to: answer.query("to"))
         }
         let home = Placement.home(of: key, workers: self.shared.links.count)
+        // Either the worker carries it out, or it is said that it does not: whoever comes first.
+        let turn = Turn()
         let isPosted = self.shared.links[home].post(
             .perform { worker in
+                guard turn.take() else { return }
                 do throws(CommandRefusal) {
                     let types = try worker.homes.carryOut(command, key: key, by: who)
                     self.shared.renderer.run { Self.answer(answer, key, command, types) }
@@ -32,7 +36,25 @@ extension AdminServer {
                     answer.error(error.kind == .notFound ? 404 : 409, error.message)
                 }
             })
-        if !isPosted { answer.error(503, "the worker that is home to the key does not take anything any more") }
+        let refuse: @Sendable () -> Void = {
+            guard turn.take() else { return }
+            let text = "worker \(home), which is home to the key, does not turn; nothing was done: see /live"
+            self.noteRefusal(command, key, text)
+            answer.error(503, text)
+        }
+        if isPosted { self.shared.renderer.run(after: Patience.wedgedAfter, refuse) } else { refuse() }
+    }
+
+    /// Something that one of several may do.
+    private final class Turn: Sendable {
+        private let isTaken = Locked(false)
+
+        func take() -> Bool {
+            self.isTaken.withLock { taken in
+                defer { taken = true }
+                return !taken
+            }
+        }
     }
 
     /// That it was asked for is on record already, as everything that changes something.

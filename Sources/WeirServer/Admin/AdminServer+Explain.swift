@@ -8,28 +8,38 @@ import WeirXDS
 /// What `weir explain` says, asked over HTTP: which key a node gets, by which rule, and why not by the others.
 extension AdminServer {
     private static let metadataPrefix = "node.metadata."
-    private static let fields = [
-        "node.id", "node.cluster", "node.locality.region", "node.locality.zone", "node.locality.sub_zone",
-        "node.user_agent_name", "node.user_agent_version", "peer.address", "peer.san", "type", "resources", "format",
-    ]
 
-    func explain(_ answer: AdminAnswer) {
-        for (name, _) in answer.request.query where !Self.fields.contains(name) && !name.hasPrefix(Self.metadataPrefix)
-        {
-            let hint = nearestName(to: name, among: Self.fields).map { "; did you mean \($0)?" } ?? ""
-            return answer.error(400, "/explain has no field \(name)\(hint)")
+    func explain(_ answer: AdminAnswer) throws(AdminFault) {
+        if let id = answer.query("node") {
+            let others = answer.request.query.map(\.name).filter { $0.hasPrefix("node.") || $0.hasPrefix("peer.") }
+            if let other = others.first {
+                throw AdminFault(400, "node=\(id) is a connected client, of which \(other) is known: leave it out")
+            }
+            return self.explainClient(id, answer) { Self.noClient(answer, id, missing: $0) }
         }
-        let type = answer.query("type").map { typeURL(named: $0) ?? $0 } ?? ""
-        let request = RuleRequest(
-            node: Self.node(answer), typeURL: type, peerAddress: answer.query("peer.address") ?? "",
-            peerSANs: Self.list(answer.query("peer.san")), resourceNames: Self.list(answer.query("resources")))
-        let explanation = self.shared.rules.withLock { $0 }
-            .explain(request, identity: self.shared.identity.withLock { $0 })
-        if answer.wantsText { return answer.text(200, explanation.text) }
-        answer.respond(200, "application/json", Array(explanation.json.utf8))
+        // What is said of an id alone may be meant for the client that has it.
+        let said = answer.request.query.filter { $0.name.hasPrefix("node.") || $0.name.hasPrefix("peer.") }
+        if said.count == 1, let id = answer.query("node.id") {
+            return self.explainClient(id, answer) { [self] missing in self.explainNode(answer, missing: missing) }
+        }
+        self.explainNode(answer, missing: [])
     }
 
-    private static func list(_ text: String?) -> [String] { (text ?? "").split(separator: ",").map(String.init) }
+    /// By the rules in force, for a node that need not exist.
+    private func explainNode(_ answer: AdminAnswer, missing: [Int]) {
+        let request = RuleRequest(
+            node: Self.node(answer), typeURL: answer.typeURL() ?? "", peerAddress: answer.query("peer.address") ?? "",
+            peerSANs: Self.list(answer.query("peer.san")), resourceNames: Self.list(answer.query("resources")))
+        let explanation = self.explanation(of: request)
+        if answer.wantsText { return answer.text(200, explanation.text) }
+        answer.respond(200, "application/json", Array(explanation.json.utf8) + [UInt8(ascii: "\n")])
+    }
+
+    func explanation(of request: RuleRequest) -> RuleExplanation {
+        self.shared.rules.withLock { $0 }.explain(request, identity: self.shared.identity.withLock { $0 })
+    }
+
+    static func list(_ text: String?) -> [String] { (text ?? "").split(separator: ",").map(String.init) }
 
     private static func node(_ answer: AdminAnswer) -> Node {
         var metadata: [String: MetadataValue] = [:]

@@ -8,16 +8,7 @@ extension AdminServer {
     private static let historyLimitMax = 1000
 
     func history(_ answer: AdminAnswer) {
-        let limit: Int
-        if let text = answer.query("limit") {
-            guard let number = Int(text), (1...Self.historyLimitMax).contains(number) else {
-                return answer.error(
-                    400, "limit=\(text) is no number of pushes; it takes 1 to \(Self.historyLimitMax)")
-            }
-            limit = number
-        } else {
-            limit = Self.historyLimit
-        }
+        let limit = min(answer.query("limit").flatMap { Int($0) } ?? Self.historyLimit, Self.historyLimitMax)
         let key = answer.query("key")
         let typeURL = answer.query("type").map { XDSType.named($0)?.typeURL ?? $0 }
         let renderer = self.shared.renderer

@@ -9,7 +9,7 @@ import WeirXDS
 extension AdminServer {
     func metrics(_ answer: AdminAnswer) {
         self.collect { (worker: Worker, done: @escaping @Sendable (WorkerGroups) -> Void) in
-            done(worker.groups())
+            worker.collectGroups(done: done)
         } render: { parts in
             self.setGauges(parts)
             self.setOperation(parts)

@@ -12,7 +12,7 @@ extension AdminServer {
     /// The sums over all groups, and the groups that someone should look at, the worst first.
     func overview(_ answer: AdminAnswer) {
         self.collect { (worker: Worker, done: @escaping @Sendable (WorkerGroups) -> Void) in
-            done(worker.groups())
+            worker.collectGroups(done: done)
         } render: { parts in
             let keys = KeySummary.merge(parts)
             let holds = self.shared.holds.all

@@ -24,7 +24,7 @@ extension AdminServer {
             ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Resource-Policy", "same-origin"), ("Content-Security-Policy", Self.policy),
         ]
-        let isCurrent = answer.request.isCurrent(file.tag)
+        let isCurrent = Negotiation.matches(answer.request.ifNoneMatch, tag: file.tag)
         answer.responder.respond(
             status: isCurrent ? 304 : 200, contentType: file.contentType, headers: headers,
             body: isCurrent ? [] : file.bytes)

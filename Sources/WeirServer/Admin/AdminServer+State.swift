@@ -35,6 +35,10 @@ extension AdminServer {
     /// Whether the loops turn; says which does not.
     func live(_ answer: AdminAnswer) {
         let stuck = self.shared.stuckLoops(at: Loop.monotonicNow())
+        if answer.wantsText {
+            let lines = [("live", stuck.isEmpty ? "true" : "false")] + stuck.map { ("stuck", $0) }
+            return answer.lines(status: stuck.isEmpty ? 200 : 503, lines)
+        }
         answer.json(stuck.isEmpty ? 200 : 503) { json in
             json.object {
                 $0.field("live", stuck.isEmpty)
@@ -45,6 +49,13 @@ extension AdminServer {
 
     func serverInfo(_ answer: AdminAnswer) {
         let uptime = (Loop.monotonicNow() - self.shared.startedAtMonotonic).rawValue / 1_000_000_000
+        if answer.wantsText {
+            return answer.lines([
+                ("version", weirVersion), ("state", Self.name(of: self.shared.lifecycle.state)),
+                ("uptime_seconds", String(uptime)), ("pid", String(getpid())),
+                ("workers", String(self.shared.links.count)), ("config", self.shared.configuration.path),
+            ])
+        }
         answer.json { json in
             json.object {
                 $0.field("version", weirVersion)
@@ -110,7 +121,9 @@ extension AdminServer {
     // MARK: Logging and drain
 
     func logging(_ answer: AdminAnswer) {
-        answer.json { json in json.object { $0.field("level", self.shared.logger.level.name) } }
+        let level = self.shared.logger.level.name
+        if answer.wantsText { return answer.lines([("level", level)]) }
+        answer.json { json in json.object { $0.field("level", level) } }
     }
 
     func setLogging(_ answer: AdminAnswer) {

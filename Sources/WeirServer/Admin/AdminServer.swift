@@ -93,26 +93,42 @@ final class AdminServer: Sendable {
             return self.page(answer, file)
         }
         guard case .known(let caller) = self.access.caller(of: request) else { return self.refuse(answer) }
-        if !["GET", "HEAD"].contains(request.method) { self.audit(request, caller) }
-        switch (request.method, request.path) {
-        case ("GET", "/ready"), ("HEAD", "/ready"): self.ready(answer)
-        case ("GET", "/live"), ("HEAD", "/live"): self.live(answer)
-        case ("GET", "/server_info"), ("HEAD", "/server_info"): self.serverInfo(answer)
-        case ("GET", "/upstreams"), ("HEAD", "/upstreams"): self.upstreams(answer)
-        case ("GET", "/keys"), ("HEAD", "/keys"): self.keys(answer)
-        case ("GET", "/clients"), ("HEAD", "/clients"): self.clients(answer)
-        case ("GET", "/config_dump"), ("HEAD", "/config_dump"): self.configDump(answer)
-        case ("GET", "/overview"), ("HEAD", "/overview"): self.overview(answer)
-        case ("GET", "/activity"), ("HEAD", "/activity"): self.activity(answer)
-        case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
-            self.metrics(answer)
-        case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
-        case ("GET", "/history"), ("HEAD", "/history"): self.history(answer)
-        case ("GET", "/diff"), ("HEAD", "/diff"): self.diff(answer)
-        case ("GET", "/events"), ("HEAD", "/events"): self.events(answer)
-        case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
-        case ("GET", "/checks"), ("HEAD", "/checks"): self.checks(answer)
+        let method = request.method == "HEAD" ? "GET" : request.method
+        if method != "GET" { self.audit(request, caller) }
+        guard let route = AdminRoute.all.first(where: { $0.method == method && $0.path == request.path }) else {
+            return self.notFound(answer)
+        }
+        if let fault = route.fault(in: request.query) { return answer.error(400, fault) }
+        do throws(AdminFault) {
+            try self.serve(method, answer, caller)
+        } catch {
+            answer.error(error.status, error.message)
+        }
+    }
+
+    private func serve(_ method: String, _ answer: AdminAnswer, _ caller: String) throws(AdminFault) {
+        switch (method, answer.request.path) {
+        case ("GET", "/ready"): self.ready(answer)
+        case ("GET", "/live"): self.live(answer)
+        case ("GET", "/server_info"): self.serverInfo(answer)
+        case ("GET", "/upstreams"): self.upstreams(answer)
+        case ("GET", "/keys"): self.keys(answer)
+        case ("GET", "/clients"): try self.clients(answer)
+        case ("GET", "/config_dump"): self.configDump(answer)
+        case ("GET", "/metrics"), ("GET", "/stats/prometheus"): self.metrics(answer)
+        case ("GET", "/explain"): try self.explain(answer)
+        case ("GET", "/debug/syncz"): try self.syncz(answer)
+        case ("GET", "/debug/config_dump"): try self.proxyConfigDump(answer)
+        case ("GET", "/memory"): self.memory(answer)
+        case ("GET", "/logging"): self.logging(answer)
+        case ("GET", "/overview"): self.overview(answer)
+        case ("GET", "/activity"): self.activity(answer)
+        case ("GET", "/history"): self.history(answer)
+        case ("GET", "/diff"): self.diff(answer)
+        case ("GET", "/events"): self.events(answer)
+        case ("GET", "/checks"): self.checks(answer)
         case ("POST", "/checks/drift"): self.checkDrift(answer)
+        case ("GET", "/openapi.json"): answer.respond(200, "application/json", OpenAPI.document)
         case ("POST", "/logging"): self.setLogging(answer)
         case ("POST", "/drain"): self.drain(answer)
         case ("POST", "/keys/hold"), ("POST", "/keys/release"), ("POST", "/keys/rollback"), ("POST", "/keys/refresh"),
@@ -151,80 +167,14 @@ final class AdminServer: Sendable {
             ])
     }
 
-    private static let readable = [
-        "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
-        "/history", "/diff", "/events", "/metrics", "/stats/prometheus", "/logging", "/checks", "/overview", "/activity",
-    ]
-    private static let writable = [
-        "/logging", "/drain", "/keys/hold", "/keys/release", "/keys/rollback", "/keys/refresh", "/keys/evict",
-        "/checks/drift",
-    ]
-
     private func notFound(_ answer: AdminAnswer) {
         let path = answer.request.path
-        let isReadable = Self.readable.contains(path)
-        let isWritable = Self.writable.contains(path)
-        guard isReadable || isWritable else {
-            let hint = nearestName(to: path, among: Self.readable + Self.writable).map { "; did you mean \($0)?" } ?? ""
+        let methods = AdminRoute.all.filter { $0.path == path }.map(\.method)
+        guard !methods.isEmpty else {
+            let hint = nearestName(to: path, among: AdminRoute.all.map(\.path)).map { "; did you mean \($0)?" } ?? ""
             return answer.error(404, "there is no path \(path) here\(hint)")
         }
-        let allowed = (isReadable ? ["GET", "HEAD"] : []) + (isWritable ? ["POST"] : [])
-        answer.error(
-            405, "\(path) takes \(allowed.joined(separator: ", ")), not \(answer.request.method)",
-            headers: [("Allow", allowed.joined(separator: ", "))])
-    }
-
-    // MARK: Asking the workers
-
-    /// Runs `part` on every worker and `render` with all parts on the renderer's thread.
-    func collect<Part: Sendable>(
-        _ part: @escaping @Sendable (Worker, @escaping @Sendable (Part) -> Void) -> Void,
-        render: @escaping @Sendable ([Part]) -> Void
-    ) {
-        let renderer = self.renderer
-        let collector = Collector<Part>(count: self.shared.links.count) { parts in
-            renderer.run { render(parts) }
-        }
-        for link in self.shared.links {
-            let index = link.index
-            link.post(.perform { worker in part(worker) { collector.deliver(index, $0) } })
-        }
-    }
-}
-
-/// The thread on which answers become text.
-final class AdminThread: Sendable {
-    private enum Job: Sendable {
-        case run(@Sendable () -> Void)
-        case stop
-    }
-
-    /// Answers that may wait; each belongs to an open HTTP connection, of which there are fewer.
-    private let mailbox = Mailbox<Job>(capacity: 4096)
-    private let thread: Locked<WorkerThread?> = Locked(nil)
-
-    init() {
-        let mailbox = self.mailbox
-        let thread = WorkerThread(name: "weir-admin", stackSize: 8 << 20) {
-            let loop = Loop()
-            let inbox = Inbox(loop: loop, mailbox: mailbox) { jobs in
-                for job in jobs {
-                    switch job {
-                    case .run(let body): body()
-                    case .stop: loop.stop()
-                    }
-                }
-            }
-            loop.run()
-            inbox.cancel()
-        }
-        self.thread.withLock { $0 = thread }
-    }
-
-    func run(_ body: @escaping @Sendable () -> Void) { self.mailbox.post(.run(body)) }
-
-    func stop() {
-        self.mailbox.post(.stop)
-        self.thread.withLock { $0 }?.join()
+        let allowed = methods.flatMap { $0 == "GET" ? ["GET", "HEAD"] : [$0] }.joined(separator: ", ")
+        answer.error(405, "\(path) takes \(allowed), not \(answer.request.method)", headers: [("Allow", allowed)])
     }
 }

@@ -3,92 +3,133 @@ import WeirEngine
 import WeirLoop
 import WeirXDS
 
+/// What the workers answered.
+struct Gathered<Part: Sendable>: Sendable {
+    /// In the order of the workers; those that did not answer are not among them.
+    var parts: [Part]
+    /// The workers that did not answer.
+    var missing: [Int]
+}
+
 /// Collects one part of an answer from every worker and hands the whole to a thread that is no worker's.
 ///
-/// Workers do bounded pieces of the work between their rounds; turning it into text is not theirs to do.
+/// Workers do bounded pieces of the work between their rounds; turning it into text is not theirs to do. A worker that
+/// does not turn is left out in the end.
 final class Collector<Part: Sendable>: Sendable {
-    private let parts: Locked<[Int: Part]>
-    private let count: Int
-    private let done: @Sendable ([Part]) -> Void
+    private struct State: Sendable {
+        var parts: [Int: Part] = [:]
+        var missing: Set<Int> = []
+        var isDone = false
+    }
 
-    init(count: Int, done: @escaping @Sendable ([Part]) -> Void) {
-        self.parts = Locked([:])
+    private let state = Locked(State())
+    private let count: Int
+    private let done: @Sendable (Gathered<Part>) -> Void
+
+    init(count: Int, done: @escaping @Sendable (Gathered<Part>) -> Void) {
         self.count = count
         self.done = done
     }
 
-    /// One worker's part; the last one completes the answer.
+    /// One worker's part; the last one completes the answer. What comes too late is dropped.
     func deliver(_ worker: Int, _ part: Part) {
-        let complete = self.parts.withLock { parts -> [Part]? in
-            parts[worker] = part
-            return parts.count == self.count ? parts.sorted { $0.key < $1.key }.map(\.value) : nil
+        self.change { $0.parts[worker] = part }
+    }
+
+    /// A worker's part will not come, as far as anybody can tell.
+    func giveUp(_ worker: Int) {
+        self.change { if $0.parts[worker] == nil { $0.missing.insert(worker) } }
+    }
+
+    /// The workers that are still waited for.
+    var waitingFor: [Int] {
+        self.state.withLock { state in
+            state.isDone
+                ? [] : (0..<self.count).filter { state.parts[$0] == nil && !state.missing.contains($0) }
         }
-        if let complete = complete { self.done(complete) }
+    }
+
+    private func change(_ body: (inout State) -> Void) {
+        let whole = self.state.withLock { state -> Gathered<Part>? in
+            guard !state.isDone else { return nil }
+            body(&state)
+            guard state.parts.count + state.missing.count >= self.count else { return nil }
+            state.isDone = true
+            let parts = state.parts.sorted { $0.key < $1.key }.map(\.value)
+            state.parts = [:]
+            return Gathered(parts: parts, missing: state.missing.sorted())
+        }
+        if let whole = whole { self.done(whole) }
     }
 }
 
-/// What one worker knows of the groups.
-struct WorkerGroups: Sendable {
-    struct Home: Sendable {
-        var key: String
-        var upstream: String
-        var origin: OriginState
-        var types: [OriginTypeStatus]
+/// Decides when a worker is not waited for any more.
+struct Patience: Sendable {
+    /// A worker that has not turned at all for so long, or has been in one turn, is wedged.
+    static let wedgedAfter = Nanoseconds.seconds(2)
+    /// One that turns, but has very much to do, is given this long.
+    static let max = Nanoseconds.seconds(20)
+    /// How often workers that are waited for are looked at.
+    static let interval = Nanoseconds.milliseconds(500)
 
-        /// Whether it holds something that its upstream has not confirmed since it came from a sibling or the store.
-        var isStale: Bool { self.origin.isBorrowed || self.types.contains(where: \.isStale) }
+    private let since: Instant
+    /// The turns that each loop had made when it was asked.
+    private let turns: [UInt64?]
+
+    init(_ pulses: [LoopPulse?], at now: Instant) {
+        self.since = now
+        self.turns = pulses.map { $0?.turns }
     }
 
-    var homes: [Home]
-    var views: [ViewStatus]
-    var streamsByKey: [String: Int]
-    var streamsByService: [DiscoveryService: Int]
-    var mailboxDepth: Int
+    func isOver(worker: Int, _ pulse: LoopPulse?, at now: Instant) -> Bool {
+        let waited = now - self.since
+        guard waited >= Self.wedgedAfter else { return false }
+        guard let pulse = pulse, waited < Self.max else { return true }
+        return pulse.turns == self.turns[worker] || pulse.lag(at: now) >= Self.wedgedAfter
+    }
 }
 
-/// A group's resources of one type, by reference.
-struct HeldResources: Sendable {
-    var key: String
-    var type: XDSType
-    var updated: WallTime?
-    var resources: [Resource]
-}
-
-extension Worker {
-    /// Slots looked at between two rounds while listing streams.
-    private static var streamsPerTurn: Int { 256 }
-
-    func groups() -> WorkerGroups {
-        let homes = self.homes.groups.values.map(\.group).sorted { $0.key < $1.key }.map {
-            WorkerGroups.Home(key: $0.key, upstream: $0.upstream, origin: $0.own.origin, types: $0.typeStatuses)
-        }
-        return WorkerGroups(
-            homes: homes, views: self.shard.viewStatuses(), streamsByKey: self.shard.streamsByKey(),
-            streamsByService: self.shard.streamCounts(), mailboxDepth: self.shared.links[self.index].mailbox.count)
-    }
-
-    func heldResources(key: String?, typeURL: String?) -> [HeldResources] {
-        var result: [HeldResources] = []
-        for group in self.homes.groups.values.map(\.group).sorted(by: { $0.key < $1.key }) {
-            if let key = key, group.key != key { continue }
-            for status in group.typeStatuses {
-                if let wanted = typeURL, status.type.typeURL != wanted { continue }
-                result.append(
-                    HeldResources(
-                        key: group.key, type: status.type, updated: status.updated,
-                        resources: group.resources(typeURL: status.type.typeURL)))
-            }
-        }
-        return result
-    }
-
-    /// Lists all streams in pieces, one per turn, so that a push never waits for a dump.
-    func collectStreams(
-        from start: Int = 0, found: [StreamStatus] = [], done: @escaping ([StreamStatus]) -> Void
+extension AdminServer {
+    /// Runs `part` on every worker, except for those left out, and `render`, with all parts that came, on the renderer's thread.
+    func gather<Part: Sendable>(
+        _ part: @escaping @Sendable (Worker, @escaping @Sendable (Part) -> Void) -> Void,
+        except isLeftOut: (_ worker: Int) -> Bool = { _ in false },
+        render: @escaping @Sendable (Gathered<Part>) -> Void
     ) {
-        let (streams, next) = self.shard.streamStatuses(from: start, limit: Self.streamsPerTurn)
-        let all = found + streams
-        guard let next = next else { return done(all) }
-        self.loop.runSoon { [weak self] in self?.collectStreams(from: next, found: all, done: done) }
+        let shared = self.shared
+        let renderer = shared.renderer
+        let collector = Collector<Part>(count: shared.links.count) { whole in
+            renderer.run { render(whole) }
+        }
+        let patience = Patience(shared.reports.map(\.pulse), at: Loop.monotonicNow())
+        for link in shared.links {
+            let index = link.index
+            let isPosted =
+                !isLeftOut(index)
+                && link.post(.perform { worker in part(worker) { collector.deliver(index, $0) } })
+            if !isPosted { collector.giveUp(index) }
+        }
+        Self.watch(collector, patience, shared)
+    }
+
+    private static func watch<Part: Sendable>(_ collector: Collector<Part>, _ patience: Patience, _ shared: RelayShared)
+    {
+        guard !collector.waitingFor.isEmpty else { return }
+        shared.renderer.run(after: Patience.interval) {
+            let now = Loop.monotonicNow()
+            for worker in collector.waitingFor
+            where patience.isOver(worker: worker, shared.reports[worker].pulse, at: now) {
+                collector.giveUp(worker)
+            }
+            Self.watch(collector, patience, shared)
+        }
+    }
+
+    /// The same for those who have no way to say who is missing.
+    func collect<Part: Sendable>(
+        _ part: @escaping @Sendable (Worker, @escaping @Sendable (Part) -> Void) -> Void,
+        render: @escaping @Sendable ([Part]) -> Void
+    ) {
+        self.gather(part) { render($0.parts) }
     }
 }

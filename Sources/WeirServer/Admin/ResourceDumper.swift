@@ -8,18 +8,18 @@ import WeirXDS
 struct ResourceDumper: Sendable {
     let descriptors: DescriptorSet?
 
-    func write(_ resource: Resource, of held: HeldResources, to list: inout JSONWriter) {
+    func write(_ resource: Resource, key: String, _ type: XDSType, updated: WallTime?, to list: inout JSONWriter) {
         list.object {
-            $0.field("key", held.key)
-            $0.field("type_url", held.type.typeURL)
+            $0.field("key", key)
+            $0.field("type_url", type.typeURL)
             $0.field("name", resource.name)
             $0.field("version", resource.version)
-            $0.field("updated", held.updated?.rfc3339)
-            $0.field("resource", raw: self.body(resource, type: held.type))
+            $0.field("updated", updated?.rfc3339)
+            $0.field("resource", raw: self.body(resource, type: type))
         }
     }
 
-    /// One JSON value.
+    /// The resource as one JSON value.
     func body(_ resource: Resource, type: XDSType) -> [UInt8] {
         let encoded = resource.encoded
         let span = encoded.span

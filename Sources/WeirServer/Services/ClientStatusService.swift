@@ -81,7 +81,8 @@ final class ClientStatusService {
         let shared = self.worker.shared
         let home = shared.links[self.worker.index]
         let bytesMax = self.worker.shard.policy.maxResponseBytes
-        let collector = Collector<DeliveryWalk>(count: shared.links.count) { walks in
+        let collector = Collector<DeliveryWalk>(count: shared.links.count) { gathered in
+            let walks = gathered.parts
             shared.renderer.run {
                 var renderer = ClientStatusRenderer(
                     descriptors: shared.descriptors, excludesContents: excludesContents, bytesMax: bytesMax)

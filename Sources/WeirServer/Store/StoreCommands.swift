@@ -110,12 +110,11 @@ private func export(_ store: Store, _ request: StoreRequest, _ write: (String) -
     for group in store.groups.sorted() where request.key == nil || group.key == request.key {
         for type in try store.read(group).types {
             let xdsType = XDSType.of(typeURL: type.typeURL)
-            let held = HeldResources(
-                key: group.key, type: xdsType, updated: type.record.updated, resources: [])
             for record in type.resources where record.presence == .present {
                 guard let resource = StoreMapping.resource(record, xdsType, now, wall) else { continue }
                 var writer = JSONWriter()
-                dumper.write(resource, of: held, to: &writer)
+                dumper.write(
+                    resource, key: group.key, xdsType, updated: type.record.updated, to: &writer)
                 write((isFirst ? "\n" : ",\n") + String(decoding: writer.bytes, as: UTF8.self))
                 isFirst = false
             }

@@ -18,6 +18,7 @@ final class Worker {
     let shared: RelayShared
     let shard: Shard
     let homes: Homes
+    let inspector: Inspector
     private(set) var downstream: Downstream?
     /// A client of the relay's own.
     private(set) lazy var selfCheck = SelfCheck(worker: self, settings: self.shared.configuration.checks.freshness)
@@ -46,6 +47,7 @@ final class Worker {
         let loop = Loop()
         self.index = index
         self.loop = loop
+        self.inspector = Inspector(loop: loop)
         self.shared = shared
         shared.reports[index].set(loop.pulse)
         loop.onSlowTurn = { length in

@@ -14,6 +14,17 @@ package struct ResourceError: Hashable, Sendable {
     /// Whether it says the same as a removal.
     package var isNotFound: Bool { self.code == Self.notFoundCode }
 
+    /// What the server says about it, for people.
+    package var message: String {
+        let bytes = self.encoded.span
+        var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
+        while let field = try? reader.next(in: bytes) {
+            guard field.number == 2, let range = try? field.bytes() else { continue }
+            return (try? ErrorDetail(decoding: range, in: bytes).message) ?? ""
+        }
+        return ""
+    }
+
     /// Reads the error and the name it is about.
     package static func read(
         _ range: ByteRange, in bytes: borrowing Span<UInt8>

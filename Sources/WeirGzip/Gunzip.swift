@@ -1,7 +1,7 @@
 import CZlib
 
 /// Why a compressed message was not inflated.
-enum GunzipError: Error, Equatable {
+package enum GunzipError: Error, Equatable {
     case tooLarge
     case malformed
     case outOfMemory
@@ -10,7 +10,7 @@ enum GunzipError: Error, Equatable {
 /// Inflates one gzip member into at most `bytesMax` bytes.
 ///
 /// The bound holds while inflating, so a bomb costs at most that much memory and time.
-func gunzip(_ input: borrowing Span<UInt8>, bytesMax: Int) throws(GunzipError) -> [UInt8] {
+package func gunzip(_ input: borrowing Span<UInt8>, bytesMax: Int) throws(GunzipError) -> [UInt8] {
     // zlib remembers the address of its stream: allocated, never moved.
     let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     unsafe stream.initialize(to: z_stream())
