@@ -63,6 +63,7 @@ let package = Package(
         swift("WeirRules", ["WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirEngine", ["WeirHash", "WeirXDS", "WeirBase"]),
         swift("WeirObserve", ["WeirBase"]),
+        swift("WeirTrace", ["WeirXDS", "WeirBase"]),
 
         // I/O and formats: each wraps one C library; siblings do not import each other.
         swift("WeirLoop", ["CEv", "CWeirShims", "WeirBase"]),
@@ -82,7 +83,7 @@ let package = Package(
             "WeirServer",
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
-                "WeirProtobuf",
+                "WeirProtobuf", "WeirHTTPClient", "WeirTrace",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
@@ -103,6 +104,7 @@ let package = Package(
         tests("WeirRules", ["WeirXDS", "WeirBase"]),
         tests("WeirEngine", ["WeirXDS", "WeirBase", "WeirTestSupport"]),
         tests("WeirObserve", ["WeirBase"]),
+        tests("WeirTrace", ["WeirBase"]),
         tests("WeirLoop", ["WeirBase"]),
         tests("WeirTLS", ["WeirBase"]),
         tests("WeirHTTP2", ["WeirBase", "WeirTestSupport"]),

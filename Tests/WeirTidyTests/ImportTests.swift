@@ -12,6 +12,9 @@ private let allowed: [String: Set<String>] = [
     // Synchronization: its counters are atomics, bumped by any thread.
     "WeirObserve": ["Synchronization", "WeirBase"],
 
+    // Spans and their encoding, with the wire writer of discovery.
+    "WeirTrace": ["WeirXDS", "WeirBase"],
+
     // Each wraps one C library, and knows none of the others.
     "WeirLoop": ["CEv", "CWeirShims", "Glibc", "Synchronization", "WeirBase"],
     "WeirTLS": ["COpenSSL", "CWeirShims", "Glibc", "WeirBase"],
@@ -29,7 +32,8 @@ private let allowed: [String: Set<String>] = [
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
     "WeirServer": [
         "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
-        "WeirHash", "WeirObserve", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
+        "WeirHash", "WeirObserve", "WeirTrace", "WeirHTTPClient", "WeirProtobuf", "WeirLoop", "WeirTLS", "WeirHTTP2",
+        "WeirRules", "WeirXDS",
         "WeirBase",
     ],
     "weir": ["Glibc", "WeirServer", "WeirHTTPClient", "WeirConfig", "WeirRules", "WeirXDS", "WeirBase"],
@@ -49,7 +53,7 @@ private let libraries = [
 ]
 
 private let pure: Set<String> = [
-    "WeirBase", "WeirHash", "WeirRegex", "WeirXDS", "WeirRules", "WeirEngine", "WeirObserve",
+    "WeirBase", "WeirHash", "WeirRegex", "WeirXDS", "WeirRules", "WeirEngine", "WeirObserve", "WeirTrace",
 ]
 
 @Suite("Directions of imports")

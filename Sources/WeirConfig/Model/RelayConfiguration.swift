@@ -18,6 +18,8 @@ package struct RelayConfiguration: Hashable, Sendable {
     package var guards = GuardConfiguration()
     package var admin = AdminConfiguration()
     package var log = LogConfiguration()
+    /// Where spans go; nil: none are made.
+    package var tracing: TracingConfiguration?
     /// Number of loops; 0: one per core.
     package var workers = 0
 

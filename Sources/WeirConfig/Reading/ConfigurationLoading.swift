@@ -32,7 +32,8 @@ package func readConfiguration(
 extension Field {
     func relay(_ path: String) -> RelayConfiguration? {
         let known = [
-            "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "admin", "log", "workers",
+            "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "admin", "log", "tracing",
+            "workers",
         ]
         guard let section = self.section(known) else { return nil }
         let folder = folder(of: path)
@@ -48,6 +49,7 @@ extension Field {
         section.read("guards", into: &relay.guards) { $0.guards() }
         section.read("admin", into: &relay.admin) { $0.admin(in: folder) }
         section.read("log", into: &relay.log) { $0.log() }
+        section.read("tracing", into: &relay.tracing) { $0.tracing(in: folder) }
         section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }
         return relay
     }

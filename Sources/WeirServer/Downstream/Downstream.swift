@@ -22,6 +22,7 @@ final class Downstream {
     let services: Services
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
+    private var firsts = FirstRequests()
     private var isDraining = false
     private var pacing: RequestPacing
     private var stalled = StalledReaders()
@@ -162,6 +163,7 @@ final class Downstream {
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         for send in sends {
             guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
+            if !self.firsts.isEmpty { self.endFirst(send.handle, target, failure: nil) }
             let field = send.nonce.field
             let tail = MessageTail(field.span)
             do throws(StreamRefusal) {
@@ -180,6 +182,7 @@ final class Downstream {
         self.shared.metrics.rejected(refusal.reason).add(1)
         self.pacing.closed(refusal.handle)
         guard let target = self.discovery.remove(SlotID(packed: refusal.handle)) else { return }
+        if !self.firsts.isEmpty { self.endFirst(refusal.handle, target, failure: refusal.message) }
         target.connection.setUserData(target.stream, 0)
         let status = GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown
         target.connection.finish(target.stream, status, refusal.message)
@@ -198,6 +201,23 @@ final class Downstream {
         let now = Loop.monotonicNow()
         for received in self.pushes { self.shared.metrics.pushSeconds.observe(now - received) }
         self.pushes.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: First requests
+
+    /// The first response of a stream is handed over, or it is refused.
+    private func endFirst(_ handle: UInt64, _ target: DiscoveryStream, failure: String?) {
+        guard self.firsts.waits(handle) else { return }
+        var facts: StreamFacts?
+        if case .discovery(let shardStream)? = self.tag(target.connection, target.stream) {
+            facts = self.worker.shard.facts(of: shardStream)
+        }
+        self.exportFirst(handle, facts, failure)
+    }
+
+    private func exportFirst(_ handle: UInt64, _ facts: StreamFacts?, _ failure: String?) {
+        guard let span = self.firsts.ended(handle, at: Loop.wallNow(), facts, failure: failure) else { return }
+        self.shared.traces?.export([span])
     }
 
     // MARK: Drain and end
@@ -278,6 +298,9 @@ extension Downstream: ServerConnectionDelegate {
         let shardStream = self.worker.shard.open(
             handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
         connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
+        if let traces = self.shared.traces {
+            self.firsts.opened(handle.packed, share: traces.share, at: Loop.wallNow())
+        }
         connection.respond(stream)
     }
 
@@ -352,7 +375,9 @@ extension Downstream: ServerConnectionDelegate {
         switch self.tag(connection, stream) {
         case .discovery(let shardStream)?:
             self.worker.setTime()
+            let facts = self.firsts.isEmpty ? nil : self.worker.shard.facts(of: shardStream)
             guard let handle = self.worker.shard.close(shardStream) else { return }
+            if !self.firsts.isEmpty { self.exportFirst(handle, facts, "the stream ended without a response") }
             self.discovery.remove(SlotID(packed: handle))
             self.pacing.closed(handle)
         case .service(let id)?:

@@ -138,6 +138,7 @@ private final class Relay {
         self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
+        self.shared.traces?.start(instance: self.shared.identifier)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
@@ -267,6 +268,7 @@ private final class Relay {
         for thread in self.threads { thread.join() }
         self.shared.files.close()
         self.shared.store?.close(self.logger)
+        self.shared.traces?.stop()
     }
 
     // MARK: Reload
@@ -308,6 +310,7 @@ private final class Relay {
         if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
+        if new.tracing != old.tracing { fields.append("tracing") }
         return fields
     }
 

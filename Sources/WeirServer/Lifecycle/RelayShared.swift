@@ -24,6 +24,8 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
+    /// Where spans go; nil: none are made.
+    let traces: TraceExporter?
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
     /// The rules in force, for `/explain`; workers have their own copy.
@@ -65,6 +67,8 @@ final class RelayShared: Sendable {
                 }
                 return (upstream.name, [])
             }, version: weirVersion)
+        let metrics = self.metrics
+        self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
