@@ -66,6 +66,7 @@ let package = Package(
         swift("WeirRules", ["WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirEngine", ["WeirHash", "WeirXDS", "WeirBase"]),
         swift("WeirObserve", ["WeirBase"]),
+        swift("WeirTrace", ["WeirXDS", "WeirBase"]),
 
         // I/O and formats: each wraps one C library; siblings do not import each other.
         swift("WeirLoop", ["CEv", "CWeirShims", "WeirBase"]),
@@ -86,7 +87,7 @@ let package = Package(
             "WeirServer",
             [
                 "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
-                "WeirProtobuf", "WeirPage",
+                "WeirProtobuf", "WeirPage", "WeirHTTPClient", "WeirTrace",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
         .executableTarget(
@@ -107,6 +108,7 @@ let package = Package(
         tests("WeirRules", ["WeirXDS", "WeirBase"]),
         tests("WeirEngine", ["WeirXDS", "WeirBase", "WeirTestSupport"]),
         tests("WeirObserve", ["WeirBase"]),
+        tests("WeirTrace", ["WeirBase"]),
         tests("WeirLoop", ["WeirBase"]),
         tests("WeirTLS", ["WeirBase"]),
         tests("WeirGzip", ["WeirBase"]),

@@ -170,5 +170,7 @@ struct CommandTableTests {
         let committed = try readText("\(root)/docs/weir.1")
         #expect(committed == manualPage(), "make it anew: weir man > docs/weir.1")
         for spec in commandTable { #expect(committed.contains(".SS weir \(spec.name)\n")) }
+        let document = try readText("\(root)/docs/command-line.md")
+        for spec in commandTable { #expect(document.contains("weir \(spec.name)"), "\(spec.name) is not described") }
     }
 }

@@ -134,12 +134,17 @@ struct ViewTests {
             """
             [{"id":12,"key":"web","type":"cds","version":"8","at":"T","upstream":"primary","added":["a"],"changed":[],
               "removed":["b","c"],"outcome":"sent","written_ms":1.25,"acked_ms":null,
-              "nacks":[{"node":"n","message":"no"}]}]
+              "nacks":[{"node":"n","message":"no"}]},
+             {"id":"0b","key":"web","type":"cds","version":"7","at":"S","upstream":"primary","server":"s","added":["a"],
+              "changed":[],"removed":[],"names_left_out":9,"outcome":"held_empty","detail":"why","written_ms":null,
+              "acked_ms":null,"nacks":[],"nack_count":30}]
             """)
         #expect(
             rows(historyText(pushes.elements, plain)) == [
                 "AT PUSH KEY TYPE VERSION UPSTREAM ADDED CHANGED REMOVED OUTCOME WRITTEN ACKED NACKS",
-                "T 12 web cds 8 primary 1 0 2 sent 1.25ms - 1", "NACK n: push 12: no",
+                "T 12 web cds 8 primary 1 0 2 sent 1.25ms - 1",
+                "S 0b web cds 7 primary 1+ 0 0 held_empty - - 30", "NACK n: push 12: no",
+                "held_empty: push 0b: why",
             ])
         #expect(historyText([], plain) == "no pushes\n")
     }
@@ -149,7 +154,8 @@ struct ViewTests {
         let diff = try json(
             """
             {"from":"7","to":"8","added":["c"],"removed":["b"],
-             "changed":[{"name":"a","fields":[{"path":"connect_timeout","from":"1s","to":"2s"},{"path":"x","to":[1]}]}]}
+             "changed":[{"name":"a","fields":[{"path":"connect_timeout","from":"1s","to":"2s"},{"path":"x","to":[1]}],
+              "fields_left_out":1}],"left_out":{"added":3,"removed":0}}
             """)
         #expect(
             diffText(diff, key: "web", type: "cds", plain) == """
@@ -159,6 +165,8 @@ struct ViewTests {
                 ~ a
                     connect_timeout: "1s" -> "2s"
                     x: (none) -> [1]
+                    and 1 field more
+                and 3 more added
 
                 """)
         let same = try json(#"{"from":"7","to":"7","added":[],"removed":[],"changed":[]}"#)

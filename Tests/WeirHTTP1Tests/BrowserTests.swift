@@ -2,9 +2,9 @@ import Testing
 import WeirHTTP1
 
 private func request(
-    host: String? = "127.0.0.1:9901", origin: String? = nil, site: String? = nil, known: String? = nil
+    host: String? = "127.0.0.1:9901", origin: String? = nil, site: String? = nil
 ) -> HTTPRequest {
-    HTTPRequest(method: "POST", path: "/drain", host: host, ifNoneMatch: known, origin: origin, fetchSite: site)
+    HTTPRequest(method: "POST", path: "/drain", host: host, origin: origin, fetchSite: site)
 }
 
 @Suite("What browsers say")

@@ -108,6 +108,7 @@ struct RelayMetricsTests {
                 "weir_cache_bytes gauge",
                 "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",
                 "weir_store_restored_total counter", "weir_store_behind_seconds gauge",
+                "weir_trace_spans_total counter",
                 "weir_ready gauge", "weir_degraded gauge", "weir_config_reloads_total counter",
                 "weir_config_reload_success_timestamp_seconds gauge", "weir_log_lines_dropped_total counter",
                 "weir_downstream_streams_opened_total counter",

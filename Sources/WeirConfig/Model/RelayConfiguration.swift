@@ -19,6 +19,8 @@ package struct RelayConfiguration: Hashable, Sendable {
     package var checks = CheckConfiguration()
     package var admin = AdminConfiguration()
     package var log = LogConfiguration()
+    /// Where spans go; nil: none are made.
+    package var tracing: TracingConfiguration?
     /// Number of loops; 0: one per core.
     package var workers = 0
 

@@ -33,6 +33,7 @@ extension Field {
     func relay(_ path: String) -> RelayConfiguration? {
         let known = [
             "downstream", "upstreams", "aggregation", "identity", "cache", "guards", "checks", "admin", "log",
+            "tracing",
             "workers",
         ]
         guard let section = self.section(known) else { return nil }
@@ -50,6 +51,7 @@ extension Field {
         section.read("checks", into: &relay.checks) { $0.checks() }
         section.read("admin", into: &relay.admin) { $0.admin(in: folder) }
         section.read("log", into: &relay.log) { $0.log() }
+        section.read("tracing", into: &relay.tracing) { $0.tracing(in: folder) }
         section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }
         return relay
     }

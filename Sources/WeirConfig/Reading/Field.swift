@@ -25,7 +25,7 @@ struct Field {
     private var isSubstituted: Bool { self.context.isSubstituted(self.node.place) }
 
     /// What the scalar means, not minding quotes around a value of the environment.
-    private var untypedValue: YAMLScalar.Value? {
+    var untypedValue: YAMLScalar.Value? {
         guard var scalar = self.node.scalar else { return nil }
         if self.isSubstituted { scalar.style = .plain }
         return scalar.resolved

@@ -70,6 +70,7 @@ package final class RelayMetrics: Sendable {
     package let storeBehind: Gauge
 
     private let storeErrorsByReason: LabelTable<Counter>
+    private let traceSpansByOutcome: LabelTable<Counter>
     private let streamsByProtocol: LabelTable<LabelTable<Gauge>>
     private let requestsByType: LabelTable<Counter>
     private let responsesByType: LabelTable<Counter>
@@ -250,6 +251,10 @@ package final class RelayMetrics: Sendable {
             "weir_store_behind_seconds", .gauge, help: "How long the oldest change has waited to be stored.")
         self.storeBehind = storeBehind.gauge()
 
+        var traceSpans = MetricFamily(
+            "weir_trace_spans_total", .counter, help: "Spans by what became of them.")
+        self.traceSpansByOutcome = traceSpans.counters(by: "outcome", ["sent", "failed", "dropped"])
+
         self.operation = OperationMetrics(upstreams: upstreams.map(\.name), types: Self.types)
         self.checks = CheckMetrics(workers: workers)
         let families = [
@@ -258,11 +263,13 @@ package final class RelayMetrics: Sendable {
             upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             historyBytes, historyLost, eventListeners, eventsDropped,
-            storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
+            storeBytes, storeWrites, storeErrors, storeRestored, storeBehind, traceSpans,
         ]
         self.registry = MetricsRegistry(families + self.operation.families + self.checks.families)
     }
 
+    /// `weir_trace_spans_total`: `sent`, `failed` or `dropped`.
+    package func traceSpans(outcome: String) -> Counter { self.traceSpansByOutcome[outcome] }
     /// `weir_downstream_streams`; `service` is `ads` or a type's short name.
     package func streams(protocol variant: String, service: String) -> Gauge {
         self.streamsByProtocol[variant][service]

@@ -25,6 +25,7 @@ final class Downstream {
     private var pushes: [Instant] = []
     /// What the journal is told of them then.
     private var taken: [TakenPush] = []
+    private var firsts = FirstRequests()
     private var isDraining = false
     private var pacing: RequestPacing
     /// Whether it does anything.
@@ -186,6 +187,7 @@ final class Downstream {
                 if send.handle == SelfCheck.handle { self.worker.selfCheck.receive(bodies[Int(send.body)], send.nonce) }
                 continue
             }
+            if !self.firsts.isEmpty { self.endFirst(send.handle, target, failure: nil) }
             let field = send.nonce.field
             let tail = MessageTail(field.span)
             do throws(StreamRefusal) {
@@ -207,6 +209,7 @@ final class Downstream {
         self.shared.metrics.rejected(refusal.reason).add(1)
         self.pacing.closed(refusal.handle)
         guard let target = self.discovery.remove(SlotID(packed: refusal.handle)) else { return }
+        if !self.firsts.isEmpty { self.endFirst(refusal.handle, target, failure: refusal.message) }
         target.connection.setUserData(target.stream, 0)
         let status = GRPCStatus(rawValue: Int(refusal.code.rawValue)) ?? .unknown
         target.connection.finish(target.stream, status, refusal.message)
@@ -230,6 +233,23 @@ final class Downstream {
         let worker = self.worker.index
         self.shared.journal.post(self.taken.map { .written($0, worker: worker, at: now) })
         self.taken.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: First requests
+
+    /// The first response of a stream is handed over, or it is refused.
+    private func endFirst(_ handle: UInt64, _ target: DiscoveryStream, failure: String?) {
+        guard self.firsts.waits(handle) else { return }
+        var facts: StreamFacts?
+        if case .discovery(let shardStream)? = self.tag(target.connection, target.stream) {
+            facts = self.worker.shard.facts(of: shardStream)
+        }
+        self.exportFirst(handle, facts, failure)
+    }
+
+    private func exportFirst(_ handle: UInt64, _ facts: StreamFacts?, _ failure: String?) {
+        guard let span = self.firsts.ended(handle, at: Loop.wallNow(), facts, failure: failure) else { return }
+        self.shared.traces?.export([span])
     }
 
     // MARK: Drain and end
@@ -309,6 +329,9 @@ extension Downstream: ServerConnectionDelegate {
         let shardStream = self.worker.shard.open(
             handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
         connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
+        if let traces = self.shared.traces {
+            self.firsts.opened(handle.packed, share: traces.share, at: Loop.wallNow())
+        }
         connection.respond(stream)
     }
 
@@ -384,7 +407,9 @@ extension Downstream: ServerConnectionDelegate {
         case .discovery(let shardStream)?:
             self.worker.setTime()
             self.noteLoss(shardStream, end)
+            let facts = self.firsts.isEmpty ? nil : self.worker.shard.facts(of: shardStream)
             guard let handle = self.worker.shard.close(shardStream) else { return }
+            if !self.firsts.isEmpty { self.exportFirst(handle, facts, "the stream ended without a response") }
             self.discovery.remove(SlotID(packed: handle))
             self.pacing.closed(handle)
         case .service(let id)?:

@@ -141,6 +141,7 @@ private final class Relay {
         self.shared.files.start(self.shared.links, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
         self.shared.journal.start(JournalLimits(self.configuration.admin.history), self.shared.metrics)
+        self.shared.traces?.start(instance: self.shared.identifier)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
@@ -283,6 +284,7 @@ private final class Relay {
         for thread in self.threads { thread.join() }
         self.shared.files.close()
         self.shared.store?.close(self.logger)
+        self.shared.traces?.stop()
     }
 
     // MARK: Reload
@@ -334,6 +336,7 @@ private final class Relay {
         if (new.admin.tls == nil) != (old.admin.tls == nil) { fields.append("admin.tls") }
         if new.workers != old.workers { fields.append("workers") }
         if new.log.format != old.log.format { fields.append("log.format") }
+        if new.tracing != old.tracing { fields.append("tracing") }
         return fields
     }
 

@@ -26,6 +26,8 @@ final class RelayShared: Sendable {
     let store: StoreDesk?
     /// The history of pushes and the live events.
     let journal: JournalDesk
+    /// Where spans go; nil: none are made.
+    let traces: TraceExporter?
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
     /// When the certificates in use end.
@@ -77,6 +79,8 @@ final class RelayShared: Sendable {
                 }
                 return (upstream.name, [])
             }, version: weirVersion, workers: workers)
+        let metrics = self.metrics
+        self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
         self.metricsKeys = Locked(configuration.admin.metricsKeys)

@@ -13,16 +13,21 @@ func historyText(_ pushes: [JSONValue], _ screen: Screen) -> String {
         let outcome = push["outcome"]?.string ?? ""
         let nacks = push["nacks"]?.elements ?? []
         let id = push["id"]?.string ?? countText(push["id"])
+        let isCut = (push["names_left_out"]?.int ?? 0) > 0
+        let nackCount = max(nacks.count, push["nack_count"]?.int ?? 0)
         let first = [
             text("at"), Table.Cell(id), text("key"), text("type"), text("version"),
             Table.Cell(push["upstream"]?.string ?? push["upstream"]?["name"]?.string ?? ""),
         ]
         table.add(
-            first + ["added", "changed", "removed"].map { Table.Cell(sizeText(push[$0])) } + [
+            first + ["added", "changed", "removed"].map { Table.Cell(sizeText(push[$0], isCut: isCut)) } + [
                 Table.Cell(outcome, outcomeTone(outcome)), Table.Cell(millisecondsText(push["written_ms"])),
                 Table.Cell(millisecondsText(push["acked_ms"])),
-                Table.Cell(String(nacks.count), nacks.isEmpty ? .plain : .bad),
+                Table.Cell(String(nackCount), nackCount == 0 ? .plain : .bad),
             ])
+        if let detail = push["detail"]?.string, !detail.isEmpty {
+            notes.append(screen.paint(printable("\(outcome): push \(id): \(detail)"), outcomeTone(outcome)))
+        }
         notes += nacks.map { nack in
             let line = "NACK \(nack["node"]?.string ?? ""): push \(id): \(nack["message"]?.string ?? "")"
             return screen.paint(printable(line), .bad)
@@ -37,9 +42,9 @@ private func outcomeTone(_ outcome: String) -> Tone {
     return outcome.hasPrefix("held") || outcome == "rejected" ? .bad : .plain
 }
 
-/// A count, or the length of a list of names.
-private func sizeText(_ value: JSONValue?) -> String {
-    if case .array(let elements)? = value { return String(elements.count) }
+/// A count, or the length of a list of names; of one that is cut, at least so many.
+private func sizeText(_ value: JSONValue?, isCut: Bool) -> String {
+    if case .array(let elements)? = value { return String(elements.count) + (isCut && !elements.isEmpty ? "+" : "") }
     return countText(value)
 }
 
@@ -60,6 +65,11 @@ func diffText(_ diff: JSONValue, key: String, type: String, _ screen: Screen) ->
             let path = printable(field["path"]?.string ?? "")
             lines.append("    \(path): \(valueText(field["from"])) -> \(valueText(field["to"]))")
         }
+        let more = change["fields_left_out"]?.int ?? 0
+        if more > 0 { lines.append("    and \(counted(more, "field")) more") }
+    }
+    for member in diff["left_out"]?.members ?? [] {
+        if let count = member.value.int, count > 0 { lines.append("and \(count) more \(printable(member.name))") }
     }
     if lines.count == 1 { lines.append("nothing differs") }
     return lines.joined(separator: "\n") + "\n"

@@ -1,0 +1,143 @@
+"""Spans of pushes and first requests, as a collector of OpenTelemetry gets them."""
+
+import http.server
+import threading
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from weirtest import xds
+from weirtest.ports import free_port
+from weirtest.waiting import eventually
+from weirtest.weir import upstream
+from weirtest.xds import CDS
+
+pytestmark = pytest.mark.relay_only
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    """Keeps the spans that it is sent, and the requests' headers; can be made to refuse or to be slow."""
+
+    daemon_threads = True
+
+    def __init__(self, port=0):
+        self.requests, self.headers, self.statuses, self.gate = [], [], [], threading.Event()
+        self.gate.set()
+        super().__init__(("127.0.0.1", port), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def endpoint(self):
+        return "http://127.0.0.1:%d/v1/traces" % self.server_address[1]
+
+    def spans(self, name):
+        return [span for request in list(self.requests) for resource in request.resource_spans
+                for scope in resource.scope_spans for span in scope.spans if span.name == name]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.gate.wait(30)
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        if status == 200:
+            self.server.headers.append((self.path, dict(self.headers)))
+            self.server.requests.append(ExportTraceServiceRequest.FromString(body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def collector():
+    server = Collector()
+    yield server
+    server.gate.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def traced(plane, new_weir, collector):
+    def make(endpoint=None, **options):
+        return new_weir({"upstreams": {"primary": upstream("delta", plane.address)},
+                         "tracing": {"otlp": {"endpoint": endpoint or collector.endpoint, **options}}})
+
+    return make
+
+
+def attributes(span):
+    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
+
+
+def test_a_first_request_is_a_trace_from_the_streams_opening_to_its_first_response(plane, traced, collector, connect):
+    plane.set(CDS, [xds.cluster("a")])
+    relay = traced()
+    client = connect(relay, "delta", node=xds.node("n"))
+    client.subscribe(CDS)
+    client.expect(CDS)
+    span = eventually(lambda: next(iter(collector.spans("weir.first_request")), None), "the span")
+    facts = attributes(span)
+    assert span.kind == Span.SPAN_KIND_SERVER and span.end_time_unix_nano > span.start_time_unix_nano
+    assert (facts["weir.node.id"], facts["weir.key"], facts["weir.protocol"]) == ("n", "web", "delta")
+    assert facts["weir.types"] == "cds" and span.status.code == Status.STATUS_CODE_UNSET
+    # One that nobody answers has failed.
+    other = connect(relay, "delta", node=xds.node("quitter"))
+    other.subscribe(CDS + "None", "x")
+    eventually(lambda: any(c["node"] == "quitter" for c in relay.clients()), "the stream")
+    other.close()
+    failed = eventually(lambda: next((s for s in collector.spans("weir.first_request")
+                                      if attributes(s)["weir.node.id"] == "quitter"), None), "its span")
+    assert failed.status.code == Status.STATUS_CODE_ERROR and failed.status.message
+
+
+def test_nothing_is_traced_unless_it_is_asked_for(plane, traced, collector, connect):
+    plane.set(CDS, [xds.cluster("a")])
+    relay = traced(sample=0)
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    plane.update(CDS, [xds.cluster("b")])
+    client.converge(CDS, plane.expected(CDS))
+    relay.stop()
+    assert collector.requests == []
+
+
+def test_a_collector_that_refuses_once_is_asked_again(plane, traced, collector, connect):
+    collector.statuses.append(503)
+    plane.set(CDS, [xds.cluster("a")])
+    relay = traced()
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    eventually(lambda: collector.spans("weir.first_request"), "the span, the second time")
+
+
+def test_a_collector_that_is_away_costs_nothing_and_is_counted(plane, traced, connect):
+    plane.set(CDS, [xds.cluster("a")])
+    relay = traced(endpoint=f"http://127.0.0.1:{free_port()}/v1/traces")
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    eventually(lambda: relay.metric("weir_trace_spans_total", outcome="failed") >= 1, "the failure")
+    assert "spans not exported" in relay.log
+
+
+def test_a_collector_that_does_not_answer_holds_nobody_up(plane, traced, collector, connect):
+    collector.gate.clear()
+    plane.set(CDS, [xds.cluster("a")])
+    relay = traced()
+    client = connect(relay, "delta")
+    client.subscribe(CDS)
+    for timeout in range(1, 6):
+        plane.update(CDS, [xds.cluster("a", timeout)])
+        client.converge(CDS, plane.expected(CDS))
+    assert relay.json("/live") == {"live": True, "stuck": []}
+    # And the relay stops in time.
+    relay.stop()
