@@ -21,7 +21,7 @@ from weirtest.follow import Digest, Followers  # noqa: E402
 from weirtest.ports import free_port  # noqa: E402
 
 
-def run(folder, clients, rate, say=lambda line: None, limit=300):
+def run(folder, clients, rate, say=lambda line: None, limit=300, ramp=None):
     """Returns the figures; fails if a connection that was let in ran into a timeout, or somebody is never served."""
     import random
 
@@ -42,7 +42,7 @@ def run(folder, clients, rate, say=lambda line: None, limit=300):
         started = time.monotonic()
         # As Envoy does: five seconds for a connection; back-off from half a second to thirty.
         fleet = Followers(
-            relay.address, clients, "web", folder / "fleet.log", routes=ROUTES, ramp=clients, connect_timeout_ms=5000,
+            relay.address, clients, "web", folder / "fleet.log", routes=ROUTES, ramp=ramp or clients, connect_timeout_ms=5000,
             backoff_initial_ms=500, backoff_max_ms=15000, ca=certificates.ca.certificate,
             certificate=certificates.client.certificate, key=certificates.client.key, server_name="localhost")
         digest = Digest().of(model.expected())
@@ -79,12 +79,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--handshakes", type=int, default=500, help="max_handshakes_per_second")
+    parser.add_argument("--ramp", type=int, default=10_000, help="clients that come in a second")
+    parser.add_argument("--limit", type=float, default=600, help="seconds until all must be served")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="weir-storm-") as folder:
         for what, value in run(Path(folder), options.clients, options.handshakes, lambda line: print(
-                f"{time.strftime('%H:%M:%S')} {line}", flush=True)).items():
+                f"{time.strftime('%H:%M:%S')} {line}", flush=True), options.limit, options.ramp).items():
             print(f"  {what}: {value}", flush=True)
 
 

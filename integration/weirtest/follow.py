@@ -67,7 +67,7 @@ class Followers:
         self.child.stdin.write(f"{line}\n".encode())
         self.child.stdin.flush()
 
-    def _event(self, name, timeout=30):
+    def _event(self, name, timeout=120):
         deadline = time.monotonic() + timeout
         output = self.child.stdout.fileno()
         while True:

@@ -31,6 +31,8 @@ class Soak:
         self.network = FaultProxy(self.plane.address)
         self.relay = weir_module.Weir(folder, {
             "upstreams": {"primary": weir_module.upstream("delta", self.network.address)},
+            # A machine that others use, too, may be late.
+            "downstream": {"keepalive": {"interval": "30s", "timeout": "60s"}},
             "cache": {"store": {"path": str(folder / "store")}}, "log": {"level": "info"}})
         self.clients, self.churn, self.nice, self.seed = clients, churn, nice, seed
         self.followers = []
@@ -66,7 +68,8 @@ class Soak:
             left -= count
             self.followers.append(Followers(
                 self.relay.address, count, "web", self.folder / f"follow-{number}.log", nice=self.nice, routes=ROUTES,
-                seed=self.seed + number, churn=self.churn // shares, ramp=500))
+                seed=self.seed + number, churn=self.churn // shares, ramp=500,
+                connect_timeout_ms=30_000))
 
     def _warm_up(self):
         """Everybody comes again some times: where the memory of many connections lies settles only then."""
@@ -108,7 +111,7 @@ class Soak:
                 state = each.state()
                 return each.hold(state, digest, each.count)
 
-            eventually(done, lambda: f"all streams to hold what there is: {state}; {each.difference(digest, world)}", 60, 0.2)
+            eventually(done, lambda: f"all streams to hold what there is: {state}; {each.difference(digest, world)}", 240, 0.2)
             assert state["undecodable"] == 0 and state["emptied"] == 0, state
             states.append(state)
         for each in self.followers:
