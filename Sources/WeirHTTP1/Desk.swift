@@ -11,23 +11,6 @@ import CMicrohttpd
 final class Desk: Sendable {
     struct ExchangeID: Hashable, Sendable { var rawValue: UInt64 }
 
-    /// A connection of libmicrohttpd's as a number: a value that may pass between threads under the lock.
-    private struct ConnectionAddress: Sendable {
-        private let bits: UInt
-
-        init(_ connection: OpaquePointer) { self.bits = UInt(bitPattern: connection) }
-
-        func suspend() {
-            if let connection = unsafe OpaquePointer(bitPattern: self.bits) {
-                unsafe MHD_suspend_connection(connection)
-            }
-        }
-
-        func resume() {
-            if let connection = unsafe OpaquePointer(bitPattern: self.bits) { unsafe MHD_resume_connection(connection) }
-        }
-    }
-
     private enum Phase: Sendable {
         case running
         case suspended(ConnectionAddress)
@@ -39,6 +22,8 @@ final class Desk: Sendable {
     private struct State: Sendable {
         var exchanges: [ExchangeID: Phase] = [:]
         var lastID: UInt64 = 0
+        /// Bodies that are being sent, or will be.
+        var streams: [ExchangeID: HTTPBodyStream] = [:]
         var isStopping = false
     }
 
@@ -59,8 +44,28 @@ final class Desk: Sendable {
     /// The exchange is over, answered or not; answers that come later are dropped. On libmicrohttpd's thread, or the
     /// stopping one.
     func close(_ id: ExchangeID) {
-        self.state.withLock { state in _ = state.exchanges.removeValue(forKey: id) }
+        let stream = self.state.withLock { state in
+            state.exchanges[id] = nil
+            return state.streams.removeValue(forKey: id)
+        }
+        // Also where the answer was never begun.
+        stream?.close()
     }
+
+    /// A body for an exchange, which is to be answered with it. One that comes when the server stops has its end.
+    func openStream(_ id: ExchangeID, capacity: Int) -> HTTPBodyStream {
+        let stream = HTTPBodyStream(capacity: capacity)
+        let isWanted = self.state.withLock { state in
+            guard !state.isStopping, state.exchanges[id] != nil else { return false }
+            state.streams[id] = stream
+            return true
+        }
+        if !isWanted { stream.close() }
+        return stream
+    }
+
+    /// Whether any body is still being sent.
+    var isStreaming: Bool { self.state.withLock { !$0.streams.isEmpty } }
 
     /// Takes the answer, if none was given before and the exchange still stands. From any thread.
     func answer(_ id: ExchangeID, _ answer: Answer) {
@@ -104,6 +109,24 @@ final class Desk: Sendable {
                 state.exchanges[id] = .answered(Self.stopping)
                 connection.resume()
             }
+            for stream in state.streams.values { stream.finish() }
         }
+    }
+}
+
+/// A connection of libmicrohttpd's as a number: a value that may pass between threads under a lock.
+struct ConnectionAddress: Sendable {
+    private let bits: UInt
+
+    init(_ connection: OpaquePointer) { self.bits = UInt(bitPattern: connection) }
+
+    func suspend() {
+        if let connection = unsafe OpaquePointer(bitPattern: self.bits) {
+            unsafe MHD_suspend_connection(connection)
+        }
+    }
+
+    func resume() {
+        if let connection = unsafe OpaquePointer(bitPattern: self.bits) { unsafe MHD_resume_connection(connection) }
     }
 }

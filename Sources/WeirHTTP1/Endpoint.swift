@@ -57,15 +57,13 @@ private final class AnswerBody {
 
 /// Hands the answer over. The body is read piece by piece as the client takes it, so a large one exists once.
 private func queue(_ answer: Answer, on connection: OpaquePointer) -> MHD_Result {
-    let body = unsafe Unmanaged.passRetained(AnswerBody(answer.body))  // released by answerBodyDone
-    guard
-        let response = unsafe MHD_create_response_from_callback(
-            UInt64(answer.body.count), HTTPServerLimits.answerBlockBytes, answerBodyRead, body.toOpaque(),
-            answerBodyDone)
-    else {
-        unsafe body.release()
-        return .NO
+    let made: OpaquePointer?
+    if let stream = answer.stream {
+        unsafe made = streamingResponse(stream, on: connection)
+    } else {
+        unsafe made = response(of: answer)
     }
+    guard let response = unsafe made else { return .NO }
     for (name, value) in answer.headers {
         // Refused for odd names and values, such as ones with line breaks: then the header is left out.
         _ = unsafe MHD_add_response_header(response, name, value)
@@ -73,6 +71,14 @@ private func queue(_ answer: Answer, on connection: OpaquePointer) -> MHD_Result
     let result = unsafe MHD_queue_response(connection, answer.status, response)
     unsafe MHD_destroy_response(response)  // our reference; the connection holds its own
     return result
+}
+
+private func response(of answer: Answer) -> OpaquePointer? {
+    let body = unsafe Unmanaged.passRetained(AnswerBody(answer.body))  // released by answerBodyDone
+    let response = unsafe MHD_create_response_from_callback(
+        UInt64(answer.body.count), HTTPServerLimits.answerBlockBytes, answerBodyRead, body.toOpaque(), answerBodyDone)
+    if unsafe response == nil { unsafe body.release() }
+    return unsafe response
 }
 
 @c(weir_http1_answer_body_read)

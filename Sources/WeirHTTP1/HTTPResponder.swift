@@ -30,6 +30,20 @@ package final class HTTPResponder: Sendable {
             headers: [("Content-Type", contentType)] + headers, body: body)
         self.desk.answer(self.id, answer)
     }
+
+    /// Answers with a body that is written piece by piece from here on; `capacity` bytes of it wait for the client at most.
+    /// After another answer, or when the client is gone, what is returned is closed.
+    package func stream(
+        status: Int, contentType: String, headers: [(name: String, value: String)] = [], capacity: Int
+    ) -> HTTPBodyStream {
+        let stream = self.desk.openStream(self.id, capacity: capacity)
+        self.desk.answer(
+            self.id,
+            Answer(
+                status: (200...599).contains(status) ? UInt32(status) : 500,
+                headers: [("Content-Type", contentType)] + headers, body: [], stream: stream))
+        return stream
+    }
 }
 
 /// What is sent back.
@@ -37,6 +51,8 @@ struct Answer: Sendable {
     var status: UInt32
     var headers: [(name: String, value: String)]
     var body: [UInt8]
+    /// In place of `body`.
+    var stream: HTTPBodyStream?
 
     static func text(_ status: UInt32, _ text: String) -> Answer {
         Answer(status: status, headers: [("Content-Type", "text/plain; charset=utf-8")], body: Array(text.utf8))

@@ -1,4 +1,5 @@
 import CMicrohttpd
+import Glibc
 import Synchronization
 
 /// What the server shows its clients, both as PEM.
@@ -71,6 +72,7 @@ package struct HTTPServerTLS: Hashable, Sendable {
         }
         guard let daemon = unsafe daemon else { return }
         self.endpoint.desk.stop()
+        for _ in 0..<HTTPServerLimits.streamEndMilliseconds / 5 where self.endpoint.desk.isStreaming { usleep(5_000) }
         unsafe MHD_stop_daemon(daemon)
     }
 }

@@ -13,4 +13,8 @@ package enum HTTPServerLimits {
     static let backlog: Int32 = 128
     /// How much of an answer is handed to libmicrohttpd at once.
     static let answerBlockBytes = 32 << 10
+    /// The kernel's buffer for a body that goes on for ever: a client that does not read is to be seen.
+    static let streamSendBufferBytes: Int32 = 64 << 10
+    /// How long bodies that go on for ever are given for their end when the server stops.
+    static let streamEndMilliseconds = 500
 }

@@ -177,6 +177,7 @@ final class ContentHarness {
             case .publish(let update, _): self.shard.update(group: "k", update)
             case .originState(let state, _): self.shard.originChanged(group: "k", state)
             case .event(let event): self.events.append(event)
+            case .record: break
             case .idle: break
             }
         }

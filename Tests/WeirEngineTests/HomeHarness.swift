@@ -12,6 +12,7 @@ final class HomeHarness {
     private(set) var states: [OriginState] = []
     private(set) var events: [OriginEvent] = []
     private(set) var isIdle = false
+    private(set) var records: [PushNews] = []
     var orders: [(order: RolloutOrder, workers: UInt64)] = []
     private var requests: [String] = []
     private var published: [(update: TypeUpdate, workers: UInt64)] = []
@@ -144,6 +145,7 @@ final class HomeHarness {
             case .rollout(let order, let workers): self.orders.append((order, workers))
             case .originState(let state, _): self.states.append(state)
             case .event(let event): self.events.append(event)
+            case .record(let news): self.records.append(news)
             case .idle: self.isIdle = true
             }
         }
@@ -194,6 +196,13 @@ final class HomeHarness {
             (entry.update.isFull && entry.update.generation > 1 ? "full " : "")
                 + entry.update.changes.map(Self.text).joined(separator: " ")
         }
+    }
+
+    /// The pushes of the updates since the last call.
+    func takePushes() -> [PushID] {
+        let published = self.published
+        self.published = []
+        return published.map(\.update.push)
     }
 
     /// The versions that delta clients see in the updates since the last call, by name.

@@ -94,7 +94,7 @@ import WeirXDS
         h.sotw(
             .cds, "1", "n1", [],
             raw: (0..<500).map { _ in HomeHarness.any(.eds, "\(String(repeating: "x", count: 900))@1") })
-        guard case .rejected(_, _, let reason)? = h.events.last else {
+        guard case .rejected(_, _, let reason, _)? = h.events.last else {
             Issue.record("not rejected")
             return
         }

@@ -327,6 +327,7 @@ final class RelayHarness {
                     shard.originChanged(group: group.key, state)
                 }
             case .event(let event): self.events.append(event)
+            case .record: break
             case .idle: if entry.upstream == "u" { self.groups[group.key] = nil }
             }
         }

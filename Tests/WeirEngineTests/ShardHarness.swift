@@ -18,6 +18,10 @@ final class ShardHarness {
     private(set) var commands: [(group: String, command: GroupCommand)] = []
     private(set) var refusals: [Refusal] = []
     private(set) var events: [ShardEvent] = []
+    private(set) var taken: [TakenPush] = []
+    private(set) var live: [LiveEvent] = []
+    /// The push that what is published next belongs to.
+    var push = PushID.none
     private var inboxes: [UInt64: [Response]] = [:]
     private var handles: UInt64 = 0
     /// Clients that read nothing for now.
@@ -110,6 +114,8 @@ final class ShardHarness {
         self.refusals += self.shard.refusals
         self.commands += self.shard.commands
         self.events += self.shard.events
+        self.taken += self.shard.taken
+        self.live += self.shard.live
         self.shard.endRound()
         for id in self.shard.streams.ids {
             guard let handle = self.shard.streams[id]?.handle, sent.contains(handle), !blocked.contains(handle),
@@ -217,12 +223,12 @@ final class ShardHarness {
             let resource = Self.resource(type, parts[0], parts[1], parts[1], eds: eds, uncached: uncached)
             return ResourceChange(lane: lane, name: parts[0], presence: .present(resource))
         }
-        self.shard.update(
-            group: key,
-            TypeUpdate(
-                typeURL: type.typeURL, generation: generation, isFull: self.isNew(type, key), changes: list,
-                wildcardKnown: wildcardKnown ?? (lane == .wildcard), version: version, passesVersionToSotW: passes,
-                receivedAt: self.now, receivedAtWall: WallTime(rawValue: 0)))
+        var update = TypeUpdate(
+            typeURL: type.typeURL, generation: generation, isFull: self.isNew(type, key), changes: list,
+            wildcardKnown: wildcardKnown ?? (lane == .wildcard), version: version, passesVersionToSotW: passes,
+            receivedAt: self.now, receivedAtWall: WallTime(rawValue: 0))
+        update.push = self.push
+        self.shard.update(group: key, update)
         self.settle(blocking: blocked)
     }
 

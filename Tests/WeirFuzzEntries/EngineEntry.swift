@@ -410,7 +410,7 @@ private final class FuzzedRelay {
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
                     self.shards[index].rollout(group: key, order)
                 }
-            case .event: break
+            case .event, .record: break
             case .idle: self.groups[key] = nil
             }
         }

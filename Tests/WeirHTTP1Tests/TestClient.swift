@@ -79,6 +79,20 @@ final class TestClient {
         return response
     }
 
+    /// Everything up to and with a text, as it came.
+    func receive(until text: String) throws -> String {
+        let wanted = Array(text.utf8)
+        while true {
+            let starts = 0...max(0, self.received.count - wanted.count)
+            if let start = starts.first(where: { self.received[$0...].starts(with: wanted) }) {
+                let taken = self.received[..<(start + wanted.count)]
+                self.received.removeFirst(taken.count)
+                return String(decoding: taken, as: UTF8.self)
+            }
+            try self.readMore()
+        }
+    }
+
     /// Whether the server has closed, with nothing more sent.
     func isClosedByServer() -> Bool {
         var byte: UInt8 = 0

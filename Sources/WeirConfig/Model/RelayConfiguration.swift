@@ -89,6 +89,15 @@ package struct AdminConfiguration: Hashable, Sendable {
     package var tokenFile: String?
     /// Nil: plaintext.
     package var tls: AdminTLSConfiguration?
+    package var history = HistoryConfiguration()
+}
+
+/// `admin.history`.
+package struct HistoryConfiguration: Hashable, Sendable {
+    /// Pushes that are kept of each type of a group; 0: none.
+    package var pushes = 50
+    /// Bytes of all of them.
+    package var bytes = 64 << 20
 }
 
 /// `admin.tls`. The files existed when the configuration was read.

@@ -2,7 +2,7 @@ import WeirBase
 
 extension Field {
     func admin(in folder: String) -> AdminConfiguration? {
-        guard let section = self.section(["address", "token_file", "tls"]) else { return nil }
+        guard let section = self.section(["address", "token_file", "tls", "history"]) else { return nil }
         var admin = AdminConfiguration()
         section.read("address", into: &admin.address) { field in
             guard let address = field.listenAddress() else { return nil }
@@ -12,8 +12,17 @@ extension Field {
         }
         section.read("token_file", into: &admin.tokenFile) { $0.readableFile(in: folder) }
         section.read("tls", into: &admin.tls) { $0.adminTLS(in: folder) }
+        section.read("history", into: &admin.history) { $0.history() }
         self.warnOfOpenDoor(admin, section)
         return admin
+    }
+
+    private func history() -> HistoryConfiguration? {
+        guard let section = self.section(["pushes", "memory"]) else { return nil }
+        var history = HistoryConfiguration()
+        section.read("pushes", into: &history.pushes) { $0.integer(0...10_000) }
+        section.read("memory", into: &history.bytes) { $0.size(1 << 20...1 << 40) }
+        return history
     }
 
     private func adminTLS(in folder: String) -> AdminTLSConfiguration? {

@@ -75,6 +75,8 @@ package struct HoldStatus: Hashable, Sendable {
     package var version: String
     /// Resources that differ between what is held back and what clients have.
     package var changes: Int
+    /// What made it so, while that is told.
+    package var push = PushID.none
 }
 
 /// An earlier state that can be gone back to, for people.

@@ -59,7 +59,8 @@ extension OriginGroup {
     }
 
     private func noteHeld(_ type: OriginType) {
-        guard let status = type.holdStatus else { return }
+        guard var status = type.holdStatus else { return }
+        status.push = self.draft?.id ?? .none
         self.actions.append(.event(.held(typeURL: type.type.typeURL, status)))
     }
 
@@ -71,7 +72,9 @@ extension OriginGroup {
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool,
         _ cause: PublishCause, _ now: Instant, _ wall: WallTime
     ) -> Int {
+        let undo = self.policy.isJournaled ? type.undo(of: changes) : [:]
         var through: [ResourceChange] = []
+        var noted: [ResourceChange] = []
         var withheld = 0
         for change in changes {
             let slot = Slot(lane: change.lane, name: change.name)
@@ -79,6 +82,7 @@ extension OriginGroup {
             let before = type.presence(slot)
             let isServed = type.gate.withheld[slot]?.served.resource != nil
             guard type.apply(change) || passes && isServed else { continue }
+            noted.append(change)
             if passes {
                 type.gate.forget(slot)
                 through.append(change)
@@ -96,6 +100,7 @@ extension OriginGroup {
             // That a wildcard was answered, be it with nothing, is a state of its own.
             if force { type.step() }
         }
+        self.draft?.note(noted, undo: undo)
         if !through.isEmpty || force { self.tell(type, through, now, wall) }
         self.scheduleExpiries(type)
         self.reconsider(type, isNews: withheld > 0, now, wall)
@@ -132,6 +137,7 @@ extension OriginGroup {
         _ type: OriginType, _ changes: [ResourceChange], _ workers: UInt64, _ now: Instant, _ wall: WallTime
     ) {
         var update = type.update(changes, passesVersion: self.passesVersion, now: now, wall: wall)
+        update.push = self.draft?.id ?? .none
         guard !type.gate.tried.isEmpty else { return self.actions.append(.publish(update, workers: workers)) }
         update.audience = .rest
         self.actions.append(.publish(update, workers: workers))
@@ -148,6 +154,10 @@ extension OriginGroup {
 
     /// Gives clients what was kept from them.
     func open(_ type: OriginType, how: String, _ now: Instant, _ wall: WallTime) {
+        self.asPush(type, .clients, .released, by: how, now, wall) { self.openWithinPush(type, how: how, now, wall) }
+    }
+
+    private func openWithinPush(_ type: OriginType, how: String, _ now: Instant, _ wall: WallTime) {
         guard let label = type.gate.label else { return }
         let hold = type.gate.hold
         let count = type.servedCount
@@ -158,6 +168,7 @@ extension OriginGroup {
             let undo = differences.reduce(into: [Slot: Presence]()) { $0[$1.slot] = $1.withheld.served }
             type.gate.history.leave(label, resources: count, undo: undo, max: self.guards.historyMax)
             type.step()
+            self.noteServed(differences.map(\.withheld.candidate), undo)
         }
         self.tell(type, differences.map(\.withheld.candidate), now, wall)
         self.settleWithStore(type)
@@ -173,11 +184,20 @@ extension OriginGroup {
         let due = type.gate.expired(at: now)
         guard !due.isEmpty else { return }
         let changes = due.map { ResourceChange(lane: $0.lane, name: $0.name, presence: .absent) }
-        self.serve(changes, type, now, wall)
+        self.asPush(type, .clients, .sent, by: "its time to live is over", now, wall) {
+            self.serve(changes, type, now, wall)
+        }
+    }
+
+    /// Notes what clients are given apart from what the control plane says.
+    private func noteServed(_ changes: [ResourceChange], _ before: [Slot: Presence]) {
+        if self.draft?.kind == .clients { self.draft?.note(changes, undo: before) }
     }
 
     /// Gives clients something that is not what the control plane last said.
     private func serve(_ changes: [ResourceChange], _ type: OriginType, _ now: Instant, _ wall: WallTime) {
+        let before = changes.map { Slot(lane: $0.lane, name: $0.name) }.map { ($0, type.servedPresence($0)) }
+        self.noteServed(changes, Dictionary(before) { first, _ in first })
         for change in changes {
             let slot = Slot(lane: change.lane, name: change.name)
             let candidate = ResourceChange(lane: slot.lane, name: slot.name, presence: type.presence(slot))
@@ -218,7 +238,7 @@ extension OriginGroup {
     package func hold(typeURL: String, by: String, now: Instant, wall: WallTime) throws(CommandRefusal) {
         let type = try self.type(typeURL)
         if type.gate.hold?.reason == .operator { return }
-        self.abandonTrial(type, now, wall)
+        self.abandonTrial(type, as: .held(.operator), now, wall)
         self.close(type, .operator, "held by \(by)", now, wall)
         self.noteHeld(type)
     }
@@ -260,8 +280,10 @@ extension OriginGroup {
         type.gate.history.leave(
             type.label, resources: type.servedCount, undo: undo, max: self.guards.historyMax, returningTo: target.id)
         type.gate.label = target.label
-        self.serve(changes, type, now, wall)
-        self.noteHeld(type)
+        self.asPush(type, .clients, .rolledBack, by: "rolled back by \(by)", now, wall) {
+            self.serve(changes, type, now, wall)
+            self.noteHeld(type)
+        }
         return target.label.version
     }
 

@@ -31,9 +31,12 @@ extension OriginGroup {
         let begun = type.gate.trial?.begun ?? now
         let latest = begun + Nanoseconds(rawValue: policy.wait.rawValue * Trial.waitsMax)
         let deadline = min(now + policy.wait, latest)
+        let replaced = type.gate.trial?.push
+        let push = self.draft?.id ?? replaced ?? .none
+        if let replaced = replaced, replaced != push { self.amend(replaced, type, .replaced, "") }
         type.gate.trial = Trial(
-            id: self.lastTrial, order: type.gate.trial?.order ?? self.lastTrial, begun: begun, deadline: deadline,
-            missing: type.workers)
+            id: self.lastTrial, order: type.gate.trial?.order ?? self.lastTrial, push: push, begun: begun,
+            deadline: deadline, missing: type.workers)
         self.schedule(deadline)
         let update = self.tryout(type, now, wall)
         self.actions.append(.rollout(.count(trial: self.lastTrial, update), workers: type.workers))
@@ -49,6 +52,7 @@ extension OriginGroup {
         update.version = type.version
         update.equalVersions = type.equalVersions
         update.audience = .first
+        update.push = type.gate.trial?.push ?? .none
         return update
     }
 
@@ -100,8 +104,8 @@ extension OriginGroup {
             // All of them went: it is tried on others, in the time that is left.
             self.lastTrial += 1
             type.gate.trial = Trial(
-                id: self.lastTrial, order: trial.order, begun: trial.begun, deadline: trial.deadline,
-                missing: type.workers)
+                id: self.lastTrial, order: trial.order, push: trial.push, begun: trial.begun,
+                deadline: trial.deadline, missing: type.workers)
             let update = self.tryout(type, now, wall)
             self.actions.append(.rollout(.count(trial: self.lastTrial, update), workers: type.workers))
             return
@@ -143,12 +147,13 @@ extension OriginGroup {
     func promote(_ type: OriginType, how: String, _ now: Instant, _ wall: WallTime) {
         let trial = type.gate.trial
         self.answerPending(type, rejection: nil, now)
-        self.open(type, how: how, now, wall)
-        guard let trial = trial else { return }
+        guard let trial = trial else { return self.open(type, how: how, now, wall) }
+        self.asPartOfPush(trial.push, type, .sent, how) { self.open(type, how: how, now, wall) }
         self.actions.append(
             .event(
                 .rolledOut(
-                    typeURL: type.type.typeURL, version: type.version, given: trial.total, accepted: trial.accepted)))
+                    typeURL: type.type.typeURL, version: type.version, given: trial.total, accepted: trial.accepted,
+                    push: trial.push)))
     }
 
     /// Too many clients rejected a push: those that have it get the last good state again, the others keep it, and the
@@ -156,15 +161,20 @@ extension OriginGroup {
     private func fail(_ type: OriginType, _ trial: Trial, _ now: Instant, _ wall: WallTime) {
         self.takeBack(type, now, wall)
         type.gate.hold = Hold(reason: .nack, since: now, sinceWall: wall, detail: trial.verdict)
+        self.amend(trial.push, type, .held(.nack), trial.verdict)
         self.answerPending(type, rejection: trial.verdict, now)
         self.actions.append(.event(.rejectedByClients(typeURL: type.type.typeURL, version: type.version)))
-        if let status = type.holdStatus { self.actions.append(.event(.held(typeURL: type.type.typeURL, status))) }
+        if var status = type.holdStatus {
+            status.push = trial.push
+            self.actions.append(.event(.held(typeURL: type.type.typeURL, status)))
+        }
         self.promotePassed(now, wall)
     }
 
     /// Ends a trial without a verdict: the gate stays closed.
-    func abandonTrial(_ type: OriginType, _ now: Instant, _ wall: WallTime) {
-        guard type.gate.trial != nil else { return }
+    func abandonTrial(_ type: OriginType, as outcome: PushOutcome = .replaced, _ now: Instant, _ wall: WallTime) {
+        guard let push = type.gate.trial?.push else { return }
+        if push != self.draft?.id { self.amend(push, type, outcome, "") }
         self.takeBack(type, now, wall)
         self.answerPending(type, rejection: nil, now)
         self.promotePassed(now, wall)

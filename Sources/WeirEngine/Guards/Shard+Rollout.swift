@@ -378,6 +378,7 @@ extension TypeView {
                 equalVersions: other.equalVersions, passesVersionToSotW: other.passesVersionToSotW,
                 receivedAt: other.receivedAt, receivedAtWall: other.updatedAt ?? WallTime(rawValue: 0)))
         self.endRound()
+        self.track = other.track
     }
 
     /// What its streams want.

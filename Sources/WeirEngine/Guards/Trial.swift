@@ -7,6 +7,8 @@ struct Trial {
     let id: Int
     /// When the first push of those that replaced each other was begun: decides in which order types reach everybody.
     let order: Int
+    /// What is tried.
+    let push: PushID
     let begun: Instant
     let deadline: Instant
     var phase = Phase.counting

@@ -19,6 +19,10 @@ package struct OriginPolicy: Sendable {
     package var restoreDelay = Nanoseconds.milliseconds(500)
     /// What keeps pushes from clients, to begin with.
     package var guards = GuardPolicy()
+    /// Whether what becomes of pushes is told of.
+    package var isJournaled = true
+    /// Gives each push its id; nil: they are counted for each group by itself.
+    package var nextPush: (@Sendable () -> PushID)?
 
     package init() {}
 }
@@ -38,15 +42,17 @@ package enum OriginAction: Sendable {
     /// Something to do with a push that a few streams get first; in order with `publish`.
     case rollout(RolloutOrder, workers: UInt64)
     case event(OriginEvent)
+    /// What became of a push, after the `publish` that it is about.
+    case record(PushNews)
     /// Nothing is wanted any more, and no worker is interested: the group may be dropped.
     case idle
 }
 
 /// What happened between a group and its origin, for logs and counters.
 package enum OriginEvent: Sendable, Equatable {
-    case accepted(typeURL: String, version: String, resources: Int, fate: PushFate)
+    case accepted(typeURL: String, version: String, resources: Int, fate: PushFate, push: PushID)
     /// The response was NACKed: why, by resource.
-    case rejected(typeURL: String, version: String, reason: String)
+    case rejected(typeURL: String, version: String, reason: String, push: PushID)
     /// A response for a type that was never requested (UP-17).
     case ignored(typeURL: String)
     /// The bytes are no discovery response; the stream is closed.
@@ -55,7 +61,7 @@ package enum OriginEvent: Sendable, Equatable {
     /// From here on clients of the type keep what they have; told again when what is held becomes something else.
     case held(typeURL: String, HoldStatus)
     /// A push that a few clients got first goes to everybody.
-    case rolledOut(typeURL: String, version: String, given: Int, accepted: Int)
+    case rolledOut(typeURL: String, version: String, given: Int, accepted: Int, push: PushID)
     /// Too many of them rejected it.
     case rejectedByClients(typeURL: String, version: String)
     /// They do not any more.

@@ -175,6 +175,8 @@ extension OriginGroup {
         _ received: ReceivedResponse, _ changes: [ResourceChange], _ feed: Feed, _ type: OriginType, _ now: Instant,
         _ wall: WallTime
     ) {
+        self.beginPush(.state)
+        let push = self.draft?.id ?? .none
         feed.isBorrowed = self.streams[feed.stream].isBorrowed
         if feed.isBorrowed { type.owesStore = true } else { self.confirmRestored(type) }
         self.setOrigin(self.origin)
@@ -187,17 +189,31 @@ extension OriginGroup {
         self.noteHead(type)
         self.settleWithStore(type)
         let url = type.type.typeURL
+        self.endPush(received, feed, type, changed, now, wall)
         if received.faults.isEmpty {
             self.actions.append(
                 .event(
                     .accepted(
                         typeURL: url, version: received.version, resources: received.resources.count,
-                        fate: self.fate(changed, type))))
+                        fate: self.fate(changed, type), push: push)))
         } else {
             self.actions.append(
-                .event(.rejected(typeURL: url, version: received.version, reason: received.rejection)))
+                .event(.rejected(typeURL: url, version: received.version, reason: received.rejection, push: push)))
         }
         self.answer(feed, received, type, changed: changed > 0, now)
+    }
+
+    private func endPush(
+        _ received: ReceivedResponse, _ feed: Feed, _ type: OriginType, _ changed: Int, _ now: Instant,
+        _ wall: WallTime
+    ) {
+        let isRejected = !received.faults.isEmpty
+        let outcome = isRejected ? .rejected : changed > 0 ? self.outcome(.sent, type) : .unchanged
+        // A delta response without a version of its own is called what clients have.
+        let version = received.version.isEmpty && !isRejected ? type.version : received.version
+        self.endPush(
+            type, outcome, version: version, server: self.streams[feed.stream].server,
+            detail: isRejected ? received.rejection : type.gate.hold?.detail ?? "", isResponse: true, now, wall)
     }
 
     private func fate(_ changed: Int, _ type: OriginType) -> PushFate {

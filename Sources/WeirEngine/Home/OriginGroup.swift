@@ -31,6 +31,10 @@ package final class OriginGroup {
     var storedHeads: [String: StoredHead] = [:]
     /// What was stored and nobody has asked for yet, by type.
     var restored: [String: RestoredContent] = [:]
+    /// The push that is being made.
+    var draft: PushDraft?
+    /// Pushes that were given an id here.
+    var pushesCounted: UInt64 = 0
     /// Counts the pushes that were tried.
     var lastTrial = 0
     /// Types that have names of other origins: nothing of them is tried.
@@ -420,12 +424,10 @@ package final class OriginGroup {
         self.actions.append(.idle)
     }
 
-    /// Applies changes as one new state and tells the type's followers, unless a guard keeps them. `version` nil: the
-    /// upstream did not speak; `force`: it spoke for the first time. Returns how many changes made a difference.
-    @discardableResult
-    func publish(
-        _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
-        cause: PublishCause = .interest, _ now: Instant, _ wall: WallTime
+    /// `publish` within the push that is being made.
+    func publishWithinPush(
+        _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool,
+        cause: PublishCause, _ now: Instant, _ wall: WallTime
     ) -> Int {
         if cause == .upstream {
             self.judge(changes, type, isFirstAnswer: force, now, wall)
@@ -435,11 +437,12 @@ package final class OriginGroup {
             return self.withhold(changes, type, lane, version: version, force: force, cause, now, wall)
         }
         let keepsHistory = cause == .upstream && !force && self.guards.historyMax > 0
-        let undo = keepsHistory ? type.undo(of: changes) : [:]
-        let label = undo.isEmpty ? nil : (type.label, type.servedCount)
+        let undo = keepsHistory || self.policy.isJournaled ? type.undo(of: changes) : [:]
+        let label = !keepsHistory || undo.isEmpty ? nil : (type.label, type.servedCount)
         let effective = changes.filter { type.apply($0) }
         let equal = effective.allSatisfy(\.isRefresh) && version.map { type.noteEqual($0) } ?? false
         guard !effective.isEmpty || force || equal else { return 0 }
+        self.draft?.note(effective, undo: undo)
         let changed = effective.count { !$0.isRefresh }
         if let (label, count) = label {
             type.gate.history.leave(label, resources: count, undo: undo, max: self.guards.historyMax)
@@ -456,9 +459,12 @@ package final class OriginGroup {
         // What followers are not told now they are told whole later.
         guard type.heldBackUntil == nil else { return }
         let followers = type.workers
+        self.draft?.workers |= followers
+        if let draft = self.draft { type.lastPush = draft.id }
         let new = followers & ~type.synced
         if new != 0 {
-            let whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall, fresh: changes)
+            var whole = type.fullUpdate(passesVersion: self.passesVersion, now: now, wall: wall, fresh: changes)
+            whole.push = self.draft?.id ?? .none
             self.actions.append(.publish(whole, workers: new))
         }
         if followers != new {

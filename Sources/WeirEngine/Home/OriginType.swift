@@ -38,6 +38,10 @@ final class OriginType {
     /// Whether nothing is stored for now: something came from a sibling relay, and the control plane has not confirmed all,
     /// or clients are kept from something.
     var owesStore = false
+    /// Pushes that were told of.
+    var pushes = 0
+    /// The last that followers were told of.
+    var lastPush = PushID.none
     /// What keeps clients from the newest state, if anything does.
     var gate = Gate()
 
@@ -217,9 +221,11 @@ final class OriginType {
 
     func update(_ changes: [ResourceChange], passesVersion: Bool, now: Instant, wall: WallTime) -> TypeUpdate {
         let label = self.label
-        return TypeUpdate(
+        var update = TypeUpdate(
             typeURL: self.type.typeURL, generation: self.generation, isFull: false, changes: changes,
             wildcardKnown: self.wildcardKnown, version: label.version, equalVersions: label.equalVersions,
             passesVersionToSotW: passesVersion, receivedAt: now, receivedAtWall: wall)
+        update.state = self.lastPush
+        return update
     }
 }

@@ -109,6 +109,7 @@ extension Shard {
                     stream.service.variant == .sotw && ClientFeatures.takesTimeToLive(node: encoded.span)
             }
             self.streams[id]?.group = group
+            if stream.identity == nil, self.watch != nil { self.show(.connect, id) }
             return group
         }
     }

@@ -36,6 +36,7 @@ extension Shard {
         self.handLate()
         self.settleInterest()
         self.forgetRetired()
+        self.checkAcks()
     }
 
     /// The type streams whose turn it is, in push order.

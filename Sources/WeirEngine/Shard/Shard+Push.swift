@@ -5,6 +5,8 @@ import WeirXDS
 extension Shard {
     /// A new state of one type of a group, from its home. Settled streams get it at once; the others when they answer.
     package func update(group key: String, _ update: TypeUpdate) {
+        let before = self.sends.count
+        defer { self.noteTaken(key, update, responses: self.sends.count - before) }
         guard let index = self.mainView(key, update.typeURL), let view = self.views[Int(index)] else { return }
         if view.staging.first != TypeStream.none { return self.update(index, view, staged: update) }
         if update.audience == .all || update.audience == .rest { self.update(index, view, update) }
@@ -17,6 +19,7 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
+        view.track.arrived(update)
         view.forgetGone { self.oldestBase(of: index) }
         if !view.retired.isEmpty { self.retiring.insert(index) }
         if !view.fresh.isEmpty { self.freshViews.append(index) }
@@ -71,6 +74,7 @@ extension Shard {
         view.cohorts[Int(target)].awaiting = []
         joined.reserveCapacity(joined.count + cohort.idle.count)
         var kept: [Int32] = []
+        let before = joined.count
 
         // The loop that runs per stream: plain data, no allocation, no reference counting.
         for member in cohort.idle {
@@ -88,6 +92,7 @@ extension Shard {
             if !repush.names.isEmpty { self.repushEndpoints(after: member, stream, repush) }
         }
         view.cohorts[Int(target)].awaiting = joined
+        if self.watch != nil { self.showResponses(joined[before...], count: encoded.bodies.count, in: view) }
         self.countResponses(of: view, (cohort.idle.count - kept.count) * encoded.bodies.count)
         self.keep(kept, in: source, view)
         // Either may be left without members: all were kept, or none was.
@@ -143,6 +148,7 @@ extension Shard {
         let first = self.register(encoded.bodies)
         self.hand(index, self.typeStreams[Int(index)].stream, first, encoded.bodies.count)
         self.versions[Int(index)].sent = encoded.version
+        if self.watch != nil { self.showResponses(CollectionOfOne(index), count: encoded.bodies.count, in: view) }
         self.countResponses(of: view, encoded.bodies.count)
         self.unsettle(index, in: view)
     }
@@ -361,6 +367,7 @@ extension Shard {
             let first = self.register(encoded.bodies)
             if record.cohort != TypeStream.none { self.moveToAwaiting(index, in: view) }
             self.hand(index, record.stream, first, encoded.bodies.count)
+            if self.watch != nil { self.showResponses(CollectionOfOne(index), count: encoded.bodies.count, in: view) }
             self.countResponses(of: view, encoded.bodies.count)
             self.unsettle(index, in: view)
         }
@@ -424,6 +431,7 @@ extension Shard {
         }
         self.moveToAwaiting(index, in: view)
         self.hand(index, record.stream, first.0, first.1)
+        if self.watch != nil { self.showResponses(CollectionOfOne(index), count: first.1, in: view) }
         self.countResponses(of: view, first.1)
         self.unsettle(index, in: view)
     }

@@ -31,6 +31,11 @@ extension Shard {
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         let changed = self.adoptNames(index, request.resourceNames, in: bytes, view)
+        if self.watch != nil, isFirst || changed {
+            let nonce = Nonce(request.responseNonce, in: bytes) ?? .none
+            let names = Self.list("names", request.resourceNames, in: bytes)
+            self.show(.request, index, view, nonce: nonce, detail: names)
+        }
         if isFirst {
             // A leftover nonce means nothing here (SOTW-19); a leftover version may save sending everything.
             if !request.versionInfo.isEmpty, view.type.isFullSet {
@@ -55,6 +60,7 @@ extension Shard {
         if let detail = request.errorDetail {
             self.reject(index, detail, in: bytes, view)
         } else if bytes.equals(request.versionInfo, text: self.sentVersion(index)) {
+            if self.watch != nil, wasAwaiting { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: wasAwaiting)
         }
         if wasAwaiting { self.afterAnswer(index) }
@@ -107,6 +113,14 @@ extension Shard {
         let isFirst = !self.typeStreams[Int(index)].isInitialized
         self.typeStreams[Int(index)].isInitialized = true
         self.applyDelta(index, request, in: bytes, view, isFirst: isFirst)
+        if self.watch != nil, isFirst || !request.subscribe.isEmpty || !request.unsubscribe.isEmpty {
+            let wishes = [
+                Self.list("subscribes", request.subscribe, in: bytes),
+                Self.list("unsubscribes", request.unsubscribe, in: bytes),
+            ].filter { !$0.isEmpty }
+            let nonce = Nonce(request.responseNonce, in: bytes) ?? .none
+            self.show(.request, index, view, nonce: nonce, detail: wishes.joined(separator: "; "))
+        }
         if isFirst {
             self.noteInitialVersions(index, request, in: bytes)
         } else {
@@ -214,6 +228,7 @@ extension Shard {
             self.reject(index, detail, in: bytes, view, age: age)
         } else {
             let settles = !self.typeStreams[Int(index)].isAwaiting
+            if self.watch != nil { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: true, isNewest: age == 0 || settles)
         }
         if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index) }
@@ -242,6 +257,10 @@ extension Shard {
             (try? ErrorDetail(decoding: detail, in: bytes))
             ?? ErrorDetail(code: 0, message: "(undecodable error detail)")
         let version = self.sentVersion(index)
+        if self.watch != nil {
+            let nonce = Nonce(rawValue: self.typeStreams[Int(index)].nonce.rawValue &- age)
+            self.show(.nack, index, view, nonce: nonce, detail: status.message)
+        }
         self.typeStreams[Int(index)].isRejected = true
         self.rejections[index] = Rejection(version: version, message: status.message, at: self.wall)
         let stream = self.streams[self.id(ofStream: index)]
@@ -249,7 +268,7 @@ extension Shard {
         self.events.append(
             .nack(
                 node: stream?.identity?.id ?? "", key: self.groups[Int(view.group)]?.key ?? "", type: view.type,
-                version: version, detail: status))
+                version: version, push: self.sentPush(index, view), detail: status))
     }
 
     /// The version of the newest response to a type stream.

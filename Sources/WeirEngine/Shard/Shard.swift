@@ -22,6 +22,15 @@ package final class Shard {
     package internal(set) var events: [ShardEvent] = []
     /// Updates of this round that were put on at least one stream: when their upstream bytes were read.
     package internal(set) var pushes: [Instant] = []
+    /// Pushes of this round that were taken, whether or not they concern any stream.
+    package internal(set) var taken: [TakenPush] = []
+    /// What listeners want to hear of this round, and what of it was too much.
+    package internal(set) var live: [LiveEvent] = []
+    package internal(set) var liveDropped = 0
+    /// What listeners want to hear of; nil while there are none.
+    package var watch: EventInterest?
+    /// Pushes of this round of which it is not known yet who must answer them.
+    var ackChecks: [(key: String, typeURL: String, push: PushID)] = []
 
     var streams = SlotTable<DownstreamStream>()
     /// Per stream slot, the few words that a push touches.
@@ -95,7 +104,7 @@ package final class Shard {
     /// Whether another `flush` would find something to do.
     package var hasWork: Bool {
         !self.due.isEmpty || !self.moving.isEmpty || !self.touchedViews.isEmpty || !self.sends.isEmpty
-            || !self.refusals.isEmpty || !self.commands.isEmpty
+            || !self.refusals.isEmpty || !self.commands.isEmpty || !self.ackChecks.isEmpty
     }
 
     /// Sets the clocks for the calls that follow.
@@ -112,6 +121,9 @@ package final class Shard {
         self.commands.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
         self.pushes.removeAll(keepingCapacity: true)
+        self.taken.removeAll(keepingCapacity: true)
+        self.live.removeAll(keepingCapacity: true)
+        self.liveDropped = 0
         for view in self.freshViews { self.views[Int(view)]?.endRound() }
         self.freshViews.removeAll(keepingCapacity: true)
         self.round &+= 1
@@ -142,7 +154,10 @@ package final class Shard {
 
     /// The stream is gone, however it ended (WIRE-08). Unknown ids are ignored. Returns the shell's handle of it.
     @discardableResult
-    package func close(_ id: SlotID) -> UInt64? {
+    package func close(_ id: SlotID) -> UInt64? { self.close(id, why: "") }
+
+    private func close(_ id: SlotID, why: String) -> UInt64? {
+        if self.watch != nil { self.show(.disconnect, id, detail: why) }
         guard let stream = self.streams.remove(id) else { return nil }
         if !self.siblings.isEmpty { self.siblings[id] = nil }
         var next = self.links[Int(id.index)].firstType
@@ -178,7 +193,7 @@ package final class Shard {
         self.refusals.append(Refusal(handle: stream.handle, code: code, message: message, reason: reason))
         self.events.append(
             .refused(node: stream.identity?.id ?? "", peer: stream.peer.address, message: message))
-        self.close(id)
+        _ = self.close(id, why: message)
     }
 
     // MARK: Type streams
@@ -377,6 +392,7 @@ package final class Shard {
         self.typeStreams[Int(index)].isUnsettled = false
         guard let view = self.view(of: index) else { return }
         view.unsettled -= 1
+        if view.unsettled == 0 { self.noteSettled(view) }
         if view.unsettled == 0, !view.convergenceReported {
             view.convergenceReported = true
             self.events.append(.converged(type: view.type, after: self.now - view.receivedAt))

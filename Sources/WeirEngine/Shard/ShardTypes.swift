@@ -15,6 +15,8 @@ package struct ShardPolicy: Sendable {
     package var maxTypesPerStream = 256
     /// `control_plane.identifier` of every response: tells an operator which relay fed a proxy. May be empty.
     package var controlPlaneIdentifier = ""
+    /// Whether it tells when pushes were taken and answered.
+    package var tracksPushes = true
 
     package init() {}
 }
@@ -131,10 +133,12 @@ package enum GroupCommand: Sendable {
 /// Something that happened, for logs, counters and live events.
 package enum ShardEvent: Sendable {
     case nack(
-        node: String, key: String, type: XDSType, version: String, detail: ErrorDetail)
+        node: String, key: String, type: XDSType, version: String, push: PushID, detail: ErrorDetail)
     case refused(node: String, peer: String, message: String)
     /// Every stream of the group has settled on the newest state, so long after its bytes were read from upstream.
     case converged(type: XDSType, after: Nanoseconds)
+    /// Every stream that a push concerns has answered it, or a newer one of its type.
+    case acknowledged(key: String, type: XDSType, push: PushID)
     case ackTimeout(node: String, key: String, type: XDSType)
     /// A response larger than `maxResponseBytes` that cannot be split (WIRE-06); told once for each type of a group.
     case oversized(key: String, type: XDSType, bytes: Int)

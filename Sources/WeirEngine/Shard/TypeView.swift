@@ -91,6 +91,7 @@ final class TypeView {
     /// What left, for clients that are behind (ORD-03).
     private(set) var retired = RetiredResources()
     var convergenceReported = true
+    var track = PushTrack()
     /// Detached type streams that wait for the origin, so that an update must look at them.
     var waiting: Set<Int32> = []
 

@@ -75,6 +75,10 @@ package struct TypeUpdate: Sendable {
     package var passesVersionToSotW: Bool
     /// Whom it is for.
     package var audience = Audience.all
+    /// The push that it is a part of; none for a worker that hears what others know.
+    package var push = PushID.none
+    /// The push that made the state before it.
+    package var state = PushID.none
     /// When the upstream's bytes were read.
     package var receivedAt: Instant
     package var receivedAtWall: WallTime

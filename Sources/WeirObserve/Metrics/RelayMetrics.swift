@@ -49,6 +49,15 @@ package final class RelayMetrics: Sendable {
     /// `weir_cache_bytes`.
     package let cacheBytes: Gauge
 
+    /// `weir_history_bytes`.
+    package let historyBytes: Gauge
+    /// `weir_history_lost_total`.
+    package let historyLost: Counter
+    /// `weir_event_listeners`.
+    package let eventListeners: Gauge
+    /// `weir_events_dropped_total`.
+    package let eventsDropped: Counter
+
     /// `weir_store_bytes`.
     package let storeBytes: Gauge
     /// `weir_store_writes_total`.
@@ -205,6 +214,20 @@ package final class RelayMetrics: Sendable {
         var bytes = MetricFamily("weir_cache_bytes", .gauge, help: "Bytes of the resources held.")
         self.cacheBytes = bytes.gauge()
 
+        var historyBytes = MetricFamily(
+            "weir_history_bytes", .gauge, help: "Bytes that the history of pushes takes, with earlier bodies.")
+        self.historyBytes = historyBytes.gauge()
+        var historyLost = MetricFamily(
+            "weir_history_lost_total", .counter,
+            help: "Turns of workers of which the history and the listeners heard nothing, because it was too much.")
+        self.historyLost = historyLost.counter()
+        var eventListeners = MetricFamily(
+            "weir_event_listeners", .gauge, help: "Those who listen to live events.")
+        self.eventListeners = eventListeners.gauge()
+        var eventsDropped = MetricFamily(
+            "weir_events_dropped_total", .counter, help: "Live events that a listener was too slow for.")
+        self.eventsDropped = eventsDropped.counter()
+
         var storeBytes = MetricFamily("weir_store_bytes", .gauge, help: "Bytes of what is stored on disk.")
         self.storeBytes = storeBytes.gauge()
         var storeWrites = MetricFamily("weir_store_writes_total", .counter, help: "Transactions written to the store.")
@@ -227,6 +250,7 @@ package final class RelayMetrics: Sendable {
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
+            historyBytes, historyLost, eventListeners, eventsDropped,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind, traceSpans,
         ])
     }

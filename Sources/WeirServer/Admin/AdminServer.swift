@@ -96,6 +96,9 @@ final class AdminServer: Sendable {
         case ("GET", "/metrics"), ("HEAD", "/metrics"), ("GET", "/stats/prometheus"), ("HEAD", "/stats/prometheus"):
             self.metrics(answer)
         case ("GET", "/explain"), ("HEAD", "/explain"): self.explain(answer)
+        case ("GET", "/history"), ("HEAD", "/history"): self.history(answer)
+        case ("GET", "/diff"), ("HEAD", "/diff"): self.diff(answer)
+        case ("GET", "/events"), ("HEAD", "/events"): self.events(answer)
         case ("GET", "/logging"), ("HEAD", "/logging"): self.logging(answer)
         case ("POST", "/logging"): self.setLogging(answer)
         case ("POST", "/drain"): self.drain(answer)
@@ -129,7 +132,7 @@ final class AdminServer: Sendable {
 
     private static let readable = [
         "/", "/ready", "/live", "/server_info", "/upstreams", "/keys", "/clients", "/config_dump", "/explain",
-        "/metrics",
+        "/history", "/diff", "/events", "/metrics",
         "/stats/prometheus", "/logging",
     ]
     private static let writable = [

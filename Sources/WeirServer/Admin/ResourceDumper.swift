@@ -5,7 +5,7 @@ import WeirXDS
 
 /// Writes resources as JSON: readable where the descriptors know the type, else as type and base64. Private keys and
 /// the like never appear.
-struct ResourceDumper {
+struct ResourceDumper: Sendable {
     let descriptors: DescriptorSet?
 
     func write(_ resource: Resource, of held: HeldResources, to list: inout JSONWriter) {
@@ -19,7 +19,8 @@ struct ResourceDumper {
         }
     }
 
-    private func body(_ resource: Resource, type: XDSType) -> [UInt8] {
+    /// One JSON value.
+    func body(_ resource: Resource, type: XDSType) -> [UInt8] {
         let encoded = resource.encoded
         let span = encoded.span
         guard resource.hasBody, let any = try? AnyEnvelope(decoding: resource.anyRange, in: span) else {

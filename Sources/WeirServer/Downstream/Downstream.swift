@@ -22,6 +22,8 @@ final class Downstream {
     let services: Services
     /// When the upstream bytes of this turn's pushes were read.
     private var pushes: [Instant] = []
+    /// What the journal is told of them then.
+    private var taken: [TakenPush] = []
     private var firsts = FirstRequests()
     private var isDraining = false
     private var pacing: RequestPacing
@@ -189,18 +191,22 @@ final class Downstream {
     }
 
     /// Notes pushes of this round; they are written when the turn's flush is over.
-    func pushed(_ pushes: [Instant]) {
-        guard !pushes.isEmpty else { return }
-        if self.pushes.isEmpty {
+    func pushed(_ pushes: [Instant], _ taken: [TakenPush]) {
+        guard !pushes.isEmpty || !taken.isEmpty else { return }
+        if self.pushes.isEmpty, self.taken.isEmpty {
             self.transport.loop.runSoon { [weak self] in self?.observePushes() }
         }
         self.pushes += pushes
+        self.taken += taken
     }
 
     private func observePushes() {
         let now = Loop.monotonicNow()
         for received in self.pushes { self.shared.metrics.pushSeconds.observe(now - received) }
         self.pushes.removeAll(keepingCapacity: true)
+        let worker = self.worker.index
+        self.shared.journal.post(self.taken.map { .written($0, worker: worker, at: now) })
+        self.taken.removeAll(keepingCapacity: true)
     }
 
     // MARK: First requests

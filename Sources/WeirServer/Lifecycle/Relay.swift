@@ -139,6 +139,8 @@ private final class Relay {
         self.shared.files.start(self.shared.links, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
         self.shared.traces?.start(instance: self.shared.identifier)
+        self.shared.journal.start(
+            JournalLimits(self.configuration.admin.history), self.shared.metrics, traces: self.shared.traces)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()
@@ -263,6 +265,7 @@ private final class Relay {
         self.memoryTimer?.cancel()
         self.manager.cancel()
         for signal in self.signals { signal.cancel() }
+        self.shared.journal.close()
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
@@ -287,6 +290,8 @@ private final class Relay {
         self.shared.rules.withLock { $0 = configuration.aggregation }
         self.shared.identity.withLock { $0 = configuration.identity }
         self.admin.reload(configuration.admin)
+        let limits = JournalLimits(configuration.admin.history)
+        self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
         self.shared.set(configuration.downstream.limits)
         for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {

@@ -26,6 +26,8 @@ final class RelayShared: Sendable {
     let store: StoreDesk?
     /// Where spans go; nil: none are made.
     let traces: TraceExporter?
+    /// The history of pushes and the live events.
+    let journal: JournalDesk
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
     /// The rules in force, for `/explain`; workers have their own copy.
@@ -81,7 +83,9 @@ final class RelayShared: Sendable {
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
         self.unixListeners = unixListeners
         self.passed = passed
-        self.startedAt = Loop.wallNow()
+        let startedAt = Loop.wallNow()
+        self.startedAt = startedAt
+        self.journal = JournalDesk(startedAt: startedAt)
         self.startedAtMonotonic = Loop.monotonicNow()
         self.identifier = identifier
         self.descriptors = descriptors
@@ -127,15 +131,16 @@ final class RelayShared: Sendable {
     /// Logs and counts what a shard reports.
     func note(_ event: ShardEvent) {
         switch event {
-        case .nack(let node, let key, let type, let version, let detail):
+        case .nack(let node, let key, let type, let version, let push, let detail):
             self.logger.logOften(
                 .warning, "NACK",
                 [
                     ("node", node), ("key", key), ("type", type.label), ("version", version),
-                    ("code", String(detail.code)), ("message", detail.message),
+                    ("push", push.description), ("code", String(detail.code)), ("message", detail.message),
                 ])
         case .refused(let node, let peer, let message):
             self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
+        case .acknowledged: break
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
             self.logger.logOften(

@@ -63,8 +63,11 @@ extension Homes {
         let isNews = self.shared.holds.set(status, HoldBoard.Place(key: key, type: type, upstream: upstream))
         let fields = [
             ("key", key), ("type", type.label), ("reason", status.reason.rawValue), ("detail", status.detail),
-            ("version", status.version), ("changes", String(status.changes)),
+            ("version", status.version), ("changes", String(status.changes)), ("push", status.push.description),
         ]
+        self.show(
+            .hold, key, type: type, version: status.version, push: status.push,
+            "held (\(status.reason.rawValue)): \(status.detail)")
         if isNews {
             self.shared.logger.log(.warning, "held: clients keep what they have", fields)
         } else {
@@ -76,6 +79,7 @@ extension Homes {
         _ type: XDSType, _ reason: HoldReason, _ how: String, _ after: Nanoseconds, _ key: String, _ upstream: String
     ) {
         self.shared.holds.remove(HoldBoard.Place(key: key, type: type, upstream: upstream))
+        self.show(.hold, key, type: type, "no longer held (\(reason.rawValue)): \(how)")
         self.shared.logger.log(
             .warning, "no longer held",
             [
@@ -84,13 +88,15 @@ extension Homes {
             ])
     }
 
-    func noteRollout(_ type: XDSType, _ version: String, _ given: Int, _ accepted: Int, _ key: String) {
+    func noteRollout(
+        _ type: XDSType, _ version: String, _ given: Int, _ accepted: Int, _ push: PushID, _ key: String
+    ) {
         self.shared.metrics.pushes(type: type.label, outcome: .sent).add(1)
         self.shared.logger.log(
             .info, "rolled out",
             [
                 ("key", key), ("type", type.label), ("version", version), ("first", String(given)),
-                ("accepted", String(accepted)),
+                ("accepted", String(accepted)), ("push", push.description),
             ])
     }
 

@@ -10,6 +10,7 @@ extension Homes: UpstreamClientDelegate {
         if origin.isWarming { self.endWarming(origin) }
         origin.openedAt = self.loop.now
         if let variant = origin.origin.variant, variant != client.variant { origin.origin.setVariant(client.variant) }
+        self.show(.upstream, stream.key, "\(origin.upstream): connected to \(server)")
         origin.origin.streamOpened(stream.number, server: server, now: self.loop.now)
         self.carryOut(origin.home)
     }
@@ -30,6 +31,7 @@ extension Homes: UpstreamClientDelegate {
         } else if origin.outOfTouchSince == nil {
             origin.outOfTouchSince = lastHeard
         }
+        self.show(.upstream, stream.key, "\(origin.upstream): disconnected: \(reason)")
         origin.origin.streamClosed(stream.number, reason: reason, now: self.loop.now)
         self.carryOut(origin.home)
     }
@@ -50,6 +52,7 @@ extension Homes: UpstreamClientDelegate {
         // That no sibling can be reached is nothing to the clients: their upstream is what they wait for.
         guard self.upstreams[client.name] === client else { return }
         for case let origin? in self.groups.values.map({ $0.origins[client.name] }) {
+            self.show(.upstream, origin.origin.key, "\(origin.upstream): \(server) is unavailable: \(error)")
             origin.origin.originUnavailable(server: server, error: error)
             self.carryOut(origin.home)
         }

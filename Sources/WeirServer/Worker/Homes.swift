@@ -27,6 +27,8 @@ final class Homes {
     /// Keys of groups of which changes could not be handed over.
     var storeDebts: Set<String> = []
     var storeTickets = 0
+    /// What the journal is told at the end of the round.
+    var journal: [JournalEntry] = []
     /// What keeps pushes from clients, for groups to come too.
     private var guards: GuardPolicy
     /// Sends a message to a worker, this one included.
@@ -131,6 +133,7 @@ final class Homes {
         policy.isStored = self.shared.store != nil
         policy.storesSecrets = self.shared.configuration.cache.store?.secrets ?? false
         policy.guards = self.guards
+        policy.nextPush = { [journal = self.shared.journal] in journal.nextPush() }
         return OriginGroup(key: key, node: node, variant: self.upstreams[upstream]?.variant, policy: policy)
     }
 
@@ -208,6 +211,7 @@ final class Homes {
         case .rollout(let order, let workers):
             self.each(workers) { self.deliver?($0, .rollout(key: key, order)) }
         case .event(let event): self.note(event, key, upstream)
+        case .record(let news): self.record(news, upstream)
         case .idle: self.drop(upstream, of: home)
         }
     }
@@ -243,7 +247,7 @@ final class Homes {
     private func note(_ event: OriginEvent, _ key: String, _ upstream: String) {
         let metrics = self.shared.metrics
         switch event {
-        case .accepted(let typeURL, let version, let resources, let fate):
+        case .accepted(let typeURL, let version, let resources, let fate, let push):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
@@ -252,22 +256,25 @@ final class Homes {
                 .debug, "upstream response",
                 [
                     ("key", key), ("type", type.label), ("version", version), ("resources", String(resources)),
-                    ("fate", Self.text(fate)),
+                    ("fate", Self.text(fate)), ("push", push.description),
                 ])
-        case .rejected(let typeURL, let version, let reason):
+        case .rejected(let typeURL, let version, let reason, let push):
             let type = XDSType.of(typeURL: typeURL)
             metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
             metrics.pushes(type: type.label, outcome: .rejected).add(1)
             self.shared.logger.logOften(
                 .warning, "upstream response rejected",
-                [("key", key), ("type", type.label), ("version", version), ("reason", reason)])
+                [
+                    ("key", key), ("type", type.label), ("version", version), ("push", push.description),
+                    ("reason", reason),
+                ])
         case .ignored(let typeURL):
             self.shared.logger.logOften(
                 .warning, "upstream response of a type that was not requested", [("key", key), ("type_url", typeURL)])
         case .undecodable(let reason):
             self.shared.logger.log(.warning, "upstream stream closed", [("key", key), ("reason", reason)])
-        case .rolledOut(let typeURL, let version, let given, let accepted):
-            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, key)
+        case .rolledOut(let typeURL, let version, let given, let accepted, let push):
+            self.noteRollout(XDSType.of(typeURL: typeURL), version, given, accepted, push, key)
         case .rejectedByClients(let typeURL, _):
             metrics.pushes(type: XDSType.of(typeURL: typeURL).label, outcome: .held_nack).add(1)
         case .held(let typeURL, let status): self.noteHold(status, XDSType.of(typeURL: typeURL), key, upstream)

@@ -28,6 +28,8 @@ final class Worker {
     private(set) var isDraining = false
     private var isInRound = false
     private var counters = CounterExport()
+    /// The listeners to events that the shard knows of.
+    var watchEpoch = 0
     private let keys: KeySource
     /// Counts the reloads of the rules.
     private var rekeyings = 0
@@ -68,6 +70,7 @@ final class Worker {
         policy.maxResponseBytes = configuration.downstream.limits.responseBytesMax
         policy.firstRequestTimeout = configuration.downstream.limits.firstRequestTimeout
         policy.controlPlaneIdentifier = shared.identifier
+        policy.tracksPushes = configuration.admin.history.pushes > 0
         return policy
     }
 
@@ -126,7 +129,10 @@ final class Worker {
     /// What the rules in force make of a request, as for discovery.
     func resolve(_ request: KeyRequest) -> KeyResolution { self.keys.resolver.resolve(request) }
 
-    func setTime() { self.shard.setTime(self.loop.now, wall: Loop.wallNow()) }
+    func setTime() {
+        self.shard.setTime(self.loop.now, wall: Loop.wallNow())
+        self.noteListeners()
+    }
 
     // MARK: Rounds
 
@@ -154,12 +160,14 @@ final class Worker {
         for refusal in self.shard.refusals { self.downstream?.refuse(refusal) }
         self.counters.export(self.shard, to: self.shared.metrics)
         for event in self.shard.events { self.shared.note(event) }
-        self.downstream?.pushed(self.shard.pushes)
+        self.downstream?.pushed(self.shard.pushes, self.shard.taken)
+        self.journalRound()
         self.shard.endRound()
     }
 
     private func post() {
         self.homes.postToStore()
+        self.postJournal()
         for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
             // A full mailbox keeps the messages here, in order, for the next round.
             if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {

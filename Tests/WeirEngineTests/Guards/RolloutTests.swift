@@ -280,7 +280,8 @@ import WeirXDS
 
 @Suite struct TrialTests {
     private func trial(_ counts: [Int: [String: TrialCount]]) -> Trial {
-        var trial = Trial(id: 1, order: 1, begun: Instant(rawValue: 0), deadline: Instant(rawValue: 1), missing: 0)
+        var trial = Trial(
+            id: 1, order: 1, push: .none, begun: Instant(rawValue: 0), deadline: Instant(rawValue: 1), missing: 0)
         trial.counts = counts
         return trial
     }
