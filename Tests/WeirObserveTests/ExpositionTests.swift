@@ -108,6 +108,7 @@ struct RelayMetricsTests {
                 "weir_cache_bytes gauge",
                 "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",
                 "weir_store_restored_total counter", "weir_store_behind_seconds gauge",
+                "weir_trace_spans_total counter",
                 "process_cpu_seconds_total counter", "process_resident_memory_bytes gauge",
                 "process_virtual_memory_bytes gauge", "process_open_fds gauge", "process_max_fds gauge",
                 "process_start_time_seconds gauge",

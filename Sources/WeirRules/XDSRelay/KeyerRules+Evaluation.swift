@@ -8,18 +8,18 @@ struct KeyerFailure: Error {
     init(_ text: String) { self.text = text }
 }
 
-/// What became of each rule; kept only for those who want to read it.
+/// What became of each rule; why one adds nothing is made text only for those who want to read it.
 private struct KeyerTrace {
-    let isKept: Bool
+    let isExplained: Bool
     var pieces: [RuleCapture] = []
     var rejected: [RejectedRule] = []
 
     mutating func add(_ label: () -> String, _ piece: String) {
-        if self.isKept { self.pieces.append(RuleCapture(name: label(), value: piece)) }
+        self.pieces.append(RuleCapture(name: label(), value: piece))
     }
 
     mutating func reject(_ label: () -> String, _ reason: () -> String) {
-        if self.isKept { self.rejected.append(RejectedRule(rule: label(), reason: reason())) }
+        if self.isExplained { self.rejected.append(RejectedRule(rule: label(), reason: reason())) }
     }
 }
 
@@ -31,14 +31,14 @@ extension KeyerRules {
     /// The key as the shipped Go program computes it: every rule that matches adds its piece, not only the first of its
     /// fragment; pieces are joined with `_`; a key may be empty.
     func outcome(_ request: RuleRequest, upstream: String) -> RuleOutcome {
-        var trace = KeyerTrace(isKept: false)
+        var trace = KeyerTrace(isExplained: false)
         return self.outcome(request, upstream: upstream, &trace)
     }
 
     /// The same, with the piece that each rule adds (as its capture), and why the others add none. Where the evaluation
     /// fails, the last of them is the rule that it fails in.
     func explanation(_ request: RuleRequest, upstream: String) -> RuleExplanation {
-        var trace = KeyerTrace(isKept: true)
+        var trace = KeyerTrace(isExplained: true)
         let outcome = self.outcome(request, upstream: upstream, &trace)
         return RuleExplanation(outcome: outcome, rejected: trace.rejected)
     }
