@@ -19,8 +19,33 @@ final class PushTracer {
         var type: XDSType
     }
 
+    /// What is told of a push, without the resources that it brought.
+    private struct Facts {
+        let id: PushID
+        let key: String
+        let type: XDSType
+        let version: String
+        let server: String
+        let receivedAt: Instant
+        let receivedAtWall: WallTime
+        var outcome: PushOutcome
+        var detail: String
+
+        init(_ report: PushReport) {
+            self.id = report.id
+            self.key = report.key
+            self.type = report.type
+            self.version = report.version
+            self.server = report.server
+            self.receivedAt = report.receivedAt
+            self.receivedAtWall = report.receivedAtWall
+            self.outcome = report.outcome
+            self.detail = report.detail
+        }
+    }
+
     private struct OpenPush {
-        var report: PushReport
+        var report: Facts
         var upstream: String
         var counts: [(name: String, count: Int)]
         var trace: TraceID
@@ -49,7 +74,8 @@ final class PushTracer {
         let trace = TraceID(using: &self.generator)
         guard trace.isSampled(share: self.exporter.share) else { return }
         let push = OpenPush(
-            report: report, upstream: upstream, counts: counts, trace: trace, toldAt: max(toldAt, report.receivedAt),
+            report: Facts(report), upstream: upstream, counts: counts, trace: trace,
+            toldAt: max(toldAt, report.receivedAt),
             unwritten: report.workers, unacked: report.workers, told: report.workers)
         guard report.workers != 0 else { return self.export(push) }
         let place = Place(key: report.key, type: report.type)
