@@ -132,6 +132,29 @@ def test_hold_release_rollback_refresh_and_evict(world, relay, clients):
     assert "none" in ask(relay, "release", "none", "cds", status=1)
 
 
+def test_history_difference_and_events_of_a_push(world, relay, clients):
+    watcher = subprocess.Popen(
+        [str(BINARY), "events", "--follow", "--limit", "1", "--kind", "push", "--json", "--admin", relay.admin],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: relay.metric("weir_event_listeners") == 1, "the listener")
+        world.update(CDS, [xds.cluster("c"), xds.cluster("a", 9)], version="clusters-8")
+        for client in clients:
+            client.converge(CDS, world.expected(CDS))
+        output, _ = watcher.communicate(timeout=10)
+    finally:
+        watcher.kill()
+    event = json.loads(output)
+    assert (event["event"], event["key"], event["type"], event["version"]) == ("push", "web", "cds", "clusters-8")
+    eventually(lambda: relay.json("/history?key=web&type=cds")["pushes"][0]["acked_ms"], "the last ACK")
+    line = rows(ask(relay, "history", "web", "cds", "--limit", "1"))[1]
+    assert line[1:6] == [event["push"], "web", "cds", "clusters-8", "primary"]
+    assert line[6:10] == ["1", "1", "0", "sent"] and line[10].endswith("ms") and line[11].endswith("ms")
+    diff = ask(relay, "diff", "web", "cds").splitlines()
+    assert diff[0] == "cds of web: clusters-7 -> clusters-8" and diff[1:3] == ["+ c", "~ a"]
+    assert '    connect_timeout: "1s" -> "9s"' in diff
+
+
 def test_explain_asks_the_rules_in_force(relay, tmp_path):
     path = tmp_path / "node.json"
     path.write_text(json.dumps({"id": "n", "cluster": "web & more", "metadata": {"a": {"b": 1}}}))

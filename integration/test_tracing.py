@@ -76,6 +76,51 @@ def attributes(span):
     return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
 
 
+def test_a_push_is_a_trace_from_receipt_to_the_last_ack(plane, traced, collector, connect):
+    plane.set(CDS, [xds.cluster("a")], version="1")
+    relay = traced(headers={"x-token": "t"}, service_name="relay")
+    clients = [connect(relay, protocol, node=xds.node(protocol)) for protocol in ("sotw", "delta")]
+    for client in clients:
+        client.subscribe(CDS)
+        client.converge(CDS, plane.expected(CDS))
+    plane.update(CDS, [xds.cluster("b"), xds.cluster("a", 2)], version="2")
+    push = eventually(lambda: next((s for s in collector.spans("weir.push") if attributes(s)["weir.version"] == "2"),
+                                   None), "the trace of the push")
+    facts = attributes(push)
+    assert (facts["weir.key"], facts["weir.type"], facts["weir.upstream"]) == ("web", "cds", "primary")
+    assert (facts["weir.outcome"], facts["weir.responses"], facts["weir.acknowledged"]) == ("sent", 2, True)
+    assert (facts["weir.resources.added"], facts["weir.resources.changed"]) == (1, 1)
+    history = relay.json("/history?key=web&type=cds")["pushes"]
+    assert facts["weir.push.id"] in [entry["id"] for entry in history if entry["version"] == "2"]
+    # One trace of nested spans, in their order.
+    parts = [next(s for s in collector.spans(name) if s.trace_id == push.trace_id)
+             for name in ("diff", "fan-out", "acknowledge")]
+    assert len(push.trace_id) == 16 and len(push.span_id) == 8 and not push.parent_span_id
+    assert all(part.parent_span_id == push.span_id for part in parts)
+    times = [push.start_time_unix_nano] + [t for p in parts for t in (p.start_time_unix_nano, p.end_time_unix_nano)]
+    assert times == sorted(times) and times[0] == times[1] and times[-1] == push.end_time_unix_nano
+    path, headers = collector.headers[0]
+    assert path == "/v1/traces" and headers["Content-Type"] == "application/x-protobuf" and headers["x-token"] == "t"
+    resource = {a.key: a.value.string_value for a in collector.requests[0].resource_spans[0].resource.attributes}
+    assert resource["service.name"] == "relay" and resource["service.version"] and resource["service.instance.id"]
+    assert relay.metric("weir_trace_spans_total", outcome="sent") >= 4
+
+
+def test_a_rejected_push_bears_the_reason(plane, traced, collector, connect):
+    plane.set(CDS, [xds.cluster("a")], version="1")
+    relay = traced()
+    client = connect(relay, "sotw", node=xds.node("stubborn"), auto_ack=False)
+    client.subscribe(CDS)
+    client.ack(client.expect(CDS))
+    plane.update(CDS, [xds.cluster("b")], version="2")
+    client.nack(client.expect(CDS), "no good")
+    push = eventually(lambda: next((s for s in collector.spans("weir.push") if attributes(s)["weir.version"] == "2"),
+                                   None), "the trace of the push")
+    assert push.status.code == Status.STATUS_CODE_ERROR and push.status.message == "rejected by 1 stream"
+    [event] = push.events
+    assert event.name == "nack" and attributes(event) == {"weir.node.id": "stubborn", "weir.nack.message": "no good"}
+
+
 def test_a_first_request_is_a_trace_from_the_streams_opening_to_its_first_response(plane, traced, collector, connect):
     plane.set(CDS, [xds.cluster("a")])
     relay = traced()

@@ -17,7 +17,7 @@ extension Homes {
                     ("changes", String(report.changes.count)),
                 ])
         }
-        self.journal.append(.push(news, upstream: upstream))
+        self.journal.append(.push(news, upstream: upstream, at: Loop.monotonicNow()))
     }
 
     /// Something about a group and one of its upstreams, if anybody listens.

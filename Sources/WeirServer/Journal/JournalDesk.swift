@@ -9,7 +9,7 @@ import WeirXDS
 
 /// What workers tell of pushes and of what happens on their streams, on its way to the journal.
 enum JournalEntry: Sendable {
-    case push(PushNews, upstream: String)
+    case push(PushNews, upstream: String, at: Instant)
     case written(TakenPush, worker: Int, at: Instant)
     case acknowledged(PushID, key: String, type: XDSType, worker: Int, at: Instant)
     case nacked(PushID, key: String, type: XDSType, node: String, message: String)
@@ -43,10 +43,10 @@ final class JournalDesk: Sendable {
         self.lastPush = Atomic(seconds << 32)
     }
 
-    func start(_ limits: JournalLimits, _ metrics: RelayMetrics) {
+    func start(_ limits: JournalLimits, _ metrics: RelayMetrics, traces: TraceExporter?) {
         let mailbox = self.mailbox
         let thread = WorkerThread(name: "weir-journal", stackSize: 4 << 20) { [self] in
-            let journal = Journal(limits, metrics, desk: self)
+            let journal = Journal(limits, metrics, desk: self, traces: traces)
             let inbox = Inbox(loop: journal.loop, mailbox: mailbox) { commands in
                 for command in commands {
                     switch command {
@@ -102,6 +102,7 @@ final class JournalDesk: Sendable {
 final class Journal {
     let loop = Loop()
     let pushes: PushJournal
+    private let tracer: PushTracer?
     private let metrics: RelayMetrics
     private unowned let desk: JournalDesk
     private var listeners: [EventListener] = []
@@ -115,7 +116,8 @@ final class Journal {
     private static let looksPerHeartbeat = 5
     private var looks = 0
 
-    init(_ limits: JournalLimits, _ metrics: RelayMetrics, desk: JournalDesk) {
+    init(_ limits: JournalLimits, _ metrics: RelayMetrics, desk: JournalDesk, traces: TraceExporter?) {
+        self.tracer = traces.map { PushTracer($0) }
         self.pushes = PushJournal(limits)
         self.metrics = metrics
         self.desk = desk
@@ -130,6 +132,7 @@ final class Journal {
     }
 
     func stop() {
+        self.tracer?.finishAll()
         for listener in self.listeners { listener.stream.finish() }
         self.listeners = []
         self.noteListeners()
@@ -147,12 +150,16 @@ final class Journal {
 
     func take(_ entry: JournalEntry) {
         switch entry {
-        case .push(let news, let upstream): self.take(news, upstream)
-        case .written(let taken, let worker, let now): self.pushes.written(taken, worker: worker, at: now)
+        case .push(let news, let upstream, let now): self.take(news, upstream, at: now)
+        case .written(let taken, let worker, let now):
+            self.pushes.written(taken, worker: worker, at: now)
+            self.tracer?.written(taken, worker: worker, at: now)
         case .acknowledged(let push, let key, let type, let worker, let now):
             self.pushes.acknowledged(push, key: key, type: type, worker: worker, at: now)
+            self.tracer?.acknowledged(push, key: key, type: type, worker: worker, at: now)
         case .nacked(let push, let key, let type, let node, let message):
             self.pushes.nacked(push, key: key, type: type, node: node, message: message)
+            self.tracer?.nacked(push, key: key, type: type, node: node, message: message, at: Loop.wallNow())
         case .event(let event): self.tell(event)
         case .eventsDropped(let count):
             self.metrics.eventsDropped.add(UInt64(count))
@@ -160,10 +167,16 @@ final class Journal {
         }
     }
 
-    private func take(_ news: PushNews, _ upstream: String) {
+    private func take(_ news: PushNews, _ upstream: String, at now: Instant) {
         switch news {
         case .new(let report):
             let summary = self.pushes.add(report, upstream: upstream)
+            self.tracer?.add(
+                report, upstream: upstream,
+                [
+                    ("added", summary.added.count), ("changed", summary.changed.count),
+                    ("removed", summary.removed.count),
+                ], toldAt: now)
             guard !self.listeners.isEmpty else { return }
             let counts = [
                 ("added", summary.added.count), ("changed", summary.changed.count), ("removed", summary.removed.count),
@@ -173,6 +186,7 @@ final class Journal {
                 [summary.outcome.text, counts, summary.detail])
         case .amended(let id, let key, let type, let outcome, let detail, let workers):
             self.pushes.amend(id, key: key, type: type, outcome: outcome, detail: detail, workers: workers)
+            self.tracer?.amend(id, key: key, type: type, outcome: outcome, detail: detail, workers: workers)
             guard !self.listeners.isEmpty else { return }
             self.tellPush(id, key, type, "", Loop.wallNow(), [outcome.text, detail])
         }
@@ -211,6 +225,7 @@ final class Journal {
     }
 
     private func beat() {
+        self.tracer?.expire(at: Loop.monotonicNow())
         guard !self.listeners.isEmpty else { return }
         self.looks += 1
         if self.looks % Self.looksPerHeartbeat == 0 {

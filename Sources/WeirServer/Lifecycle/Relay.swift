@@ -140,8 +140,9 @@ private final class Relay {
         self.shared.set(self.configuration.downstream.limits)
         self.shared.files.start(self.shared.links, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
-        self.shared.journal.start(JournalLimits(self.configuration.admin.history), self.shared.metrics)
         self.shared.traces?.start(instance: self.shared.identifier)
+        self.shared.journal.start(
+            JournalLimits(self.configuration.admin.history), self.shared.metrics, traces: self.shared.traces)
         try self.startWorkers()
         try self.admin.start()
         self.watchSignals()

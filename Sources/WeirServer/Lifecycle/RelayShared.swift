@@ -24,10 +24,10 @@ final class RelayShared: Sendable {
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
-    /// The history of pushes and the live events.
-    let journal: JournalDesk
     /// Where spans go; nil: none are made.
     let traces: TraceExporter?
+    /// The history of pushes and the live events.
+    let journal: JournalDesk
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
     /// When the certificates in use end.
