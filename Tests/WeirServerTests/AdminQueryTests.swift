@@ -1,8 +1,8 @@
 import Testing
 import WeirBase
-import WeirEngine
 import WeirXDS
 
+@testable import WeirEngine
 @testable import WeirServer
 
 @Suite("What queries of the debug endpoint mean") struct AdminQueryTests {

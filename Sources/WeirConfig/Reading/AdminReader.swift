@@ -2,7 +2,8 @@ import WeirBase
 
 extension Field {
     func admin(in folder: String) -> AdminConfiguration? {
-        guard let section = self.section(["address", "token_file", "tls", "metrics_keys", "history"]) else { return nil }
+        let known = ["address", "token_file", "tls", "metrics_keys", "history"]
+        guard let section = self.section(known) else { return nil }
         var admin = AdminConfiguration()
         section.read("address", into: &admin.address) { field in
             guard let address = field.listenAddress() else { return nil }
