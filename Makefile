@@ -10,7 +10,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev pkg-config python3-venv
+            libxxhash-dev liblmdb-dev pkg-config python3-venv prometheus
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release

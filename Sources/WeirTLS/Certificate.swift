@@ -1,7 +1,19 @@
 import COpenSSL
 import CWeirShims
 import Glibc
-import WeirBase
+package import WeirBase
+
+/// When the first certificate of a PEM text ends to be valid; nil where the text begins with none. Any thread.
+package func certificateExpiry(pem: [UInt8]) -> WallTime? {
+    let certificate: OpaquePointer? = unsafe pem.withUnsafeBytes { bytes in
+        guard let input = unsafe BIO_new_mem_buf(bytes.baseAddress, CInt(clamping: bytes.count)) else { return nil }
+        defer { unsafe BIO_free(input) }
+        return unsafe PEM_read_bio_X509(input, nil, nil, nil)
+    }
+    guard let certificate = unsafe certificate else { return nil }
+    defer { unsafe X509_free(certificate) }
+    return unsafe Certificate.expiry(certificate)
+}
 
 /// Reading of certificates; the pointers are borrowed for the call.
 enum Certificate {

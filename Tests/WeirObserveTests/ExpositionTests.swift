@@ -108,11 +108,52 @@ struct RelayMetricsTests {
                 "weir_cache_bytes gauge",
                 "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",
                 "weir_store_restored_total counter", "weir_store_behind_seconds gauge",
+                "weir_ready gauge", "weir_degraded gauge", "weir_config_reloads_total counter",
+                "weir_config_reload_success_timestamp_seconds gauge", "weir_log_lines_dropped_total counter",
+                "weir_downstream_streams_opened_total counter",
+                "weir_downstream_streams_lost_after_large_response_total counter",
+                "weir_downstream_ack_timeouts_total counter", "weir_downstream_subscriptions gauge",
+                "weir_upstream_last_response_timestamp_seconds gauge",
                 "process_cpu_seconds_total counter", "process_resident_memory_bytes gauge",
                 "process_virtual_memory_bytes gauge", "process_open_fds gauge", "process_max_fds gauge",
                 "process_start_time_seconds gauge",
             ])
         #expect(lines.filter { $0.hasPrefix("# HELP ") }.count == families.count)
+    }
+
+    @Test("of the groups only those with the most streams have series, in a fixed order, and their keys are escaped")
+    func topKeys() {
+        let keys = ["b", "a", "c\"x"].enumerated().map { index, key in
+            ScrapedSeries.Key(key: key, streams: index == 2 ? 9 : 1, resources: 10 + index, bytes: 100 + index)
+        }
+        var scraped = ScrapedSeries()
+        scraped.keys = ScrapedSeries.top(keys, limit: 2)
+        #expect(scraped.keys.map(\.key) == ["c\"x", "a"])
+        let metrics = RelayMetrics(upstreams: [], version: "1.0")
+        let text = String(decoding: metrics.render(self.process, scraped), as: UTF8.self)
+        #expect(text.contains("weir_key_streams{key=\"c\\\"x\"} 9\nweir_key_streams{key=\"a\"} 1\n"))
+        #expect(text.contains("weir_key_resources{key=\"a\"} 11\n") && text.contains("weir_key_bytes{key=\"a\"} 101\n"))
+        #expect(!text.contains("key=\"b\""))
+    }
+
+    @Test("a certificate's end is shown in seconds with its role and file")
+    func certificates() {
+        var scraped = ScrapedSeries()
+        let expiry = WallTime(rawValue: 1_800_000_000_500_000_000)
+        scraped.certificates = [ScrapedSeries.Certificate(role: "listener", file: "a.crt", expiry: expiry)]
+        let text = String(
+            decoding: RelayMetrics(upstreams: [], version: "1.0").render(self.process, scraped), as: UTF8.self)
+        #expect(
+            text.contains(
+                "weir_certificate_expiry_timestamp_seconds{role=\"listener\",file=\"a.crt\"} 1800000000\n"))
+    }
+
+    @Test("a total that somebody else keeps only rises")
+    func raising() {
+        let counter = Counter()
+        counter.raise(to: 5)
+        counter.raise(to: 3)
+        #expect(counter.value == 5)
     }
 
     @Test("each accessor bumps the series it names")

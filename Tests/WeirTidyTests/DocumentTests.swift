@@ -16,6 +16,23 @@ private let metricNames: [String] = {
     return Set(names).sorted()
 }()
 
+/// Names of the fields of log lines: the first of a pair that the server's sources spell out in a list of such pairs.
+private let logFieldNames: Set<String> = {
+    let lines = productFiles.filter { $0.module == "WeirServer" }.flatMap { $0.lines }
+    let names = lines.flatMap { line in
+        line.split(separator: "(\"", omittingEmptySubsequences: false).adjacentPairs.compactMap { before, after in
+            before.isEmpty || before.hasSuffix(" ") || before.hasSuffix("[")
+                ? after.firstRange(of: "\", ").map { String(after[..<$0.lowerBound]) } : nil
+        }
+    }
+    return Set(names.filter { name in !name.isEmpty && name.allSatisfy { $0.isLowercase || $0 == "_" } })
+}()
+
+extension Array {
+    /// Each element but the last, with its follower.
+    fileprivate var adjacentPairs: [(Element, Element)] { Array<(Element, Element)>(zip(self, self.dropFirst())) }
+}
+
 /// The configurations of relays among the files that come with the project.
 private let relayConfigurations = filesBelow("configs").filter { path in
     path.hasSuffix(".yaml") && !path.contains("/invalid/")
@@ -57,6 +74,18 @@ struct DocumentTests {
         let documented = table.split(separator: "\n").filter { $0.hasPrefix("| `") }
             .map { String($0.dropFirst(3).prefix { $0 != "`" }) }
         #expect(documented == RejectionReason.allCases.map(\.rawValue))
+    }
+
+    @Test("every field of a log line is in the documents, and no other")
+    func logFields() {
+        let table = text(of: "docs/operations.md").split(separator: "### Fields of log lines")[1].split(
+            separator: "##")[0]
+        let documented = table.split(separator: "\n").filter { $0.hasPrefix("| `") }.flatMap { row in
+            row.split(separator: "|")[0].split(separator: "`", omittingEmptySubsequences: false).enumerated()
+                .filter { $0.offset % 2 == 1 }.map { String($0.element) }
+        }
+        #expect(logFieldNames.count > 30)
+        #expect(Set(documented).symmetricDifference(logFieldNames).sorted() == [])
     }
 
     @Test("the configurations that come with the project are valid", arguments: relayConfigurations)

@@ -87,6 +87,8 @@ package struct AdminConfiguration: Hashable, Sendable {
     package var tokenFile: String?
     /// Nil: plaintext.
     package var tls: AdminTLSConfiguration?
+    /// How many groups have series of their own in the metrics, those with the most streams; 0: none.
+    package var metricsKeys = 0
     package var history = HistoryConfiguration()
 }
 

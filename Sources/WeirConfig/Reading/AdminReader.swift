@@ -2,7 +2,9 @@ import WeirBase
 
 extension Field {
     func admin(in folder: String) -> AdminConfiguration? {
-        guard let section = self.section(["address", "token_file", "tls", "history"]) else { return nil }
+        guard let section = self.section(["address", "token_file", "tls", "history", "metrics_keys"]) else {
+            return nil
+        }
         var admin = AdminConfiguration()
         section.read("address", into: &admin.address) { field in
             guard let address = field.listenAddress() else { return nil }
@@ -13,6 +15,7 @@ extension Field {
         section.read("token_file", into: &admin.tokenFile) { $0.readableFile(in: folder) }
         section.read("tls", into: &admin.tls) { $0.adminTLS(in: folder) }
         section.read("history", into: &admin.history) { $0.history() }
+        section.read("metrics_keys", into: &admin.metricsKeys) { $0.integer(0...1_000) }
         self.warnOfOpenDoor(admin, section)
         return admin
     }

@@ -89,10 +89,10 @@ extension Shard {
             node: encoded, typeURL: type.typeURL, resourceNames: names.map { bytes.string($0) }, peer: stream.peer)
         switch self.resolve(request) {
         case .refused(let message):
-            self.refuse(id, .invalidArgument, .noRule, message)
+            self.refuse(id, .invalidArgument, .noRule, message, claimed: encoded)
             return nil
         case .denied(let message):
-            self.refuse(id, .permissionDenied, .identity, message)
+            self.refuse(id, .permissionDenied, .identity, message, claimed: encoded)
             return nil
         case .group(let key, let upstream, let coldTimeout, let identity, let upstreamNode, let scope):
             let group = self.group(key, upstream, coldTimeout, upstreamNode, openedBy: request.node)

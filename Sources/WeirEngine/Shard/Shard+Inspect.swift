@@ -61,6 +61,13 @@ extension Shard {
             since: stream.openedAtWall, types: types)
     }
 
+    /// Who has opened a stream, and the key of its group, as far as they are known; empty where not.
+    package func identity(of id: SlotID) -> (node: String, key: String) {
+        guard let stream = self.streams[id] else { return ("", "") }
+        let group = stream.group == TypeStream.none ? nil : self.groups[Int(stream.group)]
+        return (stream.identity?.id ?? "", group?.key ?? "")
+    }
+
     private func typeStatus(_ index: Int32) -> TypeStatus? {
         guard let view = self.view(of: index) else { return nil }
         let record = self.typeStreams[Int(index)]

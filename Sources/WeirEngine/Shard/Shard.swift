@@ -188,11 +188,16 @@ package final class Shard {
     }
 
     /// Ends a stream with a status and forgets it.
-    func refuse(_ id: SlotID, _ code: RefusalCode, _ reason: RejectionReason, _ message: String) {
+    ///
+    /// - Parameter claimed: the encoded node of a stream whose group is not known yet.
+    func refuse(
+        _ id: SlotID, _ code: RefusalCode, _ reason: RejectionReason, _ message: String, claimed: [UInt8] = []
+    ) {
         guard let stream = self.streams[id] else { return }
+        let node = stream.identity?.id ?? (try? Node(decoding: claimed))?.id ?? ""
         self.refusals.append(Refusal(handle: stream.handle, code: code, message: message, reason: reason))
         self.events.append(
-            .refused(node: stream.identity?.id ?? "", peer: stream.peer.address, message: message))
+            .refused(node: node, peer: stream.peer.address, message: message))
         _ = self.close(id, why: message)
     }
 

@@ -12,6 +12,9 @@ package final class Counter: Sendable {
     package var value: UInt64 { self.total.load(ordering: .relaxed) }
 
     package func add(_ amount: UInt64 = 1) { self.total.wrappingAdd(amount, ordering: .relaxed) }
+
+    /// Takes over a total that somebody else keeps; one that is lower than what is known changes nothing.
+    package func raise(to total: Int) { self.total.max(UInt64(clamping: total), ordering: .relaxed) }
 }
 
 /// A number that goes up and down. Several threads may each add and subtract their own part; `set` is for a figure

@@ -88,6 +88,8 @@ package final class RelayMetrics: Sendable {
     private let holdSecondsByType: LabelTable<LabelTable<Gauge>>
     private let resourcesByType: LabelTable<Gauge>
     private let registry: MetricsRegistry
+    /// Metrics about the running of the process itself.
+    package let operation: OperationMetrics
 
     package init(upstreams: [(name: String, servers: [String])], version: String) {
         var build = MetricFamily("weir_build_info", .gauge, help: "Always 1; the label says which build runs.")
@@ -241,13 +243,15 @@ package final class RelayMetrics: Sendable {
             "weir_store_behind_seconds", .gauge, help: "How long the oldest change has waited to be stored.")
         self.storeBehind = storeBehind.gauge()
 
-        self.registry = MetricsRegistry([
+        self.operation = OperationMetrics(upstreams: upstreams.map(\.name), types: Self.types)
+        let families = [
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, memoryPressure, serviceStreams, serviceRequests, connected, upstreamResponses,
             reconnects, dataAge, push, convergence, pushes, holds, holdSeconds, groups, stale, resources, bytes,
             historyBytes, historyLost, eventListeners, eventsDropped,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind,
-        ])
+        ]
+        self.registry = MetricsRegistry(families + self.operation.families)
     }
 
     /// `weir_downstream_streams`; `service` is `ads` or a type's short name.
@@ -292,10 +296,11 @@ package final class RelayMetrics: Sendable {
     package func cacheResources(type: String) -> Gauge { self.resourcesByType[type] }
 
     /// The whole exposition, process figures last. From any thread.
-    package func render(_ process: ProcessFigures) -> [UInt8] {
+    package func render(_ process: ProcessFigures, _ scraped: ScrapedSeries = ScrapedSeries()) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(32_768)
         self.registry.render(into: &bytes)
+        scraped.render(into: &bytes)
         process.render(into: &bytes)
         return bytes
     }
@@ -312,7 +317,7 @@ extension MetricFamily {
     }
 
     /// A counter for each value of one label, and one for all others.
-    fileprivate mutating func counters(by label: String, _ values: [String]) -> LabelTable<Counter> {
+    mutating func counters(by label: String, _ values: [String]) -> LabelTable<Counter> {
         LabelTable(values) { value, isOther in
             // A literal of one pair: the label's name is fixed by the caller, its value is escaped on the way in.
             self.counter([label: value], hiddenWhileZero: isOther)

@@ -12,8 +12,42 @@ extension AdminServer {
             done(worker.groups())
         } render: { parts in
             self.setGauges(parts)
-            answer.respond(200, Exposition.contentType, self.shared.metrics.render(ProcessReader.figures()))
+            self.setOperation(parts)
+            let bytes = self.shared.metrics.render(ProcessReader.figures(), self.scraped(parts))
+            answer.respond(200, Exposition.contentType, bytes)
         }
+    }
+
+    private func setOperation(_ parts: [WorkerGroups]) {
+        let metrics = self.shared.metrics.operation
+        metrics.ready.set(self.shared.lifecycle.state == .live ? 1 : 0)
+        metrics.degraded.set(Int64(self.shared.degraded.count))
+        let dropped = self.shared.logger.dropped
+        metrics.logLosses("limited").raise(to: dropped.limited)
+        metrics.logLosses("queue").raise(to: dropped.queue)
+        let views = parts.flatMap(\.views)
+        for type in RelayMetrics.types + ["other"] {
+            let ours = views.filter { ($0.type.shortName ?? "other") == type }
+            metrics.subscriptions(type: type, state: "acked").set(Int64(ours.reduce(0) { $0 + $1.acked }))
+            metrics.subscriptions(type: type, state: "nacked").set(Int64(ours.reduce(0) { $0 + $1.nacked }))
+            metrics.subscriptions(type: type, state: "pending").set(Int64(ours.reduce(0) { $0 + $1.pending }))
+        }
+    }
+
+    /// What has a series only now: certificates, and the groups with the most streams where the operator asks for them.
+    private func scraped(_ parts: [WorkerGroups]) -> ScrapedSeries {
+        var series = ScrapedSeries()
+        series.certificates = self.shared.certificates.all
+        let limit = self.shared.metricsKeys.withLock { $0 }
+        guard limit > 0 else { return series }
+        let keys = KeySummary.merge(parts).map { key in
+            ScrapedSeries.Key(
+                key: key.home.key, streams: key.streams,
+                resources: key.home.types.reduce(0) { $0 + $1.resources },
+                bytes: key.home.types.reduce(0) { $0 + $1.bytes })
+        }
+        series.keys = ScrapedSeries.top(keys, limit: limit)
+        return series
     }
 
     private func setGauges(_ parts: [WorkerGroups]) {

@@ -10,13 +10,7 @@ extension AdminServer {
     /// Serving or not; what is missing upstream, and what is held, only degrades: cached data is served all the same.
     func ready(_ answer: AdminAnswer) {
         let state = self.shared.lifecycle.state
-        var degraded = self.shared.configuration.upstreams.compactMap { upstream in
-            self.shared.upstreams.trouble(of: upstream.name).map { "upstream \(upstream.name): \($0)" }
-        }
-        let pressure = self.shared.memory.pressure
-        if pressure > .none { degraded.append("memory: \(pressure.name)") }
-        if let trouble = self.shared.store?.trouble { degraded.append("store: \(trouble)") }
-        degraded += self.shared.holds.troubles(Loop.monotonicNow())
+        let degraded = self.shared.degraded
         let status = state == .live ? 200 : 503
         if answer.wantsText {
             let lines = [Self.name(of: state)] + degraded.map { "degraded: \($0)" }

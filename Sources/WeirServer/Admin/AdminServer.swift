@@ -5,6 +5,7 @@ import WeirHTTP1
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirTLS
 import WeirXDS
 
 /// The debug HTTP endpoint: reads what the threads show, asks the workers for the rest, and renders on a thread of its
@@ -36,6 +37,8 @@ final class AdminServer: Sendable {
                 self?.handle(request, responder)
             }
             self.server.withLock { $0 = server }
+            let expiry = tls.flatMap { certificateExpiry(pem: Array($0.chain.utf8)) }
+            self.shared.certificates.set(.admin, self.shared.configuration.admin.tls?.certificateChain, expiry)
             self.tls.withLock { $0 = tls }
         } catch {
             throw StartError("admin: \(error)")

@@ -27,6 +27,7 @@ final class Downstream {
     private var isDraining = false
     private var pacing: RequestPacing
     private var stalled = StalledReaders()
+    private var large = LargeResponses()
     private var stalledTimeout: Nanoseconds
 
     private struct DiscoveryStream {
@@ -74,7 +75,7 @@ final class Downstream {
             }
             for (index, listener) in opened.enumerated() { self.listeners.append((listener, index == 0 ? tls : nil)) }
             let listeners = opened.map(WeakListener.init)
-            tls?.watch(self.transport.loop, self.shared.logger) { context in
+            tls?.watch(self.transport.loop, self.shared) { context in
                 for entry in listeners { entry.listener?.tls = context }
             }
         } catch {
@@ -123,6 +124,7 @@ final class Downstream {
     /// To be called ten times a second.
     func tick() {
         self.services.tick()
+        self.large.tick(at: self.transport.loop.now)
         self.resume(self.pacing.due(at: self.transport.loop.now))
         self.endStalledReaders()
     }
@@ -162,6 +164,7 @@ final class Downstream {
 
     /// Puts the shard's responses on their streams: a shared body and the stream's own nonce.
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
+        self.large.note(sends, bodies, at: self.transport.loop.now)
         for send in sends {
             guard let target = self.discovery[SlotID(packed: send.handle)] else { continue }
             let field = send.nonce.field
@@ -234,8 +237,6 @@ final class Downstream {
         }
     }
 
-    /// Certificates of the listeners, for the debug endpoint.
-    var certificateExpiries: [WallTime] { self.listeners.compactMap { $0.tls?.context.certificateExpiry } }
 }
 
 private struct WeakListener {
@@ -280,6 +281,7 @@ extension Downstream: ServerConnectionDelegate {
         guard !self.isDraining else { return self.refuseDraining(connection, stream) }
         guard self.shared.memory.pressure < .refusingStreams else { return self.refuseForMemory(connection, stream) }
         self.worker.setTime()
+        self.shared.metrics.operation.streamsOpened.add()
         let handle = self.discovery.insert(DiscoveryStream(connection: connection, stream: stream))
         let shardStream = self.worker.shard.open(
             handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
@@ -358,6 +360,7 @@ extension Downstream: ServerConnectionDelegate {
         switch self.tag(connection, stream) {
         case .discovery(let shardStream)?:
             self.worker.setTime()
+            self.noteLoss(shardStream, end)
             guard let handle = self.worker.shard.close(shardStream) else { return }
             self.discovery.remove(SlotID(packed: handle))
             self.pacing.closed(handle)
@@ -369,6 +372,18 @@ extension Downstream: ServerConnectionDelegate {
         }
         // What happens while the turn's output is written has a round of its own.
         self.transport.loop.turnAgain()
+    }
+
+    private func noteLoss(_ shardStream: SlotID, _ end: StreamEnd) {
+        guard let handle = self.worker.shard.handle(of: shardStream),
+            let sent = self.large.closed(handle, at: self.transport.loop.now),
+            end.cause == .resetByPeer || end.cause == .connectionLost, !self.isDraining
+        else { return }
+        self.shared.metrics.operation.lostAfterLargeResponse.add()
+        let client = self.worker.shard.identity(of: shardStream)
+        self.shared.logger.logOften(
+            .warning, "a client ended its stream right after a large response: its receive limit may be too low",
+            [("node", client.node), ("key", client.key), ("bytes", String(sent.bytes)), ("end", end.cause.rawValue)])
     }
 
     func drained(_ connection: ServerConnection, _ stream: Int32) {

@@ -30,21 +30,27 @@ final class ListenerTLS {
     }
 
     /// Tells `onChange` the new context whenever the files have changed and fit together.
-    func watch(_ loop: Loop, _ logger: Logger, onChange: @escaping (TLSContext) -> Void) {
+    func watch(_ loop: Loop, _ shared: RelayShared, onChange: @escaping (TLSContext) -> Void) {
+        self.tellExpiry(shared)
         let paths = [self.files.certificateChain, self.files.privateKey] + (self.files.clientCA.map { [$0] } ?? [])
         self.watchers = paths.map { path in
-            PathWatcher(loop: loop, path: path) { [weak self] in self?.reload(logger, onChange) }
+            PathWatcher(loop: loop, path: path) { [weak self] in self?.reload(shared, onChange) }
         }
     }
 
-    private func reload(_ logger: Logger, _ onChange: (TLSContext) -> Void) {
+    private func tellExpiry(_ shared: RelayShared) {
+        shared.certificates.set(.listener, self.files.certificateChain, self.context.certificateExpiry)
+    }
+
+    private func reload(_ shared: RelayShared, _ onChange: (TLSContext) -> Void) {
         do throws(TLSError) {
             self.context = try Self.make(self.files)
             onChange(self.context)
-            logger.log(.info, "certificate reloaded", [("file", self.files.certificateChain)])
+            self.tellExpiry(shared)
+            shared.logger.log(.info, "certificate reloaded", [("file", self.files.certificateChain)])
         } catch {
             // Half a rotation: the other file will change too. The old pair goes on serving.
-            logger.log(
+            shared.logger.log(
                 .warning, "certificate not reloaded, the old one stays",
                 [("file", self.files.certificateChain), ("error", error.description)])
         }

@@ -1,4 +1,5 @@
 import WeirBase
+import WeirLoop
 import WeirObserve
 import WeirTransport
 
@@ -14,6 +15,21 @@ final class TransportLog {
         self.metrics = shared.metrics
     }
 
+    private static func message(_ kind: TransportEvent.Kind) -> String {
+        switch kind {
+        case .acceptPaused: "accepting connections pauses"
+        case .acceptFailed: "a connection could not be accepted"
+        case .connectionRefused: "connection refused: max_connections is reached"
+        case .connectionDelayed: "connection delayed"
+        case .connectionRateExceeded: "connection refused: more come in a second than may begin"
+        case .connectionShed: "connection refused: memory is short"
+        case .handshakeFailed: "handshake failed"
+        case .protocolViolated: "a peer broke the rules of HTTP/2"
+        case .requestRefused: "request refused by its headers"
+        case .keepaliveFailed: "a peer did not answer a PING"
+        }
+    }
+
     func note(_ event: TransportEvent) {
         switch event.kind {
         case .acceptPaused, .acceptFailed: self.metrics.acceptPauses.add()
@@ -27,7 +43,7 @@ final class TransportLog {
         case .keepaliveFailed: break
         }
         self.logger.logOften(
-            .warning, "transport: \(event.text)", kind: "transport: \(event.kind.rawValue)", linesMax: Self.linesMax,
-            [("kind", event.kind.rawValue)])
+            .warning, Self.message(event.kind), linesMax: Self.linesMax,
+            [("peer", event.peer?.description ?? ""), ("detail", event.text)])
     }
 }

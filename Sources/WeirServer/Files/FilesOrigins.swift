@@ -171,20 +171,24 @@ private final class FilesWatcher {
         defer { self.publish(source.upstream) }
         guard let descriptors = self.descriptors else {
             let error = "the descriptor set (xds-descriptors.binpb beside the program) is missing: files cannot be read"
-            self.logger?.log(.error, error, [("path", source.path)])
+            self.logger?.log(.error, "files not loaded", [("path", source.path), ("error", error)])
             self.sources[source]?.snapshot.error = error
             return
         }
         switch loadResources(path: source.path, descriptors: descriptors) {
         case .failed(let diagnostics):
             for diagnostic in diagnostics {
-                self.logger?.log(.error, diagnostic.description, [("upstream", source.upstream)])
+                self.logger?.log(
+                    .error, "a resource file cannot be used",
+                    [("upstream", source.upstream), ("error", diagnostic.description)])
             }
-            let kept =
-                self.sources[source]?.snapshot.resources == nil ? "nothing is served" : "the last good state stays"
+            let isFirst = self.sources[source]?.snapshot.resources == nil
             self.logger?.log(
-                .error, "files not loaded: \(kept)",
-                [("path", source.path), ("errors", String(diagnostics.count))])
+                .error, "files not loaded",
+                [
+                    ("path", source.path), ("errors", String(diagnostics.count)),
+                    ("serves", isFirst ? "nothing" : "the last good state"),
+                ])
             self.sources[source]?.snapshot.error = diagnostics.first?.description ?? "unknown error"
         case .loaded(let resources):
             let version = Self.version(resources)

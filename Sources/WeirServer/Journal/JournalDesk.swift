@@ -165,9 +165,8 @@ final class Journal {
         case .new(let report):
             let summary = self.pushes.add(report, upstream: upstream)
             guard !self.listeners.isEmpty else { return }
-            let counts = [
-                ("added", summary.added.count), ("changed", summary.changed.count), ("removed", summary.removed.count),
-            ].filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
+            let counts = "\(summary.added.count) added, \(summary.changed.count) changed, "
+                + "\(summary.removed.count) removed"
             self.tellPush(
                 report.id, report.key, report.type, report.version, report.receivedAtWall,
                 [summary.outcome.text, counts, summary.detail])

@@ -35,7 +35,7 @@ package func runRelay(
         relay.waitForEnd()
         return .stopped
     } catch {
-        logger.log(.error, error.description)
+        logger.log(.error, "weir cannot start", [("error", error.description)])
         return .failed(error.description)
     }
 }
@@ -129,6 +129,7 @@ private final class Relay {
     // MARK: Start
 
     func start() throws(StartError) {
+        self.shared.metrics.operation.reloadedAt.set(Loop.wallNow().rawValue / 1_000_000_000)
         self.logger.log(
             .info, "weir starts",
             [
@@ -157,7 +158,7 @@ private final class Relay {
     private func notePassedSockets() {
         let passed = self.shared.passed
         for problem in passed.unusable {
-            self.logger.log(.warning, "a socket of the service manager cannot be used", [("problem", problem)])
+            self.logger.log(.warning, "a socket of the service manager cannot be used", [("error", problem)])
         }
         let addresses = self.configuration.downstream.listeners.map(\.address.socketAddress)
         for socket in passed.sockets {
@@ -278,9 +279,14 @@ private final class Relay {
         defer { self.manager.ready() }
         let (configuration, diagnostics) = self.reload()
         for diagnostic in diagnostics {
-            self.logger.log(diagnostic.severity == .error ? .error : .warning, diagnostic.description)
+            let isError = diagnostic.severity == .error
+            self.logger.log(
+                isError ? .error : .warning,
+                isError ? "the configuration cannot be used" : "the configuration has a flaw",
+                [("error", diagnostic.description)])
         }
         guard let configuration = configuration else {
+            self.shared.metrics.operation.reloads(succeeded: false).add()
             return self.logger.log(.error, "configuration not reloaded: the old one stays")
         }
         self.logger.level = LogLevel(configuration.log.level.rawValue) ?? .info
@@ -291,6 +297,7 @@ private final class Relay {
         self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
         self.shared.set(configuration.downstream.limits)
+        self.shared.metricsKeys.withLock { $0 = configuration.admin.metricsKeys }
         for link in self.shared.links where !link.postPatiently(.perform { $0.reload(configuration) }) {
             self.logger.log(.error, "a worker does not turn and was not given the new configuration", [])
         }
@@ -299,6 +306,8 @@ private final class Relay {
             self.logger.log(
                 .warning, "some changes take effect only after a restart", [("fields", kept.joined(separator: " "))])
         }
+        self.shared.metrics.operation.reloads(succeeded: true).add()
+        self.shared.metrics.operation.reloadedAt.set(Loop.wallNow().rawValue / 1_000_000_000)
         self.logger.log(.info, "configuration reloaded", [("config", configuration.path)])
     }
 

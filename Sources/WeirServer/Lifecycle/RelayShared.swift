@@ -28,6 +28,10 @@ final class RelayShared: Sendable {
     let journal: JournalDesk
     /// What guards and operators keep from clients.
     let holds = HoldBoard()
+    /// When the certificates in use end.
+    let certificates = CertificateBoard()
+    /// `admin.metrics_keys`, the newest.
+    let metricsKeys: Locked<Int>
     /// The rules in force, for `/explain`; workers have their own copy.
     let rules: Locked<AggregationRules>
     /// The same for `identity`.
@@ -69,6 +73,7 @@ final class RelayShared: Sendable {
             }, version: weirVersion)
         self.links = (0..<workers).map { WorkerLink(index: $0) }
         self.reports = (0..<workers).map { _ in WorkerReport() }
+        self.metricsKeys = Locked(configuration.admin.metricsKeys)
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
@@ -132,13 +137,14 @@ final class RelayShared: Sendable {
                 .warning, "NACK",
                 [
                     ("node", node), ("key", key), ("type", type.label), ("version", version),
-                    ("push", push.description), ("code", String(detail.code)), ("message", detail.message),
+                    ("push", push.description), ("code", String(detail.code)), ("detail", detail.message),
                 ])
         case .refused(let node, let peer, let message):
             self.logger.logOften(.warning, "stream refused", [("node", node), ("peer", peer), ("reason", message)])
         case .acknowledged: break
         case .converged(_, let after): self.metrics.convergenceSeconds.observe(after)
         case .ackTimeout(let node, let key, let type):
+            self.metrics.operation.ackTimeouts(type: type.label).add()
             self.logger.logOften(
                 .info, "no answer to a response within ack_timeout",
                 [("node", node), ("key", key), ("type", type.label)])

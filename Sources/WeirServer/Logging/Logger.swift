@@ -15,6 +15,7 @@ final class Logger: Sendable {
     private let format: LogFormat
     private let thread: Locked<WorkerThread?>
     private let limiter = Locked(LogLimiter())
+    private let limited = Atomic<Int>(0)
 
     init(level: LogLevel, format: LogFormat) {
         self.threshold = Atomic(level.rawValue)
@@ -46,15 +47,23 @@ final class Logger: Sendable {
     ) {
         guard level.rawValue >= self.threshold.load(ordering: .relaxed) else { return }
         let now = Loop.monotonicNow()
-        guard self.limiter.withLock({ $0.admits(kind ?? message, now: now, linesMax: linesMax) }) else { return }
+        guard self.limiter.withLock({ $0.admits(kind ?? message, now: now, linesMax: linesMax) }) else {
+            self.limited.wrappingAdd(1, ordering: .relaxed)
+            return
+        }
         self.log(level, message, fields())
+    }
+
+    /// Lines that were not written: because there were too many of their message, and because the writer was behind.
+    var dropped: (limited: Int, queue: Int) {
+        (self.limited.load(ordering: .relaxed), self.mailbox.dropped)
     }
 
     /// To be called a few times a minute at least, by one thread.
     func reportLeftOut(all: Bool = false) {
         let now = Loop.monotonicNow()
         for (message, count) in self.limiter.withLock({ $0.takeLeftOut(now: now, all: all) }) {
-            self.log(.warning, "log lines were left out", [("message", message), ("count", String(count))])
+            self.log(.warning, "log lines were left out", [("what", message), ("count", String(count))])
         }
     }
 

@@ -280,7 +280,7 @@ final class StoreWriter {
         }
         if isNews {
             self.logger.log(
-                .error, what, [("path", self.desk.configuration.path), ("reason", error.description)])
+                .error, what, [("path", self.desk.configuration.path), ("error", error.description)])
         }
     }
 

@@ -56,22 +56,23 @@ final class UpstreamTLS {
 
     init(_ files: ClientTLSConfiguration, upstream: String, loop: Loop, shared: RelayShared) {
         self.files = files
-        self.load()
+        self.load(shared)
         let paths = [files.ca, files.certificateChain, files.privateKey].compactMap { $0 }
         self.watchers = paths.map { path in
-            PathWatcher(loop: loop, path: path) { [weak self] in self?.reload(upstream, path, shared.logger) }
+            PathWatcher(loop: loop, path: path) { [weak self] in self?.reload(upstream, path, shared) }
         }
     }
 
     /// Returns why the files cannot be used; then what was loaded before stays.
     @discardableResult
-    private func load() -> String? {
+    private func load(_ shared: RelayShared) -> String? {
         do throws(TLSError) {
             self.context = try TLSContext.client(
                 TLSClientConfiguration(
                     ca: self.files.ca, certificateChain: self.files.certificateChain,
                     privateKey: self.files.privateKey, serverName: self.files.serverName))
             self.error = nil
+            shared.certificates.set(.upstream, self.files.certificateChain, self.context?.certificateExpiry)
             return nil
         } catch {
             if self.context == nil { self.error = error.description }
@@ -79,12 +80,12 @@ final class UpstreamTLS {
         }
     }
 
-    private func reload(_ upstream: String, _ path: String, _ logger: Logger) {
-        guard let error = self.load() else {
-            return logger.log(.info, "upstream TLS files reloaded", [("upstream", upstream), ("file", path)])
+    private func reload(_ upstream: String, _ path: String, _ shared: RelayShared) {
+        guard let error = self.load(shared) else {
+            return shared.logger.log(.info, "upstream TLS files reloaded", [("upstream", upstream), ("file", path)])
         }
         // Half a rotation: the other file will change too. The old pair goes on serving.
-        logger.log(
+        shared.logger.log(
             .warning, "upstream TLS files not reloaded, the old ones stay",
             [("upstream", upstream), ("file", path), ("error", error)])
     }

@@ -244,13 +244,19 @@ final class Homes {
         self.shared.logger.log(.info, "group closed", [("key", key), ("upstream", upstream)])
     }
 
+    private func noteResponse(_ upstream: String, _ type: XDSType) {
+        self.shared.metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
+        self.shared.metrics.operation.lastResponse(upstream: upstream, type: type.label)
+            .set(Loop.wallNow().rawValue / 1_000_000_000)
+    }
+
     private func note(_ event: OriginEvent, _ key: String, _ upstream: String) {
         let metrics = self.shared.metrics
         switch event {
         case .accepted(let typeURL, let version, let resources, let fate, let push):
             self.shared.noteAnswer()
             let type = XDSType.of(typeURL: typeURL)
-            metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
+            self.noteResponse(upstream, type)
             if let outcome = Self.outcome(fate) { metrics.pushes(type: type.label, outcome: outcome).add(1) }
             self.shared.logger.log(
                 .debug, "upstream response",
@@ -260,7 +266,7 @@ final class Homes {
                 ])
         case .rejected(let typeURL, let version, let reason, let push):
             let type = XDSType.of(typeURL: typeURL)
-            metrics.upstreamResponses(upstream: upstream, type: type.label).add(1)
+            self.noteResponse(upstream, type)
             metrics.pushes(type: type.label, outcome: .rejected).add(1)
             self.shared.logger.logOften(
                 .warning, "upstream response rejected",
