@@ -165,7 +165,8 @@ final class Journal {
         case .new(let report):
             let summary = self.pushes.add(report, upstream: upstream)
             guard !self.listeners.isEmpty else { return }
-            let counts = "\(summary.added.count) added, \(summary.changed.count) changed, "
+            let counts =
+                "\(summary.added.count) added, \(summary.changed.count) changed, "
                 + "\(summary.removed.count) removed"
             self.tellPush(
                 report.id, report.key, report.type, report.version, report.receivedAtWall,
