@@ -91,7 +91,8 @@ extension AdminRoute {
                 AdminParameter("key", required: true, AdminParameter.key.about),
                 type, AdminParameter("from", "A version; without it the one before `to`."),
                 AdminParameter("to", "A version; without it the present one."), .format,
-            ], schema: "Diff", errors: [(404, "No such key, type or version."), (410, "What lies between is not kept any more.")]),
+            ], schema: "Diff",
+            errors: [(404, "No such key, type or version."), (410, "What lies between is not kept any more.")]),
         AdminRoute(
             "GET", "/events", "What happens, as it happens.",
             [.key, AdminParameter("node", "The node of a client."), .type, AdminParameter("kind", "Kinds of events.")],

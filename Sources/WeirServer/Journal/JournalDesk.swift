@@ -178,9 +178,9 @@ final class Journal {
                     ("removed", summary.removed.count),
                 ], toldAt: now)
             guard !self.listeners.isEmpty else { return }
-            let counts = [
-                ("added", summary.added.count), ("changed", summary.changed.count), ("removed", summary.removed.count),
-            ].filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
+            let counts =
+                "\(summary.added.count) added, \(summary.changed.count) changed, "
+                + "\(summary.removed.count) removed"
             self.tellPush(
                 report.id, report.key, report.type, report.version, report.receivedAtWall,
                 [summary.outcome.text, counts, summary.detail])
