@@ -1,3 +1,4 @@
+import WeirBase
 import WeirXDS
 
 @testable import WeirEngine

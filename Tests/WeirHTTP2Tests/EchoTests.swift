@@ -103,13 +103,13 @@ import WeirBase
         #expect(pair.clientSide.messages.allSatisfy { $0.prefix(40_000).elementsEqual(pattern(40_000)) })
     }
 
-    @Test("a shared body is referenced by the output, not copied")
+    @Test("a shared body of more than a kilobyte is referenced by the output, not copied")
     func shared() throws {
         let pair = Pair()
         pair.serverSide.onOpened = { $0.respond($1) }
         let stream = pair.open()
         pair.run()
-        let body = GRPCFrame.body(pattern(1000))
+        let body = GRPCFrame.body(pattern(2000))
         try pair.server.send(stream, body)
         let output = OutputQueue()
         try pair.server.pull(into: output)
