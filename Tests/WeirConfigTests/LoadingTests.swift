@@ -69,6 +69,7 @@ struct LoadingTests {
               keepalive: {interval: 8s, timeout: 9s}
               max_connection_age: 0s
               drain_timeout: 1h
+              trust_irv_for_named: false
             upstreams:
               primary:
                 protocol: sotw
@@ -123,6 +124,7 @@ struct LoadingTests {
                     ackTimeout: .milliseconds(7)))
         #expect(downstream.keepalive == KeepaliveConfiguration(interval: .seconds(8), timeout: .seconds(9)))
         #expect(downstream.connectionAgeMax == .zero && downstream.drainTimeout == .seconds(3_600))
+        #expect(!downstream.trustsVersionsOfNames)
         guard case .grpc(let origin)? = configuration.upstream(named: "primary")?.origin else {
             Issue.record("no gRPC origin")
             return

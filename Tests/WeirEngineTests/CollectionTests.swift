@@ -161,6 +161,24 @@ import WeirXDS
         #expect(h.takeUpdates().last == "'-c/2")
     }
 
+    @Test("NAME-05 that a member is gone is told once to those who have the collection, whoever asks for it by name")
+    func goneOnce() {
+        let (h, client) = self.connected(["c/*"])
+        h.say(.leds, [("c/1", 1, nil), ("c/2", 1, nil)])
+        client.takeAndAck()
+        h.respond(.leds, [], removed: ["c/1"])
+        #expect(client.takeAndAck() == ["leds -c/1"])
+        let other = h.connect(.delta)
+        other.subscribe(.leds, ["c/1"])
+        h.advance(.milliseconds(20))
+        h.respond(.leds, [], removed: ["c/1"])
+        #expect((other.takeAndAck() + other.takeAndAck()).contains("leds -c/1"))
+        #expect(client.takeAndAck() == [])
+        h.say(.leds, "c/1", 2)
+        #expect(client.takeAndAck() == ["leds c/1@2"])
+        #expect(other.takeAndAck().contains("leds c/1@2"))
+    }
+
     @Test("NAME-03 DELTA-07 what nobody asks for any more is forgotten, on both sides")
     func forgotten() {
         let (h, client) = self.connected(["c/*", "d/1"])

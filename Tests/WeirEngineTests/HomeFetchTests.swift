@@ -47,6 +47,20 @@ import WeirXDS
         #expect(h.takeUpdates(workers: 2) == ["'a@1"])
     }
 
+    @Test("AGG-23 NAME-03 another worker is told of a collection's members, be they held against their origin's wish")
+    func member() {
+        let h = HomeHarness(.delta)
+        h.join()
+        h.want(.leds, ["c/*"])
+        h.open()
+        let any = HomeHarness.any(.leds, "c/1@1")
+        h.delta(.leds, "n1", raw: [HomeHarness.envelope("c/1", "1", any, uncached: true)])
+        _ = h.takeUpdates()
+        h.join(1)
+        h.want(.leds, ["c/*"], worker: 1)
+        #expect(h.takeUpdates(workers: 2) == ["'+c/* 'c/1@1"])
+    }
+
     @Test("AGG-23 a server that is asked on a new stream is not told that it is held")
     func newStream() {
         let h = self.warmed()

@@ -48,12 +48,15 @@ struct ModelDisk {
             source: source)
     }
 
-    func read(_ key: String) -> [RestoredType] {
+    /// What is stored of a group and has not outlived its time.
+    func read(_ key: String, now: Instant) -> [RestoredType] {
         (self.groups[key] ?? [:]).sorted { $0.key < $1.key }.compactMap { url, type in
             type.head.map { head in
                 RestoredType(
                     typeURL: url, head: head,
-                    entries: type.entries.values.sorted { ($0.lane.rawValue, $0.name) < ($1.lane.rawValue, $1.name) })
+                    entries: type.entries.values.filter { entry in
+                        entry.presence.resource?.timeToLive.map { $0.expires > now } ?? true
+                    }.sorted { ($0.lane.rawValue, $0.name) < ($1.lane.rawValue, $1.name) })
             }
         }
     }

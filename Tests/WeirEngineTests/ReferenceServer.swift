@@ -13,6 +13,10 @@ final class ReferenceServer {
         var references: [String] = []
         /// Since which version the resource has been there.
         var born = 0
+        /// How long it lives without word of it; nil: for good.
+        var timeToLive: Nanoseconds?
+        /// When it is gone without a word; nil: there is word of it in time.
+        var dies: Instant?
     }
 
     let variant: ProtocolVariant
@@ -23,6 +27,9 @@ final class ReferenceServer {
     var ignoresInitialVersions = false
     var splitsAnswers = false
     private(set) var resources: [String: [String: Entry]] = [:]
+    /// Names that cannot be answered at present, with a gRPC status code, by type URL.
+    private(set) var failing: [String: [String: Int]] = [:]
+    private(set) var now = Instant(rawValue: 1_000_000_000)
     private var revision = 0
     private var streams: [Int: [String: Subscription]] = [:]
     private(set) var requests: [String] = []
@@ -37,6 +44,10 @@ final class ReferenceServer {
         var nonce = 0
         var sent: [String: Int] = [:]
         var missing: Set<String> = []
+        /// When there was last word of what has a time to live.
+        var beats: [String: Instant] = [:]
+        /// What was said of names that cannot be answered.
+        var failed: [String: Int] = [:]
     }
 
     init(_ variant: ProtocolVariant, name: String = "server") {
@@ -54,6 +65,54 @@ final class ReferenceServer {
         }
         for (stream, subscriptions) in self.streams.sorted(by: { $0.key < $1.key }) {
             if let subscription = subscriptions[type.typeURL] { self.push(stream, type, subscription, force: []) }
+        }
+    }
+
+    // MARK: Time, and what cannot be answered
+
+    /// Says that what has a time to live is still there, well before that is over; what dies, dies without a word.
+    func tick(_ now: Instant) {
+        self.now = now
+        for (url, entries) in self.resources {
+            for (name, entry) in entries where entry.dies.map({ $0 <= now }) == true {
+                self.resources[url]?[name] = nil
+                for subscriptions in self.streams.values { subscriptions[url]?.sent[name] = nil }
+            }
+        }
+        for (stream, subscriptions) in self.streams.sorted(by: { $0.key < $1.key }) {
+            for (url, subscription) in subscriptions.sorted(by: { $0.key < $1.key }) {
+                self.beat(stream, XDSType.of(typeURL: url), subscription)
+            }
+        }
+    }
+
+    private func beat(_ stream: Int, _ type: XDSType, _ subscription: Subscription) {
+        let due = (self.resources[type.typeURL] ?? [:]).filter { name, entry in
+            guard let span = entry.timeToLive, entry.dies == nil, subscription.sent[name] == entry.version else {
+                return false
+            }
+            let last = subscription.beats[name] ?? Instant(rawValue: 0)
+            return (self.now - last).rawValue * 3 >= span.rawValue
+        }
+        guard !due.isEmpty else { return }
+        for name in due.keys { subscription.beats[name] = self.now }
+        subscription.nonce += 1
+        self.outbox.append((stream, self.delta(type, due, [], subscription.nonce, isHeartbeat: true)))
+    }
+
+    /// A name cannot be answered; with nil it can again. Who has it keeps it.
+    func fail(_ type: XDSType, _ name: String, _ code: Int?) {
+        self.failing[type.typeURL, default: [:]][name] = code
+        for (stream, subscriptions) in self.streams.sorted(by: { $0.key < $1.key }) {
+            guard let subscription = subscriptions[type.typeURL], subscription.names.contains(name) else { continue }
+            subscription.failed[name] = nil
+            subscription.missing.remove(name)
+            if let code = code, self.resources[type.typeURL]?[name] != nil {
+                subscription.nonce += 1
+                self.outbox.append((stream, self.delta(type, [:], [], subscription.nonce, errors: [name: code])))
+            } else {
+                self.push(stream, type, subscription, force: [])
+            }
         }
     }
 
@@ -140,19 +199,26 @@ final class ReferenceServer {
         subscription.names.subtract(remove)
         if remove.contains("*") { subscription.wildcard = false }
         subscription.missing.subtract(add)
+        for name in add + remove { subscription.failed[name] = nil }
         if isFirst, !self.ignoresInitialVersions {
             for held in request.initialVersions {
                 let version = Int(span.string(held.version)) ?? -1
                 subscription.sent[span.string(held.name)] = version
             }
         }
-        for name in remove { subscription.sent[name] = nil }
-        for name in subscription.sent.keys where remove.contains("*") && !self.covers(subscription, type, name) {
+        for name in remove where !self.covers(subscription, type, name) || subscription.wildcard {
+            subscription.sent[name] = nil
+        }
+        let endsMany = remove.contains { $0 == "*" || ResourceName.isGlob($0, type: type) }
+        for name in subscription.sent.keys where endsMany && !self.covers(subscription, type, name) {
             subscription.sent[name] = nil
         }
         if !isFirst, add.contains("*") { subscription.sent = [:] }
         let initial = Set(request.initialVersions.map { span.string($0.name) })
-        let force = isFirst && !self.ignoresInitialVersions ? Set(add).subtracting(initial) : Set(add)
+        let honours = isFirst && !self.ignoresInitialVersions
+        var force = honours ? Set(add).subtracting(initial) : Set(add)
+        // Whoever asks for a collection again is sent its members again.
+        if !honours { force.formUnion(self.members(of: add, type)) }
         if isFirst || !add.isEmpty { self.push(stream, type, subscription, force: force, isNew: isFirst) }
     }
 
@@ -160,7 +226,14 @@ final class ReferenceServer {
 
     private func covers(_ subscription: Subscription, _ type: XDSType, _ name: String) -> Bool {
         guard let entry = self.resources[type.typeURL]?[name] else { return false }
-        return subscription.names.contains(name) || subscription.wildcard && entry.inWildcard
+        if subscription.names.contains(name) || subscription.wildcard && entry.inWildcard { return true }
+        return ResourceName.collection(of: name, type: type).map { subscription.names.contains($0) } ?? false
+    }
+
+    private func members(of globs: [String], _ type: XDSType) -> [String] {
+        (self.resources[type.typeURL] ?? [:]).keys.filter { name in
+            ResourceName.collection(of: name, type: type).map { globs.contains($0) } ?? false
+        }
     }
 
     private func push(
@@ -183,18 +256,40 @@ final class ReferenceServer {
             subscription.nonce += 1
             self.outbox.append((stream, self.sotw(type, changed, subscription.nonce)))
         case .delta:
-            var removed = gone
-            for name in subscription.names.sorted() where all[name] == nil && !removed.contains(name) {
-                if subscription.missing.insert(name).inserted { removed.append(name) }
-            }
-            for name in visible.keys { subscription.missing.remove(name) }
-            guard isNew || !changed.isEmpty || !removed.isEmpty else { return }
-            self.answerDelta(stream, type, changed, removed, subscription)
+            for name in changed.keys { subscription.beats[name] = self.now }
+            let (removed, errors) = self.unanswerable(type, subscription, gone)
+            guard isNew || !changed.isEmpty || !removed.isEmpty || !errors.isEmpty else { return }
+            self.answerDelta(stream, type, changed, removed, errors, subscription)
         }
     }
 
+    /// The names that are gone or not there, each said once, and those that cannot be answered.
+    private func unanswerable(
+        _ type: XDSType, _ subscription: Subscription, _ gone: [String]
+    ) -> (removed: [String], errors: [String: Int]) {
+        let all = self.resources[type.typeURL] ?? [:]
+        var removed = gone
+        var errors: [String: Int] = [:]
+        for name in subscription.names.sorted() where !removed.contains(name) {
+            let isThere = all[name] != nil || !self.members(of: [name], type).isEmpty
+            if isThere {
+                subscription.missing.remove(name)
+                subscription.failed[name] = nil
+            } else if let code = self.failing[type.typeURL]?[name] {
+                if subscription.failed.updateValue(code, forKey: name) != code { errors[name] = code }
+            } else if gone.contains(where: { ResourceName.collection(of: $0, type: type) == name }) {
+                // That its last member is gone says that a collection is empty.
+                subscription.missing.insert(name)
+            } else if subscription.missing.insert(name).inserted {
+                removed.append(name)
+            }
+        }
+        return (removed, errors)
+    }
+
     private func answerDelta(
-        _ stream: Int, _ type: XDSType, _ changed: [String: Entry], _ removed: [String], _ subscription: Subscription
+        _ stream: Int, _ type: XDSType, _ changed: [String: Entry], _ removed: [String],
+        _ errors: [String: Int], _ subscription: Subscription
     ) {
         let names = changed.keys.sorted()
         let middle = self.splitsAnswers && names.count > 1 ? names.count / 2 : 0
@@ -205,7 +300,7 @@ final class ReferenceServer {
         }
         let rest = changed.filter { names[middle...].contains($0.key) }
         subscription.nonce += 1
-        self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce)))
+        self.outbox.append((stream, self.delta(type, rest, removed, subscription.nonce, errors: errors)))
     }
 
     /// Clusters get their endpoints by EDS.
@@ -234,19 +329,28 @@ final class ReferenceServer {
         return writer.bytes
     }
 
-    private func delta(_ type: XDSType, _ resources: [String: Entry], _ removed: [String], _ nonce: Int) -> [UInt8] {
+    private func delta(
+        _ type: XDSType, _ resources: [String: Entry], _ removed: [String], _ nonce: Int, errors: [String: Int] = [:],
+        isHeartbeat: Bool = false
+    ) -> [UInt8] {
         var writer = WireWriter()
         writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
             var envelope = WireWriter()
             envelope.string(1, String(entry.version))
-            envelope.message(2, Self.payload(type, name, entry.version, references: entry.references))
+            if !isHeartbeat {
+                envelope.message(2, Self.payload(type, name, entry.version, references: entry.references))
+            }
             envelope.string(3, name)
+            if let span = entry.timeToLive { envelope.message(6, ProtobufDuration.encoded(span)) }
             writer.message(2, envelope.bytes)
         }
         writer.string(4, type.typeURL)
         writer.string(5, String(nonce))
         for name in removed { writer.element(6, name) }
+        for (name, code) in errors.sorted(by: { $0.key < $1.key }) {
+            writer.message(9, ContentHarness.error(name, code))
+        }
         return writer.bytes
     }
 }

@@ -37,6 +37,28 @@ final class RelayClient {
         var mayRepeat = 0
         /// Clusters received since whose endpoints did not come again yet (ORD-05).
         var warming: Set<String> = []
+        /// What is left of the time of what has a time to live.
+        var lifetimes: [String: Nanoseconds] = [:]
+        /// How often it was said that something lives on.
+        var beats = 0
+        /// Why what was asked for is not sent: a gRPC status code.
+        var errors: [String: Int] = [:]
+        /// Collections of which something was heard.
+        var answered: Set<String> = []
+
+        /// Whether a name is asked for, by itself or through a collection.
+        func asksFor(_ name: String, _ type: XDSType) -> Bool { Self.covers(self.names, name, type) }
+
+        static func covers(_ names: Set<String>, _ name: String, _ type: XDSType) -> Bool {
+            names.contains(name) || ResourceName.collection(of: name, type: type).map { names.contains($0) } ?? false
+        }
+
+        mutating func drop(_ name: String) {
+            self.resources[name] = nil
+            self.versions[name] = nil
+            self.lifetimes[name] = nil
+            self.references[name] = nil
+        }
     }
 
     let shard: Shard
@@ -67,6 +89,8 @@ final class RelayClient {
     var danglingReference: (RelayClient) -> String? = { _ in nil }
     /// Whether it may be taken back to an earlier state, as holds and rollouts do.
     var mayGoBack = false
+    /// Whether resources have times to live, which it does not know of if it speaks SotW.
+    var mayMissDeaths = false
     /// What was sent and received, if somebody wants to know.
     var log: ((String) -> Void)?
 
@@ -98,7 +122,7 @@ final class RelayClient {
         var state = self.held[type] ?? Held()
         state.mayRepeat += 2
         if let old = old {
-            Self.bringAlong(old, into: &state, wildcard, names, self.variant, isFullSet: type.isFullSet)
+            Self.bringAlong(old, into: &state, wildcard, names, self.variant, type)
             state.mayRepeat += state.resources.count
         }
         switch self.variant {
@@ -123,16 +147,18 @@ final class RelayClient {
 
     private static func bringAlong(
         _ old: Held, into state: inout Held, _ wildcard: Bool, _ names: Set<String>, _ variant: ProtocolVariant,
-        isFullSet: Bool
+        _ type: XDSType
     ) {
-        state.resources = old.resources.filter { wildcard || names.contains($0.key) }
+        state.resources = old.resources.filter { wildcard || Held.covers(names, $0.key, type) }
         state.versions = old.versions.filter { state.resources[$0.key] != nil }
+        state.lifetimes = old.lifetimes.filter { state.resources[$0.key] != nil }
+        state.answered = Set(state.resources.keys.compactMap { ResourceName.collection(of: $0, type: type) })
         // A SotW version says nothing about which names it was for, so it is worth something to the same wish only.
         let isSame = old.wildcard == wildcard && old.names == names && old.subscriptions == 1
         if variant == .sotw, isSame { state.version = old.version }
         // One that presents no version counts as holding nothing; where absence means deletion, it does.
         // So does one that went before it had acknowledged anything: it has no version to present.
-        if variant == .sotw, isFullSet, state.version.isEmpty { state.resources = [:] }
+        if variant == .sotw, type.isFullSet, state.version.isEmpty { state.resources = [:] }
     }
 
     private func subscribeSotW(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {
@@ -141,17 +167,18 @@ final class RelayClient {
             state.undecided.formUnion(dropped)
             state.undecidedSince = self.readCount + self.inbox.count
         }
-        if !wildcard { Self.keep(names, in: &state) }
+        if !wildcard { Self.keep(names, type, in: &state) }
         let list = self.list(type, wildcard, names, &state)
         self.note(type, wildcard, names, &state)
         self.send(type, names: list, state)
     }
 
-    private static func keep(_ names: Set<String>, in state: inout Held) {
-        state.resources = state.resources.filter { names.contains($0.key) }
-        state.versions = state.versions.filter { names.contains($0.key) }
+    private static func keep(_ names: Set<String>, _ type: XDSType, in state: inout Held) {
+        for name in state.resources.keys where !Held.covers(names, name, type) { state.drop(name) }
         state.references = state.references.filter { names.contains($0.key) }
         state.warming.formIntersection(names)
+        state.answered.formIntersection(names)
+        state.errors = state.errors.filter { names.contains($0.key) }
     }
 
     /// The names of a SotW request for this wish, in the legacy form where that is possible.
@@ -188,7 +215,7 @@ final class RelayClient {
         }
         state.missing.subtract(added)
         state.missing.subtract(removed)
-        if !wildcard { Self.keep(names, in: &state) }
+        if !wildcard { Self.keep(names, type, in: &state) }
         self.note(type, wildcard, names, &state)
         self.transmit { node in
             if let node = node { request.node = node }
@@ -245,11 +272,15 @@ final class RelayClient {
     /// A response says something new, or something was asked for.
     private func checkCause(_ type: XDSType, _ before: [XDSType: Held]) {
         guard let old = before[type], let new = self.held[type] else { return }
-        let isNews = old.resources != new.resources || old.missing != new.missing || old.responses == 0
+        let isNews =
+            old.resources != new.resources || old.missing != new.missing || old.responses == 0
+            || old.beats != new.beats || old.errors != new.errors
         if type == .cds { self.noteWarming(old, new) }
         if new.isTainted || self.mayGoBack { return }
         // Two upstream streams may bring the same twice.
         if isNews || self.hasTwoStreams(type) { return }
+        // Where absence means nothing, it cannot know what died here and came again.
+        if self.variant == .sotw, self.mayMissDeaths, !type.isFullSet { return }
         if new.mayRepeat > 0 {
             self.held[type]?.mayRepeat -= 1
         } else {
@@ -297,13 +328,13 @@ final class RelayClient {
 
     private func isWanted(_ name: String, _ type: XDSType) -> Bool {
         guard let state = self.held[type] else { return false }
-        return state.wildcard || state.names.contains(name)
+        return state.wildcard || state.asksFor(name, type)
     }
 
     private func checkLeak(_ name: String, _ type: XDSType) {
-        guard let state = self.held[type], self.neverInWildcard.contains(name), !state.everNamed.contains(name) else {
-            return
-        }
+        guard let state = self.held[type], self.neverInWildcard.contains(name),
+            !Held.covers(state.everNamed, name, type)
+        else { return }
         self.fault("\(type.label): \(name) was sent and never asked for")
     }
 
@@ -336,13 +367,17 @@ final class RelayClient {
         self.note(type, span.string(response.systemVersionInfo), span.string(response.nonce))
         var seen: Set<String> = []
         for range in response.resources {
-            guard let envelope = try? ResourceEnvelope(decoding: range, in: span), let any = envelope.resource else {
+            guard let envelope = try? ResourceEnvelope(decoding: range, in: span) else {
                 return self.fault("\(type.label): undecodable resource")
             }
             let name = span.string(envelope.name)
             if !seen.insert(name).inserted { self.fault("\(type.label): \(name) twice") }
             if envelope.version.isEmpty { self.fault("\(type.label): \(name) without version") }
             self.checkLeak(name, type)
+            guard let any = envelope.resource else {
+                self.receiveHeartbeat(name, span.string(envelope.version), envelope.ttl, type)
+                continue
+            }
             let (_, version, references) = Self.payload(any, span)
             self.log?("    \(name)@\(version)")
             self.accept(name, version, references, type)
@@ -350,6 +385,9 @@ final class RelayClient {
             self.held[type]?.resources[name] = version
             self.held[type]?.versions[name] = span.string(envelope.version)
             self.held[type]?.missing.remove(name)
+            self.held[type]?.errors[name] = nil
+            self.noteTime(name, envelope.ttl, type)
+            if let glob = ResourceName.collection(of: name, type: type) { self.held[type]?.answered.insert(glob) }
         }
         for range in response.removedResources {
             let name = span.string(range)
@@ -357,10 +395,53 @@ final class RelayClient {
             self.log?("    -\(name)")
             self.held[type]?.warming.remove(name)
             guard !self.rejects else { continue }
-            self.held[type]?.references[name] = nil
-            self.held[type]?.resources[name] = nil
-            self.held[type]?.versions[name] = nil
+            self.held[type]?.drop(name)
             self.held[type]?.missing.insert(name)
+            self.held[type]?.errors[name] = nil
+        }
+        for range in response.resourceErrors { self.receiveError(range, span, seen, type) }
+    }
+
+    // MARK: Times to live, and errors of single resources
+
+    private func noteTime(_ name: String, _ span: Nanoseconds?, _ type: XDSType) {
+        self.held[type]?.lifetimes[name] = span
+        if span != nil { self.held[type]?.beats += 1 }
+    }
+
+    private func receiveHeartbeat(_ name: String, _ version: String, _ span: Nanoseconds?, _ type: XDSType) {
+        self.log?("    \(name) lives on")
+        guard let state = self.held[type], !state.isTainted, self.isWanted(name, type) else { return }
+        if span == nil { self.fault("\(type.label): a heartbeat of \(name) without time to live") }
+        guard state.resources[name] != nil, state.versions[name] == version else {
+            return self.fault("\(type.label): a heartbeat of \(name)@\(version), which is not held")
+        }
+        self.noteTime(name, span, type)
+    }
+
+    private func receiveError(
+        _ range: ByteRange, _ span: borrowing Span<UInt8>, _ seen: Set<String>, _ type: XDSType
+    ) {
+        guard let entry = try? ResourceError.read(range, in: span) else {
+            return self.fault("\(type.label): undecodable error")
+        }
+        self.log?("    \(entry.name) has error \(entry.error.code)")
+        if seen.contains(entry.name) { self.fault("\(type.label): \(entry.name) is sent, and has an error") }
+        if !Held.covers(self.held[type]?.everNamed ?? [], entry.name, type) {
+            self.fault("\(type.label): the error of \(entry.name), which was never asked for")
+        }
+        if !self.rejects { self.held[type]?.errors[entry.name] = Int(entry.error.code) }
+    }
+
+    /// Drops what has outlived its time. Not while it would hear of nothing new: it is stopped then, with its clock.
+    func tick(_ span: Nanoseconds) {
+        guard self.reads, self.acknowledges else { return }
+        for (type, state) in self.held {
+            for (name, left) in state.lifetimes {
+                let left = Nanoseconds(rawValue: left.rawValue - span.rawValue)
+                self.held[type]?.lifetimes[name] = left
+                if left.rawValue <= 0 { self.held[type]?.drop(name) }
+            }
         }
     }
 

@@ -69,8 +69,11 @@ final class RelayHarness {
     }
 
     private func start(_ count: Int) {
+        var policy = ShardPolicy()
+        // However short a list of names, who asks in the same words shares what was read of it.
+        policy.sharedWishNamesMin = 1
         self.shards = (0..<count).map { _ in
-            Shard(policy: ShardPolicy()) { request in
+            Shard(policy: policy) { request in
                 let id = (try? ShardHarness.nodeID(request.node)) ?? ""
                 return .group(
                     key: id == "n" ? "k" : id, upstream: "u", coldTimeout: .seconds(5),
@@ -151,8 +154,12 @@ final class RelayHarness {
         !self.downServers.contains(stream.server) && (stream.server != "k" || self.isServerUp)
     }
 
+    /// Whether control planes are told the time, so that they keep alive what has a time to live.
+    var keepsAlive = false
+
     func advance(_ span: Nanoseconds) {
         self.now = self.now + span
+        if self.keepsAlive { for (_, server) in self.servers.sorted(by: { $0.key < $1.key }) { server.tick(self.now) } }
         for shard in self.shards {
             shard.setTime(self.now, wall: WallTime(rawValue: 0))
             shard.tick()
@@ -162,6 +169,7 @@ final class RelayHarness {
             _ = self.carryOut(group)
         }
         self.settle()
+        for client in self.clients where !self.slowWorkers.contains(client.shardIndex) { client.tick(span) }
     }
 
     private var sortedGroups: [FederatedGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
@@ -280,7 +288,7 @@ final class RelayHarness {
         func origin(_ server: String) -> OriginGroup {
             let origin = OriginGroup(
                 key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
-            let stored = self.disk.read(server)
+            let stored = self.disk.read(server, now: self.now)
             if !stored.isEmpty {
                 origin.restore(stored)
                 self.onLoss(key)

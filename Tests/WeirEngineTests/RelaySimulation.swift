@@ -17,7 +17,7 @@ final class RelaySimulation {
 
     let harness: RelayHarness
     private let isFederated: Bool
-    private var version = 0
+    var version = 0
     private(set) var faults: [String] = []
     private var servers = 1
     /// What happens, line by line, if somebody wants to know.
@@ -33,25 +33,36 @@ final class RelaySimulation {
     private var mixed: Set<String> = []
 
     /// Whether pushes are tried first, held and rolled back: then clients go back to earlier states, of each type by itself.
-    private let isGuarded: Bool
+    let isGuarded: Bool
+
+    /// Whether there are collections, times to live and errors of single resources: with control planes that speak delta,
+    /// where every removal is told.
+    let isRich: Bool
+    /// The types of this run.
+    let types: [XDSType]
 
     init(
-        _ variant: ProtocolVariant, isFederated: Bool, isStored: Bool, isGuarded: Bool = false,
+        _ variant: ProtocolVariant, isFederated: Bool, isStored: Bool, isGuarded: Bool = false, isRich: Bool = false,
         sabotage: Sabotage? = nil,
         log: ((String) -> Void)? = nil
     ) {
         self.log = log
         self.isFederated = isFederated
         self.isGuarded = isGuarded
+        self.isRich = isRich
+        self.types = isRich ? Self.types + [.leds] : Self.types
+        let variant = isRich ? .delta : variant
         var others = ["other": ReferenceServer(variant)]
         if isFederated {
-            others["k/far"] = ReferenceServer(variant == .sotw ? .delta : .sotw, name: "far")
+            others["k/far"] = ReferenceServer(
+                variant == .sotw || isRich ? .delta : .sotw, name: "far")
             others["other/far"] = ReferenceServer(.delta, name: "other far")
         }
         self.harness = RelayHarness(
             ReferenceServer(variant), others: others, shards: 2, isStored: isStored,
             guards: { if isGuarded { Self.guards(&$0) } else { $0.holdsEmpty = false } })
         self.harness.sabotage = sabotage
+        self.harness.keepsAlive = isRich
         for group in Self.groups.indices { self.keep(self.server(group), group) }
         self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
     }
@@ -70,9 +81,12 @@ final class RelaySimulation {
         for type in Self.types where type.isFullSet {
             server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: true)])
         }
+        if self.isRich {
+            server.set(.leds, ["p/keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: false)])
+        }
     }
 
-    private func server(_ group: Int) -> ReferenceServer {
+    func server(_ group: Int) -> ReferenceServer {
         self.harness.servers[Self.groups[group]] ?? self.harness.server
     }
 
@@ -85,86 +99,9 @@ final class RelaySimulation {
 
     // MARK: What happens
 
-    /// The steps of a seed.
-    static func steps(_ generator: inout SeededGenerator, isGuarded: Bool = false) -> [SimulationStep] {
-        let count = Int.random(in: 5...60, using: &generator)
-        var steps: [SimulationStep] = [
-            .set(type: 0, changes: ["a": .wild, "b": .wild, "x": .named], group: 0),
-            .set(type: 3, changes: ["a": .wild, "c": .named], group: 0),
-            .connect(Self.pick(ProtocolVariant.allCases, &generator), shard: 0, group: 0),
-            .typicalClient(Self.pick(ProtocolVariant.allCases, &generator), shard: 1, group: 0),
-        ]
-        for _ in 0..<count {
-            steps.append(Self.step(&generator))
-            if isGuarded, Int.random(in: 0..<5, using: &generator) == 0 { steps.append(Self.guardStep(&generator)) }
-            if Int.random(in: 0..<3, using: &generator) == 0 { steps.append(.settle) }
-        }
-        return steps
-    }
-
-    private static func pick<T>(_ list: [T], _ generator: inout SeededGenerator) -> T {
-        list[Int.random(in: 0..<list.count, using: &generator)]
-    }
-
-    private static func step(_ g: inout SeededGenerator) -> SimulationStep {
-        let client = Int.random(in: 0..<64, using: &g)
-        let type = min(Int.random(in: 0..<6, using: &g), 3)
-        let group = Int.random(in: 0..<4, using: &g) == 0 ? 1 : 0
-        switch Int.random(in: 0..<108, using: &g) {
-        case 0..<22: return .set(type: type, changes: Self.changes(&g), group: group)
-        case 22..<28:
-            return .connect(
-                Self.pick(ProtocolVariant.allCases, &g), shard: Int.random(in: 0..<2, using: &g), group: group)
-        case 28..<31: return .disconnect(client: client)
-        case 31..<37: return .reconnect(client: client, otherShard: .random(using: &g), resumes: .random(using: &g))
-        case 37..<60:
-            let names = (Self.names + Self.onDemand).filter { _ in Int.random(in: 0..<3, using: &g) == 0 }
-            let isWildcard = Int.random(in: 0..<(type % 2 == 0 ? 2 : 6), using: &g) == 0
-            return .subscribe(client: client, type: type, wildcard: isWildcard, names: Set(names))
-        case 60..<63: return .rejects(client: client, .random(using: &g))
-        case 63..<66: return .acknowledges(client: client, .random(using: &g))
-        case 66..<70: return .reads(client: client, .random(using: &g))
-        case 70..<73: return .serverUp(.random(using: &g))
-        case 73..<76: return .loseStream(Int.random(in: 0..<2, using: &g))
-        case 76..<78:
-            return .replaceServer(
-                same: .random(using: &g), variant: Self.pick(ProtocolVariant.allCases, &g),
-                ignores: .random(using: &g), splits: .random(using: &g))
-        case 78..<84: return .stall(Int.random(in: 0..<2, using: &g), .random(using: &g))
-        case 100..<102: return .subscribeAgain(client: client, type: type)
-        case 102..<106: return .slowWorker(Int.random(in: 0..<2, using: &g), .random(using: &g))
-        case 106: return .restart(resumes: .random(using: &g))
-        case 107: return .typicalClient(Self.pick(ProtocolVariant.allCases, &g), shard: client % 2, group: group)
-        case 84..<93: return .advance(milliseconds: Self.pick([1, 5, 20, 600, 1500, 2500, 6000, 16_000], &g))
-        default: return .hop
-        }
-    }
-
-    private static func guardStep(_ g: inout SeededGenerator) -> SimulationStep {
-        let type = Int.random(in: 0..<4, using: &g)
-        let group = Int.random(in: 0..<4, using: &g) == 0 ? 1 : 0
-        switch Int.random(in: 0..<10, using: &g) {
-        case 0..<3: return .hold(type: type, group: group)
-        case 3..<6: return .release(type: type, group: group)
-        case 6..<9: return .rollBack(type: type, group: group)
-        default: return .refresh(group: group)
-        }
-    }
-
-    private static func changes(_ g: inout SeededGenerator) -> [String: SimulationStep.Change] {
-        var changes: [String: SimulationStep.Change] = [:]
-        for _ in 0..<Int.random(in: 1...3, using: &g) {
-            let name = Self.pick(Self.names + Self.onDemand, &g)
-            let isGone = Int.random(in: 0..<4, using: &g) == 0
-            let isNamed = Self.onDemand.contains(name) || Int.random(in: 0..<5, using: &g) == 0
-            changes[name] = isGone ? .gone : isNamed ? .named : .wild
-        }
-        return changes
-    }
-
     /// What the changes make of a type. In types where absence means nothing, SotW could not say that a resource left
     /// the wildcard: there, each name belongs to it for good or never.
-    private func entries(
+    func entries(
         _ type: XDSType, _ changes: [String: SimulationStep.Change], _ server: ReferenceServer, _ group: Int
     ) -> [String: ReferenceServer.Entry?] {
         var entries: [String: ReferenceServer.Entry?] = [:]
@@ -185,7 +122,7 @@ final class RelaySimulation {
 
     /// Changes a type on a control plane that makes before it breaks: before a cluster goes, the routes that name it are
     /// made to name others.
-    private func set(_ type: XDSType, _ changes: [String: SimulationStep.Change], _ group: Int) {
+    func set(_ type: XDSType, _ changes: [String: SimulationStep.Change], _ group: Int) {
         let server = self.server(group)
         self.version += 1
         var entries = self.entries(type, changes, server, group)
@@ -214,7 +151,7 @@ final class RelaySimulation {
         server.set(type, entries.filter { leaving.contains($0.key) })
     }
 
-    private func client(_ number: Int) -> RelayClient? {
+    func client(_ number: Int) -> RelayClient? {
         let clients = self.harness.clients
         return clients.isEmpty ? nil : clients[number % clients.count]
     }
@@ -249,17 +186,18 @@ final class RelaySimulation {
         case .replaceServer(let same, let variant, let ignores, let splits):
             self.replaceServer(same, variant, ignores, splits)
         case .stall(let number, let on):
-            if on { h.stalledStreams.insert(number) } else { h.stalledStreams.remove(number) }
+            if on { h.stalledStreams.insert(number) } else { self.endStall(number) }
         case .slowWorker(let number, let on):
             if on { h.slowWorkers.insert(number) } else { h.slowWorkers.remove(number) }
         case .restart(let resumes): self.restart(resumes)
         case .advance(let milliseconds):
-            h.advance(.milliseconds(milliseconds))
+            self.advance(.milliseconds(milliseconds))
             // Long enough for the relay to have told the control plane everything.
             if milliseconds >= 600, self.isUndisturbed {
                 for client in h.clients where client.reads && client.acknowledges { client.cameToRest() }
             }
         case .hold, .release, .rollBack, .refresh: self.command(step)
+        case .rich(let step): self.carryOut(step)
         case .hop: h.step()
         case .settle: self.settle()
         }
@@ -291,9 +229,10 @@ final class RelaySimulation {
 
     private func connect(_ variant: ProtocolVariant, _ shard: Int, _ group: Int) -> RelayClient {
         let client = self.harness.connect(variant, shard: shard, group: Self.groups[group])
-        client.neverInWildcard = Set(Self.onDemand + [Self.far])
+        client.neverInWildcard = Set(Self.onDemand + [Self.far, "p/keep"] + RichStep.members)
         client.isOwnVersion = { $0 % 2 == group }
         client.mayGoBack = self.isGuarded
+        client.mayMissDeaths = self.isRich
         client.log = self.log
         client.hasTwoStreams = { [unowned self] type in
             self.lookAtStreams()
@@ -313,7 +252,7 @@ final class RelaySimulation {
     }
 
     /// All clients come back to a relay that knows nothing.
-    private func restart(_ resumes: Bool) {
+    func restart(_ resumes: Bool) {
         let clients = self.harness.clients
         for client in clients { self.faults += client.takeFaults() }
         self.harness.restart()
@@ -332,7 +271,7 @@ final class RelaySimulation {
     /// Finds out what is on two upstream streams. These are not equally fast, so that between them there is no order.
     private func lookAtStreams() {
         for (key, group) in self.harness.groups {
-            for type in Self.types where group.own.types[type.typeURL]?.feeds.count ?? 0 > 1 {
+            for type in self.types where group.own.types[type.typeURL]?.feeds.count ?? 0 > 1 {
                 self.mixed.insert(key + type.label)
             }
             if !self.isOnOneStream(group) { self.expectNoOrder(key) }
@@ -403,7 +342,7 @@ final class RelaySimulation {
         }
     }
 
-    private func subscribe(_ client: RelayClient, _ type: XDSType, _ wildcard: Bool, _ wanted: Set<String>) {
+    func subscribe(_ client: RelayClient, _ type: XDSType, _ wildcard: Bool, _ wanted: Set<String>) {
         let names = Set(wanted.map { self.real($0) })
         let old = client.held[type]
         if !wildcard, names.isEmpty {
@@ -419,7 +358,7 @@ final class RelaySimulation {
 
     private func replaceServer(_ same: Bool, _ variant: ProtocolVariant, _ ignores: Bool, _ splits: Bool) {
         self.servers += 1
-        let server = ReferenceServer(variant, name: "server \(self.servers)")
+        let server = ReferenceServer(self.isRich ? .delta : variant, name: "server \(self.servers)")
         server.versionPrefix = "s\(self.servers)."
         server.ignoresInitialVersions = ignores
         server.splitsAnswers = splits
@@ -431,6 +370,7 @@ final class RelaySimulation {
             for type in Self.types {
                 server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named], server, 0))
             }
+            if self.isRich { server.set(.leds, self.entries(.leds, ["p/1": .named, "r/1": .named], server, 0)) }
         }
         self.harness.loseUpstream(replacement: server)
     }
@@ -445,6 +385,7 @@ final class RelaySimulation {
             for type in Self.types {
                 self.set(type, ["a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone], group)
             }
+            if self.isRich { self.set(.leds, ["p/1": .gone, "p/2": .named, "r/1": .gone], group) }
         }
         self.settle()
         if self.isGuarded {
@@ -454,11 +395,11 @@ final class RelaySimulation {
             self.settle()
         }
         self.check("after a push")
-        self.harness.advance(.seconds(16))
+        self.advance(.seconds(16))
         self.check("later")
         for client in self.harness.clients { self.drop(client) }
         self.harness.settle()
-        for _ in 0..<3 { self.harness.advance(.seconds(3)) }
+        for _ in 0..<3 { self.advance(.seconds(3)) }
         self.checkNothingLeft()
         return self.faults
     }
@@ -466,7 +407,7 @@ final class RelaySimulation {
     private func comeToRest() {
         let h = self.harness
         h.isServerUp = true
-        h.stalledStreams = []
+        for number in h.stalledStreams.sorted() { self.endStall(number) }
         h.slowWorkers = []
         for client in h.clients {
             client.reads = true
@@ -478,7 +419,7 @@ final class RelaySimulation {
             self.reconnect(client, false, true)
         }
         self.settle()
-        for seconds in [1, 1, 1, 6, 16, 3] as [Int64] { h.advance(.seconds(seconds)) }
+        for seconds in [1, 1, 1, 6, 16, 3] as [Int64] { self.advance(.seconds(seconds)) }
         guard self.isGuarded else { return }
         self.releaseAll()
         self.settle()
@@ -502,7 +443,7 @@ final class RelaySimulation {
     private func check(_ moment: String) {
         self.look()
         for client in self.harness.clients {
-            for type in Self.types {
+            for type in self.types {
                 guard let held = client.held[type] else { continue }
                 for text in self.differences(client, type, held) {
                     self.fault("\(moment): client \(client.handle) (\(client.variant)) \(type.label): \(text)")
@@ -510,7 +451,7 @@ final class RelaySimulation {
             }
         }
         for group in Self.groups.indices {
-            for type in Self.types { self.checkInterest(type, group, moment) }
+            for type in self.types { self.checkInterest(type, group, moment) }
         }
         for (index, shard) in self.harness.shards.enumerated() {
             for text in ShardInspection(shard).faults { self.fault("\(moment): shard \(index): \(text)") }
@@ -521,14 +462,14 @@ final class RelaySimulation {
         let group = self.group(of: client)
         let all = [self.server(group), self.farServer(group)].compactMap { $0?.resources[type.typeURL] }
             .reduce(into: [:]) { $0.merge($1) { a, _ in a } }
-        let wanted = all.filter { held.names.contains($0.key) || held.wildcard && $0.value.inWildcard }
+        let wanted = all.filter { held.asksFor($0.key, type) || held.wildcard && $0.value.inWildcard }
         var result: [String] = []
         for (name, entry) in wanted where held.resources[name] != entry.version {
             result.append("holds \(name)@\(held.resources[name].map(String.init) ?? "nothing"), not @\(entry.version)")
         }
-        // Where absence means nothing in SotW, on either side, deleted resources may live on.
+        // Where absence means nothing in SotW, on either side, deleted resources may live on. Any server may have spoken it.
         let keepsDeleted =
-            !type.isFullSet && (client.variant == .sotw || self.hasSpokenSotW)
+            !type.isFullSet && (client.variant == .sotw || !self.isRich)
         for name in held.resources.keys where wanted[name] == nil {
             if keepsDeleted || held.undecided.contains(name) { continue }
             result.append("holds \(name), which is gone")
@@ -543,13 +484,12 @@ final class RelaySimulation {
         }
         guard client.variant == .delta else { return result.sorted() }
         for name in held.names where wanted[name] == nil && held.resources[name] == nil {
-            if !held.missing.contains(name) { result.append("was not told that \(name) does not exist") }
+            if held.missing.contains(name) || held.answered.contains(name) { continue }
+            if held.errors[name] != nil, self.server(group).failing[type.typeURL]?[name] != nil { continue }
+            result.append("was not told that \(name) does not exist")
         }
         return result.sorted()
     }
-
-    /// Whether any server so far spoke SotW; what it deleted may live on.
-    private var hasSpokenSotW: Bool { true }
 
     private func checkInterest(_ type: XDSType, _ group: Int, _ moment: String) {
         let server = self.server(group)

@@ -65,6 +65,22 @@ import WeirXDS
         }
     }
 
+    @Test("XLT-11 NAME-14 why a name is gone is told to SotW clients, and no news to delta clients that know it is")
+    func knownRemoval() {
+        let h = ContentHarness(.delta)
+        let delta = h.connect(.delta)
+        let sotw = h.connect(.sotw)
+        for client in [delta, sotw] { client.subscribe(.rds, ["a", "c"]) }
+        h.respond(.rds, [ContentHarness.entry(.rds, "a", 1)], removed: ["c"])
+        #expect(delta.takeAndAck() == ["rds a@1 -c"])
+        #expect(sotw.takeAndAck() == ["rds [a@1]"])
+        h.respond(.rds, [], errors: [("c", Self.notFound)])
+        #expect(delta.takeAndAck() == [])
+        #expect(sotw.takeAndAck() == ["rds [] !c=5"])
+        delta.subscribe(.rds, ["c"])
+        #expect(delta.takeAndAck() == ["rds -c"])
+    }
+
     @Test("NAME-14 XLT-11 not found is a removal to delta clients; SotW clients are told why")
     func notFound() {
         for variant in ProtocolVariant.allCases {

@@ -7,6 +7,10 @@ import WeirXDS
 final class Sabotage {
     enum Kind: CaseIterable {
         case loseUpdate, routesBeforeClusters, foreignBody, oldVersion, repeatResponse, forgetStream
+        case keepMember, loseHeartbeats, loseErrors
+
+        /// Whether it is about what happens in rich runs only.
+        var isRich: Bool { [.keepMember, .loseHeartbeats, .loseErrors].contains(self) }
 
         /// What the simulation says of it.
         var complaint: String {
@@ -17,6 +21,9 @@ final class Sabotage {
             case .oldVersion: "after @"
             case .repeatResponse: "without cause"
             case .forgetStream: "streams"
+            case .keepMember: "which is gone"
+            case .loseHeartbeats: "@nothing"
+            case .loseErrors: "was not told"
             }
         }
     }
@@ -45,12 +52,30 @@ final class Sabotage {
     /// A stream that ended is not closed.
     func forgets(_ client: RelayClient) -> Bool { self.kind == .forgetStream && self.strikes() }
 
-    /// An update does not arrive.
+    /// An update does not arrive, or not all of it.
     func lose(_ updates: inout [RelayHarness.ShardMail]) {
+        if self.kind.isRich {
+            for i in updates.indices {
+                guard case .update(var update) = updates[i].content else { continue }
+                update.changes.removeAll { self.loses($0) }
+                updates[i].content = .update(update)
+            }
+        }
         guard self.kind == .loseUpdate else { return }
         updates.removeAll {
             guard case .update(let update) = $0.content else { return false }
             return !update.isFull && !update.changes.isEmpty && self.strikes()
+        }
+    }
+
+    private func loses(_ change: ResourceChange) -> Bool {
+        switch self.kind {
+        case .keepMember:
+            guard case .absent = change.presence, change.collection != nil else { return false }
+            return true
+        case .loseHeartbeats: return change.isRefresh && change.error == nil
+        case .loseErrors: return change.error != nil
+        default: return false
         }
     }
 
@@ -63,7 +88,7 @@ final class Sabotage {
             sends = sends.flatMap { send in
                 self.strikes() ? [send, (send.0, send.1, Nonce(rawValue: send.2.rawValue + 0x80_0000))] : [send]
             }
-        case .loseUpdate, .forgetStream: return
+        case .loseUpdate, .forgetStream, .keepMember, .loseHeartbeats, .loseErrors: return
         }
     }
 

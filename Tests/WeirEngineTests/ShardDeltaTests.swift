@@ -132,6 +132,31 @@ import WeirXDS
         #expect(c4.take().isEmpty)
     }
 
+    @Test(
+        "DELTA-12 DELTA-05 names are spared to clients that come back only where they are trusted, and never to others")
+    func explicitNames() {
+        for trusts in [true, false] {
+            let h = ShardHarness { $0.trustsVersionsOfNames = trusts }
+            let first = h.open(.delta)
+            first.delta(.eds, add: ["a", "b", "gone"])
+            h.publish("n", .eds, lane: .named, ["a@1", "b@2", "-gone"])
+            first.takeAndAck()
+            let back = h.open(.delta)
+            back.delta(.eds, add: ["a", "b", "gone"], held: ["a": "1", "b": "1", "gone": "1"])
+            let answers = back.takeAndAck()
+            #expect(answers.map { $0.resources.sorted() } == (trusts ? [["b@2"]] : [["a@1", "b@2"]]))
+            #expect(answers.map(\.removed) == [["gone"]])
+            // On a living stream there is nothing to trust.
+            back.delta(.eds, add: ["a"], held: ["a": "1"])
+            #expect(back.takeAndAck().map(\.resources) == [["a@1"]])
+            // Nor does it matter to what comes by a wildcard.
+            let wild = h.open(.delta)
+            wild.delta(.cds, add: ["*"], held: ["c": "1"])
+            h.publish("n", .cds, ["c@1"])
+            #expect(wild.takeAndAck().flatMap(\.resources) == [])
+        }
+    }
+
     @Test("DELTA-12 what a client says it holds counts in its first request only")
     func resumeOnce() {
         let h = ShardHarness()

@@ -60,9 +60,12 @@ struct ShardInspection {
     private func faults(of view: TypeView, _ number: Int32) -> [String] {
         var result: [String] = []
         let label = view.type.label
-        for entry in view.entries where entry.isInUse {
+        for (index, entry) in view.entries.enumerated() where entry.isInUse {
+            let id = NameID(rawValue: Int32(index))
             if entry.pins != 0 { result.append("\(label): \(entry.name) is still owed") }
-            if case .unknown = entry.named, entry.wild == nil, entry.subscribers.isEmpty, entry.wildChanged == 0 {
+            if case .unknown = entry.named, entry.wild == nil, entry.subscribers.isEmpty, entry.wildChanged == 0,
+                view.errors[id] == nil
+            {
                 result.append("\(label): \(entry.name) is remembered for nothing")
             }
         }

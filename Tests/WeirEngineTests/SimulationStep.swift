@@ -32,6 +32,8 @@ enum SimulationStep: CustomStringConvertible {
     case release(type: Int, group: Int)
     case rollBack(type: Int, group: Int)
     case refresh(group: Int)
+    /// In rich runs only.
+    case rich(RichStep)
 
     var description: String {
         switch self {
@@ -69,6 +71,7 @@ enum SimulationStep: CustomStringConvertible {
             return "release \(RelaySimulation.types[type].label) of \(RelaySimulation.groups[group])"
         case .rollBack(let type, let group):
             return "roll back \(RelaySimulation.types[type].label) of \(RelaySimulation.groups[group])"
+        case .rich(let step): return step.description
         case .refresh(let group): return "refresh \(RelaySimulation.groups[group])"
         }
     }

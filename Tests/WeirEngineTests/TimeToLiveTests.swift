@@ -110,6 +110,26 @@ import WeirXDS
 
     // MARK: From the control plane to clients
 
+    @Test("TTL-02 DELTA-12 who came back before the origin had spoken is sent whole what may have run out meanwhile")
+    func lateResumption() {
+        let h = ContentHarness(.delta)
+        let back = h.connect(.delta)
+        back.subscribe(.eds, ["a", "b"], held: ["a": "1", "b": "1"])
+        h.advance(.seconds(2))
+        h.say(.eds, [("a", 1, 5), ("b", 1, nil)])
+        #expect(back.takeAndAck() == ["eds a@1 ttl=5000"])
+    }
+
+    @Test("TTL-03 UP-08 of what may run out before there is word of it, a server is not told that it is held")
+    func reconnection() {
+        let h = self.home()
+        h.delta(.cds, "n1", ["b@1"], raw: [ContentHarness.entry(.cds, "a", 1, ttl: 3)])
+        h.lose()
+        _ = h.takeRequests()
+        h.open()
+        #expect(h.takeRequests() == ["0 node cds irv=b@1"])
+    }
+
     @Test("TTL-01 a time to live goes to delta clients, and to SotW clients that know it and the wrapper")
     func features() {
         for variant in ProtocolVariant.allCases {

@@ -18,7 +18,15 @@ private let metricNames: [String] = {
 
 /// Names of the fields of log lines: the first of a pair that the server's sources spell out in a list of such pairs.
 private let logFieldNames: Set<String> = {
-    let lines = productFiles.filter { $0.module == "WeirServer" }.flatMap { $0.lines }
+    let files = productFiles.filter { $0.module == "WeirServer" }
+    // The debug endpoint has such pairs for its answers, too.
+    let lines = files.flatMap { file in
+        guard file.path.contains("/Admin/") else { return file.lines }
+        let calls = file.lines.indices.filter {
+            file.lines[$0].contains(".log(") || file.lines[$0].contains(".logOften(")
+        }
+        return calls.flatMap { file.lines[$0..<min($0 + 7, file.lines.count)] }
+    }
     let names = lines.flatMap { line in
         line.split(separator: "(\"", omittingEmptySubsequences: false).adjacentPairs.compactMap { before, after in
             before.isEmpty || before.hasSuffix(" ") || before.hasSuffix("[")

@@ -13,6 +13,8 @@ package struct DownstreamConfiguration: Hashable, Sendable {
     /// A connection is asked to leave after this time ±10 %; 0: never.
     package var connectionAgeMax = Nanoseconds.seconds(3_600)
     package var drainTimeout = Nanoseconds.seconds(30)
+    /// Whether delta clients that come back are spared what they ask for by name, if they say that they hold it.
+    package var trustsVersionsOfNames = true
     package var health = HealthConfiguration()
     package var clientStatus = ClientStatusConfiguration()
 }

@@ -5,6 +5,7 @@ extension Field {
     func downstream(in folder: String) -> DownstreamConfiguration? {
         let known = [
             "listeners", "limits", "keepalive", "max_connection_age", "drain_timeout", "health", "client_status",
+            "trust_irv_for_named",
         ]
         guard let section = self.section(known) else { return nil }
         var downstream = DownstreamConfiguration()
@@ -13,6 +14,7 @@ extension Field {
         section.read("keepalive", into: &downstream.keepalive) { $0.keepalive() }
         section.read("max_connection_age", into: &downstream.connectionAgeMax) { $0.duration(.period, orZero: true) }
         section.read("drain_timeout", into: &downstream.drainTimeout) { $0.duration(.timeout, orZero: true) }
+        section.read("trust_irv_for_named", into: &downstream.trustsVersionsOfNames) { $0.flag() }
         section.read("client_status", into: &downstream.clientStatus) { $0.clientStatus(downstream.listeners) }
         section.read("health", into: &downstream.health) { $0.health() }
         return downstream

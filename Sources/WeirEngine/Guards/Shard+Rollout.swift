@@ -379,8 +379,14 @@ extension TypeView {
                 wildcardKnown: other.wildcardKnownAt > 0, version: other.version,
                 equalVersions: other.equalVersions, passesVersionToSotW: other.passesVersionToSotW,
                 receivedAt: other.receivedAt, receivedAtWall: other.updatedAt ?? WallTime(rawValue: 0)))
+        self.doubted = self.ids(of: other.doubted, in: other)
+        self.doubtedMembers = self.ids(of: other.doubtedMembers, in: other)
         self.endRound()
         self.track = other.track
+    }
+
+    private func ids(of names: Set<NameID>, in other: TypeView) -> Set<NameID> {
+        Set(names.compactMap { self.existingID(of: other[$0].name) })
     }
 
     /// What its streams want.
@@ -402,6 +408,7 @@ extension TypeView {
     func holds(_ change: ResourceChange) -> Bool {
         guard !change.isRefresh, change.error == nil else { return false }
         let id = self.existingID(of: change.name)
+        if let id = id, self.doubted.contains(id) || self.doubtedMembers.contains(id) { return false }
         if change.lane == .wildcard { return change.presence.resource === id.flatMap { self[$0].wild } }
         let named = id.map { self[$0].named } ?? .unknown
         switch (named, change.presence) {

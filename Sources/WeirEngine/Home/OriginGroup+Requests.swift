@@ -130,6 +130,8 @@ extension OriginGroup {
         for key in type.presentNames(in: feed.lane) {
             guard let resource = type.resource(key, in: feed.lane), resource.hasBody else { continue }
             guard feed.confirmed.contains(resource.name), !feed.renewing.contains(key) else { continue }
+            // Its time might be over before there is word of it, and a server that was told of it would not send it again.
+            if resource.timeToLive != nil { continue }
             held[resource.name] = feed.newerVersions[resource.name] ?? resource.version
         }
         return held

@@ -207,7 +207,8 @@ final class OriginType {
             ResourceChange(lane: .wildcard, name: $0.key, presence: .present($0.value))
         }
         for (name, presence) in self.servedNamed.sorted(by: { $0.key < $1.key }) {
-            if self.mustBeFetched(name), !fresh.contains(name) { continue }
+            // Who asks for a collection is sent what is held of it, as with a wildcard.
+            if self.mustBeFetched(name), !fresh.contains(name), self.named?.members[name] == nil { continue }
             changes.append(
                 ResourceChange(lane: .named, name: name, presence: presence, collection: self.named?.members[name]))
         }

@@ -27,7 +27,7 @@ struct Collections {
 /// Glob collections and aliases in a view.
 extension TypeView {
     /// The view's entry for the glob collection that a name is in, if anybody asked for that.
-    private func glob(of id: NameID) -> NameID? {
+    func glob(of id: NameID) -> NameID? {
         self.collections.collection(of: id).flatMap { self.existingID(of: $0) }
     }
 

@@ -71,6 +71,8 @@ struct ResponseEncoder {
         var unresolved: [(NameID, Resource)] = []
         for id in names {
             if failed.contains(id), let known = self.view.errors[id] {
+                // Why it is gone is no news to who was told that it is (XLT-11).
+                if self.view.visible(id, to: content) == nil, self.isKnownGone(id, content) { continue }
                 builder.add(known.error, for: id)
             } else if let resource = self.view.visible(id, to: content) {
                 let isHeld = held[resource.name].map { $0 == resource.version } ?? false

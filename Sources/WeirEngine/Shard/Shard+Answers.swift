@@ -158,7 +158,8 @@ extension Shard {
         var held: [String: String]?
         var saysNothingIsLeft = false
         switch owed.resume {
-        case .resources(let versions)?: held = versions
+        case .resources(let versions)?:
+            held = self.outlived(versions, since: owed.resumedAt, subscription.content, view)
         case .version(let version)?:
             if subscription.content.wildcard, view.wildcardKnownAt == 0 { return self.wait(index, owed, in: view) }
             if isAnswered, self.isCurrent(version, subscription.content, view) {
@@ -195,7 +196,8 @@ extension Shard {
                 for name in self.gone(known, besides: told, subscription.content, base, in: view) { held?[name] = nil }
             }
             for id in told { held?[view[id].name] = nil }
-            owed = OwedAnswer(names: undecided.union(encoded.left), resume: held.map { .resources($0) })
+            owed = OwedAnswer(
+                names: undecided.union(encoded.left), resume: held.map { .resources($0) }, resumedAt: owed.resumedAt)
             self.typeStreams[Int(index)].base = view.generation
             self.wait(index, owed, in: view)
             if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
@@ -210,6 +212,20 @@ extension Shard {
         }
         if held != nil, encoded.isEmpty { self.versions[Int(index)].acked = encoded.version }
         self.settleInto(index, record.subscription, isDelta: isDelta, version: encoded.version, view)
+    }
+
+    /// What a client that came back some time ago still holds of what it said: what has a time to live may be over by now,
+    /// so that a heartbeat would not do (TTL-02).
+    private func outlived(
+        _ held: [String: String], since: Instant?, _ content: Subscription.Content, _ view: TypeView
+    ) -> [String: String] {
+        guard let since = since, since < self.now else { return held }
+        var held = held
+        for name in held.keys {
+            guard let id = view.existingID(of: name), view.visible(id, to: content)?.timeToLive != nil else { continue }
+            held[name] = ""
+        }
+        return held
     }
 
     /// The names given up beside a wildcard of which only the wildcard's first answer says whether they are gone
@@ -230,7 +246,9 @@ extension Shard {
         // What is always sent whole has no parts.
         if !isDelta, view.sendsFullSet { return self.wait(index, owed, in: view) }
         var held: [String: String]?
-        if case .resources(let versions)? = owed.resume { held = versions }
+        if case .resources(let versions)? = owed.resume {
+            held = self.outlived(versions, since: owed.resumedAt, subscription.content, view)
+        }
         let changed = view.changes(for: record.subscription, since: base)
         let names = changed + owed.names.subtracting(changed).sorted()
         let encoded = self.encode(
@@ -243,7 +261,8 @@ extension Shard {
         self.wait(
             index,
             OwedAnswer(
-                names: withheld.union(encoded.left).union(undecided), resume: held.map { .resources($0) }), in: view)
+                names: withheld.union(encoded.left).union(undecided), resume: held.map { .resources($0) },
+                resumedAt: owed.resumedAt), in: view)
         if !encoded.left.isEmpty { self.fallBehind(index, in: view) }
     }
 

@@ -258,7 +258,8 @@ extension Shard {
         } else {
             // There is no heartbeat in SotW that is safe in every type, so who knows times to live gets the whole
             // (TTL-05, TTL-06); to the others it is no news. Nor is an error of what is sent all the same (NAME-14).
-            let old = content.wrapsTimeToLive ? failed.subtracting(refreshed) : failed.union(refreshed)
+            let known = failed.filter { view.visible($0, to: content) != nil }
+            let old = content.wrapsTimeToLive ? known.subtracting(refreshed) : known.union(refreshed)
             let news = old.isEmpty ? names : names.filter { !old.contains($0) }
             encoded = encoder.sotw(
                 content, names: self.sotwNames(news, content, base, in: view), mustSend: mustSend || wildcardAnswered)

@@ -237,7 +237,13 @@ extension Shard {
         for entry in request.initialVersions {
             held[ResourceName.canonical(bytes.string(entry.name))] = bytes.string(entry.version)
         }
-        self.owe(index) { $0.resume = .resources(held) }
+        if !self.policy.trustsVersionsOfNames {
+            for name in request.subscribe { held[ResourceName.canonical(bytes.string(name))] = nil }
+        }
+        self.owe(index) {
+            $0.resume = .resources(held)
+            $0.resumedAt = self.now
+        }
     }
 
     /// The usual ACK, without what a request could say besides. Returns false where it must be read as any other.

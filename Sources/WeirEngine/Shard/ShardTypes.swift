@@ -11,6 +11,11 @@ package struct ShardPolicy: Sendable {
     package var maxOutstanding = 4
     /// How long a new stream may take to send its first request.
     package var firstRequestTimeout = Nanoseconds.seconds(10)
+    /// Whether a returning delta client is spared what it asks for by name in the version that it says it holds, too, and not
+    /// only what comes by a wildcard or a collection (DELTA-12).
+    package var trustsVersionsOfNames = true
+    /// Lists of names at least so long are found again by their bytes; shorter ones are read as fast.
+    package var sharedWishNamesMin = 4
     /// Types one aggregated stream may subscribe to.
     package var maxTypesPerStream = 256
     /// `control_plane.identifier` of every response: tells an operator which relay fed a proxy. May be empty.

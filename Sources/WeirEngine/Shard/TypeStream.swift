@@ -95,6 +95,8 @@ struct OwedAnswer {
     var everything = false
     /// What the client says it holds already; kept until the origin has answered all of it.
     var resume: ResumeState?
+    /// When it said so.
+    var resumedAt: Instant?
 }
 
 /// What a reconnecting client holds from an earlier stream.

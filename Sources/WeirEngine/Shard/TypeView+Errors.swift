@@ -32,13 +32,17 @@ extension TypeView {
         }.map(\.key).sorted()
     }
 
-    /// Which of the names a client that has been sent `base` holds as they are, and must hear an error of only.
+    /// Which of the names a client that has been sent `base` holds as they are, or knows to be gone, so that there is an error
+    /// at most to hear of.
     func errorsOnly(_ names: [NameID], _ content: Subscription.Content, since base: Generation) -> Set<NameID> {
         guard base > 0, !self.errors.isEmpty else { return [] }
         return Set(
             names.filter { id in
                 guard let known = self.errors[id], known.since > base else { return false }
-                return self.visible(id, to: content) != nil && !self.isNewer(id, content, than: base)
+                guard self.visible(id, to: content) != nil || self.isAbsent(id) else { return false }
+                return !self.isNewer(id, content, than: base)
             })
     }
+
+    func isAbsent(_ id: NameID) -> Bool { if case .absent = self[id].named { true } else { false } }
 }

@@ -9,11 +9,13 @@ extension TypeView {
         case .wildcard:
             guard self[id].wild != nil else { return false }
             self[id].wild = resource
+            self.doubted.remove(id)
             dirty.wildcard = true
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
             guard case .present = self[id].named else { return false }
             self[id].named = change.presence
+            self.doubtedMembers.remove(id)
             for subscription in self.subscribers(of: id) { dirty.mark(subscription, in: self) }
         }
         self[id].refreshed = self.generation

@@ -21,6 +21,8 @@ final class TypeView {
         /// Whether its absence is a removal: there was something to remove (UP-12: SotW clients are not told of names
         /// that never existed).
         var namedWasRemoved = false
+        /// Whether something was there when it became unknown, which some client may hold still.
+        var namedWasForgotten = false
         /// When it was last heard of without having changed: its time to live began anew.
         var refreshed: Generation = 0
         /// The subscriptions that name it.
@@ -183,9 +185,7 @@ final class TypeView {
         }
     }
 
-    func isUnknown(_ id: NameID) -> Bool {
-        if case .unknown = self[id].named { true } else { false }
-    }
+    func isUnknown(_ id: NameID) -> Bool { self.isUnknown(self[id].named) }
 
     /// Forgets a name that nobody subscribes to and of which nothing is known. Only names that no client can still hold
     /// may go: one that left the wildcard set is kept until every wildcard cohort has been told.
@@ -237,6 +237,7 @@ final class TypeView {
         for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
         if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
         if update.wildcardKnown || self.wildcardSubscriptions.isEmpty { self.endDoubts(&dirty) }
+        if !self.doubtedMembers.isEmpty { self.endMemberDoubts(&dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
             self.wildcardKnownAt = update.generation
             dirty.wildcard = true
@@ -248,7 +249,7 @@ final class TypeView {
         return dirty.marked
     }
 
-    private func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
+    func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
         let id = self.id(of: change.name)
         if self.noteError(id, change, &dirty) {
             self.recent.append(Recent(name: id, lane: change.lane))
@@ -274,6 +275,8 @@ final class TypeView {
             if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
+            if case .unknown = change.presence, self.doubtsMember(id) { return }
+            self.doubtedMembers.remove(id)
             self.noteFreshness(id, change.presence)
             // Fetched for one more stream, and still the same: those who have it need not hear of it.
             if case .present(let new) = change.presence, new.mustBeFetched, case .present(let old) = self[id].named,
@@ -287,22 +290,37 @@ final class TypeView {
                 self[id].namedChanged = self[id].wildChanged
                 return
             }
-            switch (self[id].named, change.presence) {
-            case (.present, .absent): self[id].namedWasRemoved = true
-            case (.unknown, .absent): if self[id].wild != nil { self[id].namedWasRemoved = true }
-            case (.absent, .absent), (.populated, .absent): break
-            case (_, .present), (_, .unknown), (_, .populated): self[id].namedWasRemoved = false
-            }
+            // Why it is not there is all that is new.
+            if self.isAbsent(id), change.error != nil, case .absent = change.presence { break }
+            // Who had it through a collection was told that it is gone when that was news.
+            let isNews = !self.isAbsent(id) || change.presence.resource != nil
+            self.noteRemoval(id, change.presence)
             self.noteRetirement(of: self[id].named.resource, by: change.presence.resource, .named)
             self[id].named = change.presence
             self[id].namedChanged = self.generation
             self.noteNames(id, change)
-            for subscription in self.subscribers(of: id) where !self.isShadowed(id, for: subscription) {
+            for subscription in isNews ? self.subscribers(of: id) : self[id].subscribers
+            where !self.isShadowed(id, for: subscription) {
                 dirty.mark(subscription, in: self)
             }
         }
         self.recent.append(Recent(name: id, lane: change.lane))
     }
+
+    /// Notes whether what is to be known of a name is a removal to SotW clients.
+    private func noteRemoval(_ id: NameID, _ presence: Presence) {
+        let wasPresent = self[id].named.resource != nil
+        switch presence {
+        case .absent where wasPresent: self[id].namedWasRemoved = true
+        case .absent where self.isUnknown(id):
+            if self[id].wild != nil || self[id].namedWasForgotten { self[id].namedWasRemoved = true }
+        case .absent: break
+        case .present, .populated, .unknown: self[id].namedWasRemoved = false
+        }
+        self[id].namedWasForgotten = self.isUnknown(presence) && (wasPresent || self[id].namedWasForgotten)
+    }
+
+    private func isUnknown(_ presence: Presence) -> Bool { if case .unknown = presence { true } else { false } }
 
     /// Whether the origin's first answer to a name is what its subscribers were given from the wildcard: by an earlier
     /// update, for one that brings both has shown them nothing yet.
@@ -333,24 +351,9 @@ final class TypeView {
         if resource == nil { self.departed.append(id) }
     }
 
-    /// Members of the wildcard that the home let go of, when it had not heard yet that the wildcard is wanted here again.
-    private var doubted: Set<NameID> = []
-
-    /// Whether a member that the home let go of is kept until the wildcard's next answer. Then clients are not shown an
-    /// empty set in between, and those who hold it hear if it is gone. Only where that answer is sure to come.
-    private func doubts(_ id: NameID) -> Bool {
-        guard self.type.isFullSet, !self.wildcardSubscriptions.isEmpty else { return false }
-        self.doubted.insert(id)
-        return true
-    }
-
-    /// What the wildcard's next answer did not mention is gone.
-    private func endDoubts(_ dirty: inout DirtySubscriptions) {
-        guard !self.doubted.isEmpty else { return }
-        for id in self.doubted.sorted() {
-            self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
-        }
-    }
+    /// What the home let go of, when it had not heard yet that it is wanted here again.
+    var doubted: Set<NameID> = []
+    var doubtedMembers: Set<NameID> = []
 
     /// Which names stand in which glob collections.
     var collections = Collections()
@@ -366,29 +369,6 @@ final class TypeView {
     var departed: [NameID] = []
     /// Twice as many as could not be forgotten when that was last tried, so that the work stays in proportion.
     var departedPruneAt = 0
-
-    /// A full state replaces what a view may hold from before: what it does not mention is gone.
-    private func forgetUnmentioned(by update: TypeUpdate, _ dirty: inout DirtySubscriptions) {
-        var wild: Set<NameID> = []
-        var named: Set<NameID> = []
-        for change in update.changes {
-            guard let id = self.ids[change.name] else { continue }
-            if change.lane == .wildcard { wild.insert(id) } else { named.insert(id) }
-        }
-        for index in self.entries.indices where self.entries[index].isInUse {
-            let id = NameID(rawValue: Int32(index))
-            if self[id].wild != nil, !wild.contains(id) {
-                self.apply(ResourceChange(lane: .wildcard, name: self[id].name, presence: .absent), &dirty)
-            }
-            if case .unknown = self[id].named { continue }
-            if !named.contains(id) {
-                self[id].named = .unknown
-                self.noteFreshness(id, .unknown)
-                // A state that was on its way when the worker forgot the type may have brought what nobody wants now.
-                self.releaseIfUnused(id)
-            }
-        }
-    }
 
     /// SotW responses are whole, so that a removal can only be held back by sending once more what is removed.
     private func noteRetirement(of old: Resource?, by new: Resource?, _ lane: Lane) {
@@ -558,6 +538,7 @@ final class TypeView {
         self.wildcardHash = .zero
         self.recent.removeAll()
         self.doubted.removeAll()
+        self.doubtedMembers.removeAll()
         self.departed.removeAll()
         self.departedPruneAt = 0
         self.goneMembersPruneAt = 0

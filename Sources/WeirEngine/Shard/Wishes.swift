@@ -19,9 +19,6 @@ struct Wishes {
     private var entries: [Key: Entry] = [:]
     private var keys: [Int32: Key] = [:]
 
-    /// Shorter lists are read as fast.
-    static let namesMin = 4
-
     /// The subscription that these very bytes led to, if it is in use still.
     func subscription(_ key: Key, _ bytes: borrowing Span<UInt8>) -> Int32? {
         guard let entry = self.entries[key] else { return nil }
@@ -52,7 +49,8 @@ extension Shard {
     func subscribeAsOthers(
         _ index: Int32, _ names: [ByteRange], in bytes: borrowing Span<UInt8>, isDelta: Bool, _ view: TypeView
     ) -> Bool {
-        guard names.count >= Wishes.namesMin, self.typeStreams[Int(index)].subscription == TypeStream.none,
+        guard names.count >= self.policy.sharedWishNamesMin,
+            self.typeStreams[Int(index)].subscription == TypeStream.none,
             self.typeStreams[Int(index)].base == 0, let (key, range) = self.wish(index, names, in: bytes, isDelta),
             let subscription = view.wishes.subscription(key, bytes.extracting(range.offset..<range.end))
         else { return false }
@@ -68,7 +66,7 @@ extension Shard {
         _ index: Int32, _ names: [ByteRange], in bytes: borrowing Span<UInt8>, isDelta: Bool, _ view: TypeView
     ) {
         let subscription = self.typeStreams[Int(index)].subscription
-        guard names.count >= Wishes.namesMin, subscription != TypeStream.none,
+        guard names.count >= self.policy.sharedWishNamesMin, subscription != TypeStream.none,
             view.subscriptions[Int(subscription)]?.streams ?? 0 > 1,
             let (key, range) = self.wish(index, names, in: bytes, isDelta)
         else { return }

@@ -22,7 +22,7 @@ extension AdminServer {
         self.gather { (worker: Worker, done: @escaping @Sendable (HeldPart) -> Void) in
             worker.collectResources(filter, done: done)
         } render: { gathered in
-            let dump = ResourceDump(gathered, descriptors: descriptors, isTable: answer.wantsText)
+            let dump = ResourceDump(DumpPage(gathered, descriptors: descriptors, isTable: answer.wantsText))
             dump.write(limit: answer.limit, on: renderer) { bytes in
                 answer.respond(200, answer.wantsText ? "text/plain; charset=utf-8" : "application/json", bytes)
             }
@@ -52,8 +52,21 @@ struct DumpCursor: Sendable, Equatable {
     var text: String { [self.key, self.typeURL, self.name].map { percentEncoded($0) }.joined(separator: ",") }
 }
 
-/// Writes a dump in pieces, so that other answers need not wait for it. Confined to the renderer's thread.
-private final class ResourceDump: @unchecked Sendable {
+/// Writes a dump in pieces, so that other answers need not wait for it.
+private final class ResourceDump: Sendable {
+    /// Only the renderer's thread comes here.
+    private let page: Locked<DumpPage>
+
+    init(_ page: DumpPage) { self.page = Locked(page) }
+
+    func write(limit: Int, on renderer: AdminThread, done: @escaping @Sendable ([UInt8]) -> Void) {
+        if let bytes = self.page.withLock({ $0.advance(limit: limit) }) { return done(bytes) }
+        renderer.run { self.write(limit: limit, on: renderer, done: done) }
+    }
+}
+
+/// One page of a dump, as far as it is written.
+private struct DumpPage: Sendable {
     private struct Entry {
         var held: Int
         var resource: Resource
@@ -97,16 +110,14 @@ private final class ResourceDump: @unchecked Sendable {
         self.entries = entries
     }
 
-    func write(limit: Int, on renderer: AdminThread, done: @escaping @Sendable ([UInt8]) -> Void) {
+    /// Writes the next piece; the whole page once it is done.
+    mutating func advance(limit: Int) -> [UInt8]? {
         let end = min(self.entries.count, self.next + Self.entriesPerPiece)
         while self.next < end, !self.isFull(limit) {
             self.add(self.entries[self.next])
             self.next += 1
         }
-        guard self.next >= self.entries.count || self.isFull(limit) else {
-            return renderer.run { self.write(limit: limit, on: renderer, done: done) }
-        }
-        done(self.finished)
+        return self.next >= self.entries.count || self.isFull(limit) ? self.finished : nil
     }
 
     /// A page ends between different names only, for names are what the next page begins after.
@@ -121,7 +132,7 @@ private final class ResourceDump: @unchecked Sendable {
         return DumpCursor(key: part.key, typeURL: part.held.type.typeURL, name: entry.resource.name)
     }
 
-    private func add(_ entry: Entry) {
+    private mutating func add(_ entry: Entry) {
         let part = self.types[entry.held]
         let resource = entry.resource
         guard !self.isTable else {

@@ -80,6 +80,7 @@ final class Worker {
         policy.ackTimeout = configuration.downstream.limits.ackTimeout
         policy.maxResponseBytes = configuration.downstream.limits.responseBytesMax
         policy.firstRequestTimeout = configuration.downstream.limits.firstRequestTimeout
+        policy.trustsVersionsOfNames = configuration.downstream.trustsVersionsOfNames
         policy.controlPlaneIdentifier = shared.identifier
         policy.tracksPushes = configuration.admin.history.pushes > 0
         return policy
