@@ -164,7 +164,10 @@ class Chaos:
     def _attend(self):
         while not self._over.wait(0.02):
             for patient in self.patients:
-                patient.attend()
+                try:
+                    patient.attend()
+                except Exception as error:  # noqa: BLE001: a client that cannot come back yet tries again
+                    self.say(f"  {patient.protocol} client of {patient.cluster}: {error!r}")
 
     def stop(self):
         """Everybody leaves, the relay last; it must be alive, and drain."""

@@ -1,5 +1,6 @@
 """`weir-bench follow`: many streams in a process of their own that know exactly what they hold."""
 
+import contextlib
 import json
 import os
 import select
@@ -118,6 +119,8 @@ class Followers:
                 self.child.wait(5)
             except subprocess.TimeoutExpired:
                 self.child.kill()
-                self.child.wait(5)
+                # Who waits for it here keeps others from being stopped.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.wait(20)
         self.child.stdout.close()
         self.errors.close()
