@@ -30,7 +30,7 @@ def cases(output):
 
 
 def timed():
-    run = subprocess.run([BINARY, "micro", "--factor", "10"], check=True, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([BINARY, "micro", "--factor", "5"], check=True, capture_output=True, text=True, timeout=60)
     return cases(run.stdout)
 
 
@@ -43,7 +43,7 @@ def counted():
         binary, parts = pathlib.Path(folder) / "weir-bench", pathlib.Path(folder) / "parts"
         subprocess.run(["strip", "-g", "-o", binary, BINARY], check=True)
         run = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={parts}", f"--toggle-collect={MEASURED}",
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={parts}", f"--zero-before={MEASURED}",
              f"--dump-after={MEASURED}", binary, "micro"],
             check=True, capture_output=True, text=True, timeout=300)
         found = []
