@@ -106,6 +106,8 @@ struct RelayMetricsTests {
                 "weir_holds gauge", "weir_hold_seconds gauge",
                 "weir_cache_groups gauge", "weir_cache_stale_groups gauge", "weir_cache_resources gauge",
                 "weir_cache_bytes gauge",
+                "weir_history_bytes gauge", "weir_history_lost_total counter", "weir_event_listeners gauge",
+                "weir_events_dropped_total counter",
                 "weir_store_bytes gauge", "weir_store_writes_total counter", "weir_store_errors_total counter",
                 "weir_store_restored_total counter", "weir_store_behind_seconds gauge",
                 "weir_ready gauge", "weir_degraded gauge", "weir_config_reloads_total counter",
