@@ -1,5 +1,6 @@
 import WeirBase
 import WeirEngine
+import WeirLoop
 import WeirProtobuf
 import WeirXDS
 
