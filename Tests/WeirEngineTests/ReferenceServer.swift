@@ -108,6 +108,8 @@ final class ReferenceServer {
             subscription.failed[name] = nil
             subscription.missing.remove(name)
             if let code = code, self.resources[type.typeURL]?[name] != nil {
+                // Of what is there nobody says that it cannot be found.
+                guard code != 5 else { continue }
                 subscription.nonce += 1
                 self.outbox.append((stream, self.delta(type, [:], [], subscription.nonce, errors: [name: code])))
             } else {

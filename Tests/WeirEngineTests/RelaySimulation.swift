@@ -472,6 +472,8 @@ final class RelaySimulation {
             !type.isFullSet && (client.variant == .sotw || !self.isRich)
         for name in held.resources.keys where wanted[name] == nil {
             if keepsDeleted || held.undecided.contains(name) { continue }
+            // What cannot be answered is kept as it was (NAME-14).
+            if self.server(group).failing[type.typeURL]?[name] != nil { continue }
             result.append("holds \(name), which is gone")
         }
         if type == .eds {
