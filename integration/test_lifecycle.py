@@ -158,7 +158,8 @@ def test_logs_can_be_json(world, relay_to, connect):
     client = connect(relay, "delta")
     client.subscribe(CDS)
     client.expect(CDS)
-    lines = [json.loads(line) for line in relay.log.splitlines()]
+    # The log is written by a thread of its own.
+    lines = [json.loads(line) for line in eventually(lambda: relay.log, "the log to be written").splitlines()]
     assert lines and all(isinstance(line, dict) for line in lines)
 
 

@@ -31,6 +31,8 @@ def world(plane, relay, connect, certificates):
         client.expect(EDS)
     client.subscribe(SDS, "s")
     client.expect(SDS)
+    plane.set(CDS, [xds.cluster(name) for name in "abc"], version="8")
+    client.expect(CDS)
     silent = connect(relay, "delta", node=xds.node("nack-1"), auto_ack=False)
     silent.subscribe(CDS)
     silent.nack(silent.expect(CDS), "no good")

@@ -100,7 +100,7 @@ package struct HistoryConfiguration: Hashable, Sendable {
     /// Pushes that are kept of each type of a group; 0: none.
     package var pushes = 50
     /// Bytes of all of them.
-    package var bytes = 64 << 20
+    package var bytes = 16 << 20
 }
 
 /// `admin.tls`. The files existed when the configuration was read.

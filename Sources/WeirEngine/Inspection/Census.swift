@@ -38,6 +38,7 @@ package final class Census {
     private func count(_ slot: Int, _ shard: Shard) {
         let link = shard.links[slot]
         let id = SlotID(index: UInt32(slot), generation: link.generation)
+        guard id != shard.selfCheck else { return }
         if let number = shard.streams[id]?.serviceNumber { self.services[Int(number)] += 1 }
         var index = link.firstType
         // Nearly always all types of a stream belong to one group.

@@ -101,6 +101,7 @@ package final class StreamWalk {
     }
 
     private func matches(_ id: SlotID, _ shard: Shard) -> Bool {
+        guard id != shard.selfCheck else { return false }
         guard !self.filter.isEmpty else { return true }
         if let wanted = self.filter.node {
             guard let identity = shard.streams[id]?.identity, wanted(identity) else { return false }

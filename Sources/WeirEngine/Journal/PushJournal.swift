@@ -7,7 +7,7 @@ package struct JournalLimits: Hashable, Sendable {
     /// Pushes of each type of a group.
     package var pushes = 50
     /// Bytes of all of them together, with the earlier bodies that comparing takes.
-    package var bytes = 64 << 20
+    package var bytes = 16 << 20
 
     package init() {}
 }

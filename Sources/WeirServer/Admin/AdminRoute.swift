@@ -112,7 +112,8 @@ struct AdminRoute: Sendable {
         }
         for parameter in self.parameters where parameter.isRequired {
             if query.contains(where: { $0.name == parameter.name && !$0.value.isEmpty }) { continue }
-            return "\(self.method) \(self.path) needs ?\(parameter.name)=\(parameter.example)"
+            let sign = query.isEmpty ? "?" : "&"
+            return "\(self.method) \(self.path) needs \(sign)\(parameter.name)=\(parameter.example)"
         }
         return nil
     }
