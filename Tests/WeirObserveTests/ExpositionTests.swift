@@ -98,6 +98,7 @@ struct RelayMetricsTests {
                 "weir_downstream_rejected_total counter",
                 "weir_downstream_node_changes_total counter", "weir_downstream_connections_delayed_total counter",
                 "weir_downstream_requests_paced_total counter", "weir_downstream_accept_pauses_total counter",
+                "weir_loop_stalls_total counter",
                 "weir_memory_pressure gauge", "weir_downstream_service_streams gauge",
                 "weir_downstream_service_requests_total counter", "weir_upstream_connected gauge",
                 "weir_upstream_responses_total counter", "weir_upstream_reconnects_total counter",
