@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro chaos soak storm \
-        sanitize fuzz clean help deps
+        sanitize fuzz manifests deb sbom clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
@@ -68,6 +68,9 @@ simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories f
 	@swift build --build-tests
 	@SWIFT_DETERMINISTIC_HASHING=1 $(if $(SEED),WEIR_SEED=$(SEED),WEIR_SEEDS=$(or $(SEEDS),5000) WEIR_FIRST_SEED=$(or $(FIRST),0)) \
 	    swift test --skip-build --filter RelaySimulationTests
+
+manifests: $(VENV_DONE) ## Render the Helm chart into the plain manifests of configs/kubernetes.
+	@$(VENV)/bin/python integration/manifests.py --write
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)
