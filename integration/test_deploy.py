@@ -1,12 +1,15 @@
 """The chart, its plain manifests, the Dockerfile: what they make is valid, agrees, and weir takes its configuration."""
 
 import json
+import gzip
+import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import helm_python
 import kubernetes_validate
@@ -19,6 +22,9 @@ from weirtest.ports import free_port
 from weirtest.process import Process
 from weirtest.waiting import eventually
 from weirtest.weir import BINARY, ROOT, command
+
+sys.path.insert(0, str(ROOT / "packaging"))
+import sbom  # noqa: E402
 
 pytestmark = pytest.mark.relay_only
 
@@ -194,3 +200,117 @@ def test_a_pod_becomes_ready_and_its_preStop_drains_it(tmp_path):
         assert process.wait(15) == 0, process.tail()
     finally:
         process.kill()
+
+
+# --- Packages, images, the bill of materials.
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """The Debian package of the binary under test, unpacked: (file, folder)."""
+    folder = tmp_path_factory.mktemp("package")
+    if shutil.which("dpkg-shlibdeps") is None:
+        pytest.skip("no dpkg-dev here")
+    made = build_package(folder)
+    subprocess.run(["dpkg-deb", "-R", made, folder / "root"], check=True)
+    return made, folder / "root"
+
+
+def build_package(folder):
+    descriptors = BINARY.parent / "xds-descriptors.binpb"
+    # Packing is what takes long.
+    environment = {**os.environ, "COMPRESSION": "none", "SOURCE_DATE_EPOCH": "1767225600"}
+    done = subprocess.run([ROOT / "packaging/deb/build.sh", BINARY, descriptors, folder],
+                          env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.mark.release_build
+def test_the_package_holds_a_weir_that_runs_and_takes_the_configuration_in_it(package):
+    _, root = package
+    weir = root / "usr/bin/weir"
+    for arguments, output in ((["--version"], command("--version").stdout),
+                              (["check", "--config", root / "etc/weir/relay.yaml"], "OK\n")):
+        done = subprocess.run([weir, *arguments], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+    assert (root / "usr/share/weir/xds-descriptors.binpb").stat().st_size > 100_000
+    assert gzip.decompress((root / "usr/share/man/man1/weir.1.gz").read_bytes()) == (ROOT / "docs/weir.1").read_bytes()
+    assert "weir" in (root / "usr/share/bash-completion/completions/weir").read_text()
+    assert (root / "DEBIAN/conffiles").read_text() == "/etc/weir/relay.yaml\n"
+
+
+@pytest.mark.release_build
+def test_the_package_depends_on_what_the_program_loads(package):
+    _, root = package
+    control = (root / "DEBIAN/control").read_text()
+    depends = {each.split()[0] for each in re.search(r"^Depends: (.*)$", control, re.M)[1].split(", ")}
+    assert set(sbom.packages(str(BINARY))) | {"adduser", "procps"} == depends
+
+
+@pytest.mark.release_build
+def test_the_units_in_the_package_name_its_paths_and_its_user(package):
+    _, root = package
+    unit = (root / "lib/systemd/system/weir.service").read_text()
+    assert "/usr/local" not in unit and "DynamicUser" not in unit
+    assert "User=weir\nGroup=weir\n" in unit and "ExecStart=/usr/bin/weir serve --config /etc/weir/relay.yaml" in unit
+
+
+@pytest.mark.release_build
+def test_a_package_is_the_same_bytes_each_time(package, tmp_path):
+    assert build_package(tmp_path).read_bytes() == package[0].read_bytes()
+
+
+def test_the_bill_of_materials_names_every_library_and_the_documents_do_too():
+    bill = sbom.document(str(BINARY))
+    ids = {each["SPDXID"] for each in bill["packages"]}
+    assert len(ids) == len(bill["packages"]) and bill["spdxVersion"] == "SPDX-2.3"
+    linked = {each["relatedSpdxElement"] for each in bill["relationships"]}
+    assert linked == ids
+    assert {"SPDXRef-libssl3", "SPDXRef-libev4", "SPDXRef-swift-runtime"} <= ids
+    assert sbom.table(str(BINARY)) in (ROOT / "docs/dependencies.md").read_text()
+
+
+def test_hadolint_finds_nothing_wrong_with_the_image():
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_pods():
+    final = (ROOT / "Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
+    words = set(final.split())
+    assert set(sbom.packages(str(BINARY))) - {"libc6", "libgcc-s1"} <= words
+    user = by_kind((manifests.KUBERNETES / "weir.yaml").read_text(), "Deployment")[
+        "spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    assert f"USER {user}:{user}" in final and f"--uid {user}" in final
+
+
+def test_versions_agree():
+    version = command("--version").stdout.split()[1]
+    chart = yaml.safe_load((manifests.CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert f"ARG VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
+
+
+# --- Workflows.
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yaml")), ids=lambda path: path.stem)
+def test_workflows_run_targets_that_exist_and_have_few_rights(path):
+    text = path.read_text()
+    workflow = yaml.safe_load(text)
+    # YAML 1.1 reads the word `on` as true.
+    assert {"name", True, "permissions", "jobs"} <= set(workflow)
+    assert workflow["permissions"] == {"contents": "read"}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 360 and job["steps"]
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step), step
+            for target in re.findall(r"^\s*make ([a-z-]+)", step.get("run", ""), re.M):
+                assert target in targets, target
+            for script in re.findall(r"^\s*((?:\.ci|packaging|integration)/\S+)", step.get("run", ""), re.M):
+                assert os.access(ROOT / script, os.X_OK), script
+            done = subprocess.run(["bash", "-n"], input=step.get("run", ""), text=True, capture_output=True, timeout=10)
+            assert done.returncode == 0, done.stderr
