@@ -4,13 +4,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro chaos soak storm \
-        sanitize fuzz clean help deps
+        sanitize fuzz manifests deb sbom clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev libcurl4-openssl-dev pkg-config python3-venv prometheus chromium chromium-driver
+            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv prometheus chromium chromium-driver
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
@@ -68,6 +68,19 @@ simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories f
 	@swift build --build-tests
 	@SWIFT_DETERMINISTIC_HASHING=1 $(if $(SEED),WEIR_SEED=$(SEED),WEIR_SEEDS=$(or $(SEEDS),5000) WEIR_FIRST_SEED=$(or $(FIRST),0)) \
 	    swift test --skip-build --filter RelaySimulationTests
+
+DIST := .build/dist
+deb: build ## Make the Debian package .build/dist/weir_VERSION_ARCH.deb of the release binary.
+	@$(call say,'Debian package')
+	@packaging/deb/build.sh $(RELEASE)/weir $(RELEASE)/xds-descriptors.binpb $(DIST)
+
+sbom: build ## Make the bill of materials .build/dist/weir.spdx.json (SPDX 2.3) of the release binary.
+	@mkdir -p $(DIST)
+	@python3 packaging/sbom.py $(RELEASE)/weir $(DIST)/weir.spdx.json
+	@echo $(DIST)/weir.spdx.json
+
+manifests: $(VENV_DONE) ## Render the Helm chart into the plain manifests of configs/kubernetes.
+	@$(VENV)/bin/python integration/manifests.py --write
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format -i -r $(SWIFT_PLACES)
