@@ -1,13 +1,11 @@
 """The README's walk-through: the demo configuration, the ready-made Envoy bootstrap, an edited file."""
 
-import re
-
 import pytest
 
 from weirtest import envoy as envoy_module
 from weirtest import weir as weir_module
-from weirtest.ports import free_port
 from weirtest.process import Process
+from weirtest.published import Published
 from weirtest.traffic import fetch
 from weirtest.waiting import eventually
 
@@ -17,14 +15,8 @@ pytestmark = pytest.mark.relay_only
 @pytest.fixture
 def demo(tmp_path):
     """A copy of configs/ on free ports; returns the folder and the ports by their published numbers."""
-    ports = {number: free_port() for number in (18000, 9901, 10000, 19000)}
-    source = weir_module.ROOT / "configs"
-    for path in source.rglob("*.yaml"):
-        text = re.sub(r"\b(18000|9901|10000|19000)\b", lambda found: str(ports[int(found[0])]), path.read_text())
-        target = tmp_path / "configs" / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-    return tmp_path / "configs", ports
+    published = Published(tmp_path / "configs")
+    return published.folder, published.ports
 
 
 def test_the_demo_serves_an_envoy_and_follows_an_edit(demo, tmp_path):

@@ -31,7 +31,7 @@ class Pair:
         return self.key.read_bytes()
 
 
-def _build(folder, name, issuer, sans, lifetime=datetime.timedelta(days=30)):
+def build(folder, name, issuer, sans, lifetime=datetime.timedelta(days=30)):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -56,21 +56,21 @@ class Certificates:
     def __init__(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
         local = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        self.ca = _build(folder, "ca", None, [])
-        self.server = _build(folder, "server", self.ca, local)
-        self.client = _build(folder, "client", self.ca, [x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")])
-        self.other_client = _build(
+        self.ca = build(folder, "ca", None, [])
+        self.server = build(folder, "server", self.ca, local)
+        self.client = build(folder, "client", self.ca, [x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")])
+        self.other_client = build(
             folder, "other-client", self.ca, [x509.UniformResourceIdentifier("spiffe://test/ns/web/sa/curl")])
-        self.wrong_ca = _build(folder, "wrong-ca", None, [])
-        self.wrong_server = _build(folder, "wrong-server", self.wrong_ca, local)
-        self.wrong_client = _build(
+        self.wrong_ca = build(folder, "wrong-ca", None, [])
+        self.wrong_server = build(folder, "wrong-server", self.wrong_ca, local)
+        self.wrong_client = build(
             folder, "wrong-client", self.wrong_ca, [x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")])
 
     def short_lived(self, folder, name, seconds):
         """A pair for both ends of a connection that is good for so many seconds."""
         sans = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
                 x509.UniformResourceIdentifier("spiffe://prod/ns/web/sa/envoy")]
-        return _build(folder, name, self.ca, sans, datetime.timedelta(seconds=seconds))
+        return build(folder, name, self.ca, sans, datetime.timedelta(seconds=seconds))
 
     def server_credentials(self, pair=None, client_ca=None):
         """gRPC credentials for a scripted control plane."""
