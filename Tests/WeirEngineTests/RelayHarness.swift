@@ -159,6 +159,8 @@ final class RelayHarness {
 
     func advance(_ span: Nanoseconds) {
         self.now = self.now + span
+        // Before anything arrives: what comes now has all of its time before it.
+        for client in self.clients where !self.slowWorkers.contains(client.shardIndex) { client.tick(span) }
         if self.keepsAlive { for (_, server) in self.servers.sorted(by: { $0.key < $1.key }) { server.tick(self.now) } }
         for shard in self.shards {
             shard.setTime(self.now, wall: WallTime(rawValue: 0))
@@ -169,7 +171,6 @@ final class RelayHarness {
             _ = self.carryOut(group)
         }
         self.settle()
-        for client in self.clients where !self.slowWorkers.contains(client.shardIndex) { client.tick(span) }
     }
 
     private var sortedGroups: [FederatedGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
