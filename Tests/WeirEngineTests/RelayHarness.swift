@@ -247,6 +247,8 @@ final class RelayHarness {
     /// by the time it arrives.
     private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
     private var toShards: [ShardMail] = []
+    /// Whether nothing is on its way between workers and homes.
+    var isQuiet: Bool { self.toHome.isEmpty && self.toShards.isEmpty && !self.shards.contains(where: \.hasWork) }
     /// Workers whose mail, to them and from them, waits: those of one relay are not equally fast.
     var slowWorkers: Set<Int> = []
 
