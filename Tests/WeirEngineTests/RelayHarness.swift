@@ -52,6 +52,8 @@ final class RelayHarness {
     var sabotage: Sabotage?
     /// Called when an upstream stream of the group is lost: what the control plane does meanwhile comes in no order.
     var onLoss: (_ key: String) -> Void = { _ in }
+    /// What workers and homes say to each other, if somebody wants to know.
+    var log: ((String) -> Void)?
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
@@ -259,12 +261,16 @@ final class RelayHarness {
         self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
         self.sabotage?.lose(&updates)
         for entry in updates {
+            self.log?("  to worker \(entry.shard) of \(entry.key): \(entry.content.text)")
             switch entry.content {
             case .update(let update): self.shards[entry.shard].update(group: entry.key, update)
             case .rollout(let order): self.shards[entry.shard].rollout(group: entry.key, order)
             }
         }
-        for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
+        for entry in commands {
+            self.log?("  from worker \(entry.worker) of \(entry.key): \(entry.command.text)")
+            self.receive(entry.command, entry.key, from: entry.worker)
+        }
         return !updates.isEmpty || !commands.isEmpty
     }
 

@@ -62,6 +62,7 @@ final class RelaySimulation {
             ReferenceServer(variant), others: others, shards: 2, isStored: isStored,
             guards: { if isGuarded { Self.guards(&$0) } else { $0.holdsEmpty = false } })
         self.harness.sabotage = sabotage
+        self.harness.log = log
         self.harness.keepsAlive = isRich
         for group in Self.groups.indices { self.keep(self.server(group), group) }
         self.harness.onLoss = { [unowned self] key in self.expectNoOrder(key) }
