@@ -138,4 +138,51 @@ import WeirXDS
         late.delta(.eds, add: ["b"])
         #expect(late.take() == [])
     }
+
+    /// A client that came back with some members of a collection, changed its mind before the first answer, and was then
+    /// answered.
+    private func resumed(
+        _ first: [String], held: [String: String], add: [String], remove: [String], _ changes: [String]
+    ) -> [ShardHarness.Response] {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.leds, add: first, held: held)
+        h.settle()
+        if !remove.isEmpty, add == remove {
+            client.delta(.leds, add: ["r/1"], remove: remove)
+            h.settle()
+            client.delta(.leds, add: add)
+        } else {
+            client.delta(.leds, add: add, remove: remove)
+        }
+        h.settle()
+        h.shard.update(group: "n", Self.update(1, full: true, changes))
+        defer { #expect(ShardInspection(h.shard).faults == []) }
+        return client.takeAndAck()
+    }
+
+    @Test("NAME-03 DELTA-12 members of a collection that was given up and asked for again are sent, whatever was held")
+    func membersAgain() {
+        let answers = self.resumed(
+            ["c/*"], held: ["c/1": "1"], add: ["c/*"], remove: ["c/*"], ["+c/*", "c/1@1"])
+        #expect(answers.flatMap(\.resources) == ["c/1@1"])
+        #expect(answers.flatMap(\.removed) == [])
+    }
+
+    @Test(
+        "NAME-03 DELTA-05 a collection asked for again before its first answer is sent whole, and what is gone is told")
+    func collectionAgain() {
+        let answers = self.resumed(
+            ["c/*"], held: ["c/1": "1", "c/2": "1"], add: ["c/*"], remove: [], ["+c/*", "c/1@1"])
+        #expect(answers.flatMap(\.resources) == ["c/1@1"])
+        #expect(answers.flatMap(\.removed) == ["c/2"])
+    }
+
+    @Test("NAME-05 DELTA-06 what becomes of a name given up for its collection, the collection's first answer says")
+    func nameForCollection() {
+        let answers = self.resumed(
+            ["c/2"], held: ["c/2": "1"], add: ["c/*"], remove: ["c/2"], ["+c/*", "c/1@1"])
+        #expect(answers.flatMap(\.resources) == ["c/1@1"])
+        #expect(answers.flatMap(\.removed) == ["c/2"])
+    }
 }

@@ -52,6 +52,8 @@ final class RelayHarness {
     var sabotage: Sabotage?
     /// Called when an upstream stream of the group is lost: what the control plane does meanwhile comes in no order.
     var onLoss: (_ key: String) -> Void = { _ in }
+    /// What workers and homes say to each other, if somebody wants to know.
+    var log: ((String) -> Void)?
 
     init(
         _ server: ReferenceServer, others: [String: ReferenceServer] = [:], shards count: Int = 2,
@@ -159,6 +161,8 @@ final class RelayHarness {
 
     func advance(_ span: Nanoseconds) {
         self.now = self.now + span
+        // Before anything arrives: what comes now has all of its time before it.
+        for client in self.clients where !self.slowWorkers.contains(client.shardIndex) { client.tick(span) }
         if self.keepsAlive { for (_, server) in self.servers.sorted(by: { $0.key < $1.key }) { server.tick(self.now) } }
         for shard in self.shards {
             shard.setTime(self.now, wall: WallTime(rawValue: 0))
@@ -169,7 +173,6 @@ final class RelayHarness {
             _ = self.carryOut(group)
         }
         self.settle()
-        for client in self.clients where !self.slowWorkers.contains(client.shardIndex) { client.tick(span) }
     }
 
     private var sortedGroups: [FederatedGroup] { self.groups.sorted { $0.key < $1.key }.map(\.value) }
@@ -246,6 +249,8 @@ final class RelayHarness {
     /// by the time it arrives.
     private var toHome: [(command: GroupCommand, key: String, worker: Int)] = []
     private var toShards: [ShardMail] = []
+    /// Whether nothing is on its way between workers and homes.
+    var isQuiet: Bool { self.toHome.isEmpty && self.toShards.isEmpty && !self.shards.contains(where: \.hasWork) }
     /// Workers whose mail, to them and from them, waits: those of one relay are not equally fast.
     var slowWorkers: Set<Int> = []
 
@@ -256,12 +261,16 @@ final class RelayHarness {
         self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
         self.sabotage?.lose(&updates)
         for entry in updates {
+            self.log?("  to worker \(entry.shard) of \(entry.key): \(entry.content.text)")
             switch entry.content {
             case .update(let update): self.shards[entry.shard].update(group: entry.key, update)
             case .rollout(let order): self.shards[entry.shard].rollout(group: entry.key, order)
             }
         }
-        for entry in commands { self.receive(entry.command, entry.key, from: entry.worker) }
+        for entry in commands {
+            self.log?("  from worker \(entry.worker) of \(entry.key): \(entry.command.text)")
+            self.receive(entry.command, entry.key, from: entry.worker)
+        }
         return !updates.isEmpty || !commands.isEmpty
     }
 

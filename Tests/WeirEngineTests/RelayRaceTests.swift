@@ -407,4 +407,26 @@ import WeirXDS
         let entries = h.shard.views.compactMap { $0 }.flatMap { $0.entries.filter(\.isInUse) }
         #expect(entries.count < 200)
     }
+
+    @Test(
+        "AGG-07 AGG-21 a home that counts anew is heard, whatever was on its way from before",
+        arguments: ProtocolVariant.allCases)
+    func countedAnew(_ variant: ProtocolVariant) {
+        let h = ShardHarness()
+        let client = h.open(variant)
+        if variant == .sotw { client.request(.cds, ["*"]) } else { client.delta(.cds) }
+        h.settle()
+        h.shard.update(group: "n", Self.update(3, full: true, ["a"]))
+        client.takeAndAck(["*"])
+        // The home let go of the type meanwhile, and began again.
+        h.shard.update(group: "n", Self.update(1, full: true, ["a"]))
+        client.takeAndAck(["*"])
+        h.shard.update(group: "n", Self.update(2, full: false, ["b"]))
+        #expect(client.takeAndAck(["*"]).last?.resources.contains { $0.hasPrefix("b") } == true)
+        // Twice the same number is no less.
+        h.shard.update(group: "n", Self.update(2, full: true, ["a", "b", "c"]))
+        #expect(client.takeAndAck(["*"]).last?.resources.contains { $0.hasPrefix("c") } == true)
+        #expect(h.shard.selfCheckGeneration(SelfCheckPlace(key: "n", typeURL: XDSType.cds.typeURL)) == 2)
+        #expect(ShardInspection(h.shard).faults == [])
+    }
 }

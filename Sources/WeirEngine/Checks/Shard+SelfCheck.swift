@@ -37,9 +37,9 @@ extension Shard {
             && view.staging.rest == TypeStream.none && view.uncached.isEmpty
     }
 
-    /// The newest state of a place that has come here; nil if nobody follows it.
+    /// The newest state of a place that has come here, as its home calls it; nil if nobody follows it.
     package func selfCheckGeneration(_ place: SelfCheckPlace) -> Generation? {
-        self.mainView(place.key, place.typeURL).flatMap { self.views[Int($0)]?.generation }
+        self.mainView(place.key, place.typeURL).flatMap { self.views[Int($0)]?.homeGeneration }
     }
 
     /// Opens the client's stream, and asks what some client of the place asks. Returns false if nobody there asks anything

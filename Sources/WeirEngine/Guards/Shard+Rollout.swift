@@ -192,8 +192,8 @@ extension Shard {
             members[index] = ViewTrial.Member(
                 agent: self.agent(of: index), nonce: self.typeStreams[Int(index)].nonce)
         }
-        let generation = update.generation
         self.update(place, first, update.without { first.holds($0) })
+        let generation = first.generation
         var state = ViewTrial(id: trial)
         var given: [String: Int] = [:]
         for (index, member) in members {

@@ -11,11 +11,11 @@ struct PushTrack {
     private var recent: [(generation: Generation, push: PushID)] = []
     private static let recentMax = 8
 
-    mutating func arrived(_ update: TypeUpdate) {
+    mutating func arrived(_ update: TypeUpdate, at generation: Generation) {
         let push = update.push == .none ? update.state : update.push
         guard push != .none, push != self.recent.last?.push else { return }
         if self.recent.count == Self.recentMax { self.recent.removeFirst() }
-        self.recent.append((update.generation, push))
+        self.recent.append((generation, push))
     }
 
     mutating func taken(_ push: PushID) {

@@ -19,7 +19,7 @@ extension Shard {
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
         let dirty = view.apply(update)
-        view.track.arrived(update)
+        view.track.arrived(update, at: view.generation)
         view.forgetGone { self.oldestBase(of: index) }
         if !view.retired.isEmpty { self.retiring.insert(index) }
         if !view.fresh.isEmpty { self.freshViews.append(index) }

@@ -205,26 +205,45 @@ extension Shard {
             // An answer that was held back says nothing about names that were given up meanwhile (DELTA-07).
             self.owe(index) { $0.names = $0.names.filter { view.isNamed($0, by: content) } }
         }
-        if !isFirst { self.forgetHeld(index, request, in: bytes) }
+        if !isFirst { self.forgetHeld(index, request, in: bytes, content, view) }
         if isFirst || changed || everything || !owed.isEmpty { self.makeDue(index) }
         if isPlain { self.noteWish(index, request.subscribe, in: bytes, isDelta: true, view) }
     }
 
     /// What a reconnected client said it holds, and then asked for again or gave up, it may have dropped in between: it
-    /// is answered like any other wish (DELTA-05, DELTA-06).
-    private func forgetHeld(_ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) {
+    /// is answered like any other wish (DELTA-05, DELTA-06). An empty version stands for what it may hold and is sent all
+    /// the same: if it is gone, the client must hear of it.
+    private func forgetHeld(
+        _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>,
+        _ content: Subscription.Content, _ view: TypeView
+    ) {
         let place = self.typeStreams[Int(index)].owed
         guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
         for range in request.subscribe {
             let name = ResourceName.canonical(bytes.string(range))
             // Of the wildcard everything is sent then; what is gone from it is still to be told.
             if name == "*" { held = held.mapValues { _ in "" } } else { held[name] = nil }
+            // So it is with the members of a collection.
+            for member in Self.members(of: name, among: held, view) { held[member] = "" }
         }
         for range in request.unsubscribe {
             let name = ResourceName.canonical(bytes.string(range))
-            if name == "*" { held.removeAll() } else { held[name] = nil }
+            if name == "*" {
+                held.removeAll()
+            } else if held[name] != nil {
+                // What becomes of one that is in a collection, the collection's first answer says.
+                let isMember = view.existingID(of: name).map { view.isMember($0, of: content) } ?? false
+                held[name] = isMember ? "" : nil
+            }
+            for member in Self.members(of: name, among: held, view) { held[member] = nil }
         }
         self.owed[place]?.resume = .resources(held)
+    }
+
+    /// Which of the names that a client holds are members of the glob collection of this name.
+    private static func members(of name: String, among held: [String: String], _ view: TypeView) -> [String] {
+        guard ResourceName.isGlob(name, type: view.type) else { return [] }
+        return held.keys.filter { ResourceName.collection(of: $0, type: view.type) == name }
     }
 
     /// What a reconnecting client holds counts in the first request of a type only (DELTA-12).

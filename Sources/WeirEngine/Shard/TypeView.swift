@@ -48,10 +48,13 @@ final class TypeView {
     let counterRow: Int
     /// What pushes and ACKs touch.
     let state = Cell(ViewState())
+    /// Counts the states that came here: as the home does, but never back.
     private(set) var generation: Generation {
         get { self.state.value.generation }
         set { self.state.value.generation = newValue }
     }
+    /// What the home calls the newest state.
+    private(set) var homeGeneration: Generation = 0
     private(set) var version = ""
     private(set) var equalVersions: [String] = []
     private(set) var passesVersionToSotW = false
@@ -225,7 +228,9 @@ final class TypeView {
 
     /// Takes a new state from the home. Returns the subscriptions that it concerns.
     func apply(_ update: TypeUpdate) -> [Int32] {
-        self.generation = update.generation
+        // A home that let go of the type meanwhile counts anew, and what it said before may have been on its way still.
+        self.generation = max(update.generation, self.generation + 1)
+        self.homeGeneration = update.generation
         self.receivedAt = update.receivedAt
         self.updatedAt = update.receivedAtWall
         self.version = localCopy(update.version)
@@ -233,13 +238,13 @@ final class TypeView {
         self.passesVersionToSotW = update.passesVersionToSotW
         self.recent.removeAll(keepingCapacity: true)
 
-        var dirty = DirtySubscriptions(generation: update.generation)
+        var dirty = DirtySubscriptions(generation: self.generation)
         for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
         if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
         if update.wildcardKnown || self.wildcardSubscriptions.isEmpty { self.endDoubts(&dirty) }
         if !self.doubtedMembers.isEmpty { self.endMemberDoubts(&dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
-            self.wildcardKnownAt = update.generation
+            self.wildcardKnownAt = self.generation
             dirty.wildcard = true
         }
         // The home asks for it no more: who wants it next must wait for what it is then.
@@ -544,6 +549,7 @@ final class TypeView {
         self.goneMembersPruneAt = 0
         self.retired = RetiredResources()
         self.generation = 0
+        self.homeGeneration = 0
         self.newestRefresh = 0
         self.wildcardKnownAt = 0
         self.version = ""
