@@ -154,9 +154,8 @@ def test_the_schema_refuses_what_cannot_be(values):
 # --- The configuration in them.
 
 
-def unpack(path, folder, certificates=None):
-    """The folder /etc/weir of the pods of a manifest; returns relay.yaml's path."""
-    text = path.read_text()
+def unpack(text, folder, certificates=None):
+    """The folder /etc/weir of a manifest's pods; returns relay.yaml's path."""
     for source in by_kind(text, "Deployment")["spec"]["template"]["spec"]["volumes"][0]["projected"]["sources"]:
         for item in source.get("secret", {}).get("items", []):
             (folder / item["path"]).parent.mkdir(exist_ok=True)
@@ -172,16 +171,26 @@ def unpack(path, folder, certificates=None):
 
 
 def test_weir_takes_the_configuration_of_each_manifest(manifest, tmp_path):
-    done = command("check", "--config", unpack(manifest, tmp_path), environment={"DRAIN_TIMEOUT": "30s", "WORKERS": "2"})
+    check(unpack(manifest.read_text(), tmp_path))
+
+
+def check(relay):
+    done = command("check", "--config", relay, environment={"DRAIN_TIMEOUT": "30s", "WORKERS": "2"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "OK\n", "")
+
+
+def test_weir_takes_the_values_that_the_documents_begin_with(tmp_path):
+    example = re.search(r"```yaml\n# values.yaml\n(.*?)```", (ROOT / "docs/deployment.md").read_text(), re.S)[1]
+    check(unpack(rendered(**yaml.safe_load(example)), tmp_path))
 
 
 def test_a_pod_becomes_ready_and_its_preStop_drains_it(tmp_path):
     manifest = manifests.KUBERNETES / "weir.yaml"
-    relay = unpack(manifest, tmp_path, Certificates(tmp_path / "certificates"))
+    relay = unpack(manifest.read_text(), tmp_path, Certificates(tmp_path / "certificates"))
     ports = {"18000": str(free_port()), "9901": str(free_port())}
     text = relay.read_text().replace("/var/lib/weir", str(tmp_path / "store"))
-    text = text.replace("0.0.0.0:18000", f"127.0.0.1:{ports['18000']}").replace("0.0.0.0:9901", f"127.0.0.1:{ports['9901']}")
+    for port, free in ports.items():
+        text = text.replace(f"0.0.0.0:{port}", f"127.0.0.1:{free}")
     relay.write_text(text)
     script = by_kind(manifest.read_text(), "Deployment")["spec"]["template"]["spec"]["containers"][0][
         "lifecycle"]["preStop"]["exec"]["command"][2]
@@ -261,6 +270,7 @@ def test_a_package_is_the_same_bytes_each_time(package, tmp_path):
     assert build_package(tmp_path).read_bytes() == package[0].read_bytes()
 
 
+@pytest.mark.release_build
 def test_the_bill_of_materials_names_every_library_and_the_documents_do_too():
     bill = sbom.document(str(BINARY))
     ids = {each["SPDXID"] for each in bill["packages"]}
@@ -277,6 +287,7 @@ def test_hadolint_finds_nothing_wrong_with_the_image():
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.release_build
 def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_pods():
     final = (ROOT / "Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
     words = set(final.split())

@@ -8,6 +8,7 @@ runtime) or comes beside it (the descriptors) is listed below. SOURCE_DATE_EPOCH
 """
 
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -47,27 +48,27 @@ def run(*arguments):
     return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
 
+@functools.cache
 def packages(binary):
     """Debian package → version, of the libraries that the binary names itself."""
     needed = re.findall(r"\(NEEDED\).*\[(.+?)\]", run("readelf", "-d", binary))
     paths = dict(re.findall(r"^\s*(\S+) => (/\S+)", run("ldd", binary), re.M))
-    found = {}
-    for library in needed:
-        if library.startswith("ld-linux"):
-            continue
-        real = os.path.realpath(paths[library])
-        # A package may know the file by its name before /lib became a link to /usr/lib.
-        for path in (paths[library], real, real.removeprefix("/usr")):
-            owner = subprocess.run(["dpkg-query", "-S", path], capture_output=True, text=True)
-            if owner.returncode == 0:
-                break
-        else:
-            sys.exit(f"{library}: {real} belongs to no Debian package")
-        name = owner.stdout.split(":")[0]
+    libraries = {each: os.path.realpath(paths[each]) for each in needed if not each.startswith("ld-linux")}
+    # A package may know the file by its name before /lib became a link to /usr/lib.
+    known = {library: {paths[library], real, real.removeprefix("/usr")} for library, real in libraries.items()}
+    answer = subprocess.run(
+        ["dpkg-query", "-S", *sorted(set().union(*known.values()))], capture_output=True, text=True).stdout
+    owners = {path: owner.split(":")[0] for owner, path in re.findall(r"^(\S+): (/.*)$", answer, re.M)}
+    names = set()
+    for library, candidates in known.items():
+        name = next((owners[path] for path in candidates if path in owners), None)
+        if name is None:
+            sys.exit(f"{library}: {libraries[library]} belongs to no Debian package")
         if name not in LIBRARIES:
             sys.exit(f"{library} is of {name}, which LIBRARIES in {__file__} does not list: add its licence and its use")
-        found[name] = run("dpkg-query", "-W", "-f", "${Version}", name)
-    return dict(sorted(found.items()))
+        names.add(name)
+    versions = run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names)
+    return dict(sorted(line.split(" ") for line in versions.splitlines()))
 
 
 def other_version(place):
