@@ -73,7 +73,7 @@ def publish(tmp_path, certificates):
 
 @pytest.fixture
 def run(tmp_path):
-    """Starts programs that are stopped after the test, the last one first: `run("name", [arguments], {environment})`."""
+    """Starts programs, which end with the test, the last one first: `run("name", [arguments], {environment})`."""
     started = []
 
     def start(name, arguments, environment=None, cwd=None):
@@ -189,7 +189,7 @@ def test_two_tiers_serve_an_envoy_and_the_zone_outlives_the_upper_one(publish, p
     above, below = serve(upper, "two-tier-global.yaml"), serve(zone, "two-tier-zone.yaml")
     envoy(zone, "envoy-single-region.yaml")
     eventually(lambda: fetch(zone.ports[10000], "/live")[0] == 200, lambda: below.tail(), 20, 0.1)
-    # One stream for the group on each tier, whatever is below; the control plane sees the name that the upper one shows.
+    # One stream for the group on each tier, whatever is below; the control plane sees what the upper one shows.
     assert [stream.node.id for stream in plane.open_streams()] == ["weir/edge"]
     clients = json.loads(fetch(upper.ports[9901], "/clients")[1])["clients"]
     assert {client["node"] for client in clients} == {"zone-b/edge"}

@@ -11,7 +11,7 @@ PORTS = (18000, 9901, 10000, 19000)
 
 
 class Published:
-    """The copy, in `folder`; `ports` has the free port of each published one, `replace` what else is to be different."""
+    """The copy, in `folder`; `ports` has the free port of each published one, `replace` says what else is different."""
 
     def __init__(self, folder, replace=None):
         self.folder = folder
