@@ -72,11 +72,11 @@ simulate: deps ## Run the simulation of a relay on SEEDS=5000 random histories f
 DIST := .build/dist
 deb: build ## Make the Debian package .build/dist/weir_VERSION_ARCH.deb of the release binary.
 	@$(call say,'Debian package')
-	@packaging/deb/build.sh $(RELEASE)/weir $(RELEASE)/xds-descriptors.binpb $(DIST)
+	@configs/packaging/deb/build.sh $(RELEASE)/weir $(RELEASE)/xds-descriptors.binpb $(DIST)
 
 sbom: build ## Make the bill of materials .build/dist/weir.spdx.json (SPDX 2.3) of the release binary.
 	@mkdir -p $(DIST)
-	@python3 packaging/sbom.py $(RELEASE)/weir $(DIST)/weir.spdx.json
+	@python3 configs/packaging/sbom.py $(RELEASE)/weir $(DIST)/weir.spdx.json
 	@echo $(DIST)/weir.spdx.json
 
 manifests: $(VENV_DONE) ## Render the Helm chart into the plain manifests of configs/kubernetes.

@@ -23,7 +23,7 @@ from weirtest.process import Process
 from weirtest.waiting import eventually
 from weirtest.weir import BINARY, ROOT, command
 
-sys.path.insert(0, str(ROOT / "packaging"))
+sys.path.insert(0, str(ROOT / "configs/packaging"))
 import sbom  # noqa: E402
 
 pytestmark = pytest.mark.relay_only
@@ -229,7 +229,7 @@ def build_package(folder):
     descriptors = BINARY.parent / "xds-descriptors.binpb"
     # Packing is what takes long.
     environment = {**os.environ, "COMPRESSION": "none", "SOURCE_DATE_EPOCH": "1767225600"}
-    done = subprocess.run([ROOT / "packaging/deb/build.sh", BINARY, descriptors, folder],
+    done = subprocess.run([ROOT / "configs/packaging/deb/build.sh", BINARY, descriptors, folder],
                           env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
@@ -283,13 +283,13 @@ def test_the_bill_of_materials_names_every_library_and_the_documents_do_too():
 
 def test_hadolint_finds_nothing_wrong_with_the_image():
     hadolint = Path(sys.executable).parent / "hadolint"
-    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([hadolint, ROOT / "configs/docker/Dockerfile"], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.release_build
 def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_pods():
-    final = (ROOT / "Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
+    final = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
     words = set(final.split())
     assert set(sbom.packages(str(BINARY))) - {"libc6", "libgcc-s1"} <= words
     user = by_kind((manifests.KUBERNETES / "weir.yaml").read_text(), "Deployment")[
@@ -301,7 +301,7 @@ def test_versions_agree():
     version = command("--version").stdout.split()[1]
     chart = yaml.safe_load((manifests.CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
-    assert f"ARG VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
+    assert f"ARG VERSION={version}\n" in (ROOT / "configs/docker/Dockerfile").read_text()
 
 
 # --- Workflows.
@@ -321,7 +321,7 @@ def test_workflows_run_targets_that_exist_and_have_few_rights(path):
             assert ("run" in step) != ("uses" in step), step
             for target in re.findall(r"^\s*make ([a-z-]+)", step.get("run", ""), re.M):
                 assert target in targets, target
-            for script in re.findall(r"^\s*((?:\.ci|packaging|integration)/\S+)", step.get("run", ""), re.M):
+            for script in re.findall(r"^\s*((?:\.ci|configs|integration)/\S+)", step.get("run", ""), re.M):
                 assert os.access(ROOT / script, os.X_OK), script
             done = subprocess.run(["bash", "-n"], input=step.get("run", ""), text=True, capture_output=True, timeout=10)
             assert done.returncode == 0, done.stderr

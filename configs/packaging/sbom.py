@@ -1,7 +1,7 @@
 """The bill of materials of a release binary, as SPDX 2.3 in JSON; or the list of it that docs/dependencies.md holds.
 
-    python3 packaging/sbom.py BINARY [OUTPUT]
-    python3 packaging/sbom.py --table BINARY
+    python3 configs/packaging/sbom.py BINARY [OUTPUT]
+    python3 configs/packaging/sbom.py --table BINARY
 
 Asks the binary which libraries it loads, and Debian's package database whose they are. What is linked in (the Swift
 runtime) or comes beside it (the descriptors) is listed below. SOURCE_DATE_EPOCH makes it the same each time.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import urllib.parse
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 #: Debian's package of a library: its licence in SPDX's words, and what weir does with it.
 LIBRARIES = {

@@ -2,7 +2,7 @@
 # Installs a package in a new Debian root, uses it, removes and purges it, and looks for what is left. Needs root and
 # mmdebstrap; takes a minute, most of it for the root.
 #
-#   packaging/deb/try.sh PACKAGE [ROOT.tar]
+#   configs/packaging/deb/try.sh PACKAGE [ROOT.tar]
 set -euo pipefail
 # What is mounted here, nobody else sees, and it goes with this process.
 if [ -z "${WEIR_TRY_INSIDE:-}" ]; then WEIR_TRY_INSIDE=1 exec unshare --mount "$0" "$@"; fi

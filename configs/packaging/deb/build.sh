@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Makes weir_VERSION_ARCH.deb of a release binary. The same binary and commit make the same bytes.
 #
-#   packaging/deb/build.sh BINARY DESCRIPTORS OUTPUT_FOLDER
+#   configs/packaging/deb/build.sh BINARY DESCRIPTORS OUTPUT_FOLDER
 #
 # MAINTAINER, SOURCE_DATE_EPOCH and COMPRESSION (xz, none) may be set in the environment.
 set -euo pipefail
 export LC_ALL=C
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
-project=$(cd "$here/../.." && pwd)
+project=$(cd "$here/../../.." && pwd)
 binary=$(realpath "$1") descriptors=$(realpath "$2")
 mkdir -p "$3"
 output=$(realpath "$3")
