@@ -208,3 +208,16 @@ def test_listening_takes_a_token_and_works_behind_TLS(plane, new_weir, connect, 
     relay.stop()
     eventually(lambda: listener.ended, "the stream to end")
     assert listener.ended == "end"
+
+
+def test_the_relays_own_clients_are_not_shown(plane, relay_to, connect, listen):
+    plane.set(CDS, clusters(2), version="one")
+    relay = relay_to(plane, config={"checks": {"freshness": {"interval": "1s"}}})
+    client = connect(relay, "delta", node=xds.node("proxy"))
+    client.subscribe(CDS)
+    client.converge(CDS, plane.expected(CDS))
+    listener = listen(relay)
+    eventually(lambda: relay.metric("weir_freshness_checks_total", outcome="fresh") >= 2, "questions of self-check clients")
+    plane.set(CDS, clusters(2, 2), version="two")
+    listener.wait("ack", type="cds", node="proxy")
+    assert {event.data["node"] for event in listener.events if event.data.get("node")} == {"proxy"}

@@ -160,8 +160,9 @@ extension Shard {
 
     package func closeSelfCheck() {
         guard let id = self.selfCheck else { return }
-        self.selfCheck = nil
+        // In this order: what its end brings about is the client's, too.
         self.close(id)
+        self.selfCheck = nil
     }
 
     /// Whether a stream slot is the client's.

@@ -93,7 +93,9 @@ extension Shard {
         detail: @autoclosure () -> String = ""
     ) {
         let key = self.groups[Int(view.group)]?.key ?? ""
-        guard let watch = self.watch, watch.wants(kind, key: key, type: view.type) else { return }
+        guard let watch = self.watch, watch.wants(kind, key: key, type: view.type),
+            !self.isSelfCheck(stream: self.typeStreams[Int(index)].stream)
+        else { return }
         self.show(
             LiveEvent(
                 kind, at: self.wall, key: key, node: self.streams[self.id(ofStream: index)]?.identity?.id ?? "",
@@ -123,7 +125,8 @@ extension Shard {
 
     /// Something about a whole stream.
     func show(_ kind: EventKind, _ id: SlotID, detail: String = "") {
-        guard self.watch != nil, let stream = self.streams[id], let identity = stream.identity else { return }
+        guard self.watch != nil, id != self.selfCheck, let stream = self.streams[id], let identity = stream.identity
+        else { return }
         let key = stream.group == TypeStream.none ? "" : self.groups[Int(stream.group)]?.key ?? ""
         self.show(
             LiveEvent(

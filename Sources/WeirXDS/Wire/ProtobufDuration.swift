@@ -18,7 +18,8 @@ package enum ProtobufDuration {
             }
         }
         guard seconds >= 0 else { return nil }
-        let span = min(seconds, Self.secondsMax) * 1_000_000_000 + nanos
+        // Nanoseconds should be below a second, and need not be.
+        let span = min(min(seconds, Self.secondsMax) * 1_000_000_000 + nanos, Self.secondsMax * 1_000_000_000)
         return span > 0 ? Nanoseconds(rawValue: span) : nil
     }
 
