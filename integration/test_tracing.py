@@ -33,7 +33,13 @@ class Collector(http.server.ThreadingHTTPServer):
 
     def spans(self, name):
         return [span for request in list(self.requests) for resource in request.resource_spans
-                for scope in resource.scope_spans for span in scope.spans if span.name == name]
+                for scope in scopes(resource) for span in scope.spans if span.name == name]
+
+
+def scopes(resource):
+    """Two wheels bring this module, of two ages; the one that was installed last gives the field its name."""
+    current = "scope_spans" in resource.DESCRIPTOR.fields_by_name
+    return resource.scope_spans if current else resource.instrumentation_library_spans
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
