@@ -168,13 +168,14 @@ final class Worker {
 
     /// Does what the shard asked for in this round.
     private func carryOut() {
-        for entry in self.shard.commands {
-            let home = Placement.home(of: entry.group, workers: self.shared.links.count)
-            self.send(.group(key: entry.group, worker: self.index, command: entry.command), to: home)
-        }
         self.downstream?.deliver(self.shard.sends, bodies: self.shard.bodies)
         for refusal in self.shard.refusals where refusal.handle != SelfCheck.handle {
             self.downstream?.refuse(refusal)
+        }
+        // After what is written: a connection that turns out to be gone ends its streams, of which homes must hear.
+        for entry in self.shard.commands {
+            let home = Placement.home(of: entry.group, workers: self.shared.links.count)
+            self.send(.group(key: entry.group, worker: self.index, command: entry.command), to: home)
         }
         self.counters.export(self.shard, to: self.shared.metrics)
         for event in self.shard.events { self.shared.note(event) }
