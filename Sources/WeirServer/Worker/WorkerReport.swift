@@ -22,7 +22,7 @@ struct CounterExport {
 
     mutating func export(_ shard: Shard, to metrics: RelayMetrics) {
         if shard.nodeChanges != self.nodeChanges {
-            metrics.nodeChanges.add(UInt64(shard.nodeChanges - self.nodeChanges))
+            metrics.nodeChanges.add(UInt64(clamping: shard.nodeChanges - self.nodeChanges))
             self.nodeChanges = shard.nodeChanges
         }
         for row in shard.counterRows.indices {
@@ -31,11 +31,11 @@ struct CounterExport {
             guard counters != last else { continue }
             let type = shard.counterTypes[row]
             self.exported[row] = counters
-            metrics.requests(type: type.label).add(UInt64(counters.requests - last.requests))
-            metrics.responses(type: type.label).add(UInt64(counters.responses - last.responses))
-            metrics.acks(type: type.label).add(UInt64(counters.acks - last.acks))
-            metrics.nacks(type: type.label).add(UInt64(counters.nacks - last.nacks))
-            metrics.oversized(type: type.label).add(UInt64(counters.oversized - last.oversized))
+            metrics.requests(type: type.label).add(UInt64(clamping: counters.requests - last.requests))
+            metrics.responses(type: type.label).add(UInt64(clamping: counters.responses - last.responses))
+            metrics.acks(type: type.label).add(UInt64(clamping: counters.acks - last.acks))
+            metrics.nacks(type: type.label).add(UInt64(clamping: counters.nacks - last.nacks))
+            metrics.oversized(type: type.label).add(UInt64(clamping: counters.oversized - last.oversized))
         }
     }
 }
