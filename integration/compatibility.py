@@ -30,8 +30,7 @@ ENVOY_TESTS = (
     "test_load_reports.py::test_SVC_05_a_real_envoy_with_lrs_server_self_reports_through_weir")
 #: What runs gRPC's own xDS client, and what talks most with its channels and messages.
 GRPC_TESTS = (
-    "test_proxyless_grpc.py", "test_examples.py", "test_services.py", "test_client_status.py", "test_tls.py",
-    "test_subscriptions.py")
+    "test_proxyless_grpc.py", "test_examples.py", "test_services.py", "test_client_status.py", "test_tls.py")
 #: gRPC has a minor version about every six weeks.
 GRPC_MINORS_BACK = 9
 
