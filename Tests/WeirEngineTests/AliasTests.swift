@@ -135,6 +135,19 @@ import WeirXDS
         #expect(waiting.take() == [])
     }
 
+    @Test(
+        "NAME-08 DELTA-05 who comes back, and gives an alias up and asks for it again before the answer, is sent the host"
+    )
+    func comesBackAndChanges() {
+        let h = ContentHarness(.delta)
+        let client = h.connect(.delta)
+        client.subscribe(.vhds, ["rc/foo.com"], held: ["rc/vh1": "1"])
+        client.unsubscribe(.vhds, ["rc/foo.com"])
+        client.subscribe(.vhds, ["rc/foo.com"])
+        h.respond(.vhds, [Self.entry])
+        #expect(client.takeAndAck() == ["vhds rc/vh1@1=rc/foo.com=rc/bar.com"])
+    }
+
     @Test("NAME-08 DELTA-12 a host that is had by an alias beside a wildcard is not taken for gone")
     func comesBackBesideWildcard() {
         let h = ContentHarness(.delta)

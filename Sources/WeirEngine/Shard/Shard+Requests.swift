@@ -219,6 +219,10 @@ extension Shard {
     ) {
         let place = self.typeStreams[Int(index)].owed
         guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
+        // Of which names of its own an alias was, nobody knows yet.
+        if view.type == .vhds, !request.subscribe.isEmpty || !request.unsubscribe.isEmpty {
+            held = held.mapValues { _ in "" }
+        }
         for range in request.subscribe {
             let name = ResourceName.canonical(bytes.string(range))
             // Of the wildcard everything is sent then; what is gone from it is still to be told.
