@@ -30,10 +30,14 @@ private let allowed: [String: Set<String>] = [
     "WeirPage": ["CWeirPage", "WeirHash"],
 
     "WeirTransport": ["Synchronization", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"],
+    "WeirUpstream": [
+        "WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirXDS", "WeirBase",
+    ],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
     "WeirServer": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
+        "Glibc", "Synchronization", "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirHTTP1",
+        "WeirStore", "WeirEngine",
         "WeirHash", "WeirGzip", "WeirObserve", "WeirTrace", "WeirHTTPClient", "WeirPage", "WeirProtobuf", "WeirLoop",
         "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
         "WeirBase",

@@ -3,6 +3,7 @@ import WeirBase
 import WeirConfig
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 import WeirXDS
 
 /// What can be answered without asking a worker, so that it is answered also when one is stuck.

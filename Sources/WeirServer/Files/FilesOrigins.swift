@@ -5,6 +5,7 @@ import WeirHash
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirUpstream
 
 /// All files origins of the process: watches paths, loads them on a thread of its own, and tells the workers whose
 /// groups use them. A broken file is logged with its place, and the last good state stays.

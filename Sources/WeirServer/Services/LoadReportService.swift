@@ -5,6 +5,7 @@ import WeirHTTP2
 import WeirLoop
 import WeirObserve
 import WeirTransport
+import WeirUpstream
 import WeirXDS
 
 /// `envoy.service.load_stats.v3.LoadReportingService` of one worker: passes each client's stream on, one to one, to the
