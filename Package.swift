@@ -83,10 +83,12 @@ let package = Package(
         swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirFiles", ["WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"]),
+        swift("WeirSnapshots", ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"]),
         swift(
             "WeirServer",
             [
-                "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
+                "WeirTransport", "WeirConfig", "WeirFiles", "WeirSnapshots", "WeirHTTP1", "WeirStore", "WeirEngine",
+                "WeirObserve",
                 "WeirProtobuf", "WeirPage", "WeirHTTPClient", "WeirTrace",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
@@ -122,6 +124,7 @@ let package = Package(
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
+        tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),

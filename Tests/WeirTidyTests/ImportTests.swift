@@ -32,8 +32,10 @@ private let allowed: [String: Set<String>] = [
     "WeirTransport": ["Synchronization", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
+    "WeirSnapshots": ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
     "WeirServer": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
+        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirSnapshots", "WeirHTTP1",
+        "WeirStore", "WeirEngine",
         "WeirHash", "WeirGzip", "WeirObserve", "WeirTrace", "WeirHTTPClient", "WeirPage", "WeirProtobuf", "WeirLoop",
         "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
         "WeirBase",
