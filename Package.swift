@@ -89,10 +89,12 @@ let package = Package(
             ["WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirXDS", "WeirBase"]),
         swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirFiles", ["WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"]),
+        swift("WeirSnapshots", ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"]),
         swift(
             "WeirServer",
             [
-                "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
+                "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirSnapshots", "WeirHTTP1", "WeirStore",
+                "WeirEngine", "WeirObserve",
                 "WeirProtobuf", "WeirPage", "WeirHTTPClient", "WeirTrace",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
@@ -139,6 +141,7 @@ let package = Package(
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
+        tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("XDSClient", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),

@@ -35,8 +35,10 @@ private let allowed: [String: Set<String>] = [
     ],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
+    "WeirSnapshots": ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
     "WeirServer": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirHTTP1",
+        "Glibc", "Synchronization", "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirSnapshots",
+        "WeirHTTP1",
         "WeirStore", "WeirEngine",
         "WeirHash", "WeirGzip", "WeirObserve", "WeirTrace", "WeirHTTPClient", "WeirPage", "WeirProtobuf", "WeirLoop",
         "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",

@@ -83,20 +83,6 @@ package enum PushFate: Hashable, Sendable {
     case tried
 }
 
-/// One resource of a files origin.
-package struct FileResource: Sendable {
-    package var typeURL: String
-    package var name: String
-    /// The content of its `google.protobuf.Any`.
-    package var any: [UInt8]
-
-    package init(typeURL: String, name: String, any: [UInt8]) {
-        self.typeURL = typeURL
-        self.name = name
-        self.any = any
-    }
-}
-
 /// One type of a group, for people.
 package struct OriginTypeStatus: Sendable {
     package var type: XDSType

@@ -76,7 +76,7 @@ final class DriftChecker {
 
     private static func units(of home: HomeGroup) -> [DriftUnit] {
         home.origins.values.flatMap { origin in
-            origin.filesPath == nil
+            origin.snapshotSource == nil
                 ? origin.origin.wantedStreams.map {
                     DriftUnit(key: home.group.key, upstream: origin.upstream, stream: $0)
                 } : []

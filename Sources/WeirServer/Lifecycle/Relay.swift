@@ -138,7 +138,7 @@ private final class Relay {
                 ("workers", String(self.shared.links.count)),
             ])
         self.shared.set(self.configuration.downstream.limits)
-        self.shared.files.start(self.shared.links, self.logger)
+        self.shared.files.start(self.shared.snapshots, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
         self.shared.traces?.start(instance: self.shared.identifier)
         self.shared.journal.start(

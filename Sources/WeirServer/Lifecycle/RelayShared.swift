@@ -6,6 +6,7 @@ import WeirLoop
 import WeirObserve
 import WeirProtobuf
 import WeirRules
+import WeirSnapshots
 import WeirTransport
 import WeirXDS
 
@@ -21,6 +22,8 @@ final class RelayShared: Sendable {
     let memory: MemoryWatch
     let groupCount = GroupCount()
     let files: FilesOrigins
+    /// What the upstreams have that are fed from within the process, by name.
+    let snapshots: [String: SnapshotOrigin]
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
@@ -88,6 +91,7 @@ final class RelayShared: Sendable {
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
+        self.snapshots = Self.snapshotOrigins(configuration, files, self.links)
         self.upstreams = upstreams
         self.store = configuration.cache.store.map { StoreDesk($0) }
         self.rules = Locked(configuration.aggregation)
@@ -102,6 +106,27 @@ final class RelayShared: Sendable {
         self.identifier = identifier
         self.descriptors = descriptors
         self.descriptorCatalog = descriptorCatalog
+    }
+
+    private static func snapshotOrigins(
+        _ configuration: RelayConfiguration, _ files: FilesOrigins, _ links: [WorkerLink]
+    ) -> [String: SnapshotOrigin] {
+        var origins: [String: SnapshotOrigin] = [:]
+        for upstream in configuration.upstreams {
+            let name = upstream.name
+            let tell: @Sendable (Int, String) -> Bool = { worker, key in
+                links[worker].post(.snapshot(upstream: name, source: key))
+            }
+            switch upstream.origin {
+            case .grpc: continue
+            case .files:
+                origins[name] = SnapshotOrigin(
+                    kind: "files", tell: tell,
+                    demand: { path, isWanted in files.demand(path: path, upstream: name, isWanted) },
+                    missing: { "\($0) is not loaded yet" })
+            }
+        }
+        return origins
     }
 
     private let wasAnswered = Atomic<Bool>(false)

@@ -110,7 +110,7 @@ final class Homes {
     ) throws(GroupRefusal) -> HomeGroup {
         if let home = self.groups[key] { return home }
         // Rules are reloaded and upstreams are not: a rule may name one that does not run yet.
-        guard let configuration = self.shared.configuration.upstream(named: upstream) else {
+        guard self.shared.configuration.upstream(named: upstream) != nil else {
             throw GroupRefusal(
                 code: .unavailable, reason: .unknownUpstream,
                 message: "key \"\(key)\" belongs to upstream \"\(upstream)\", which is new in the configuration "
@@ -129,9 +129,7 @@ final class Homes {
                 makeOrigin: { [unowned self] other in self.otherOrigin(key, other, openedBy: opener) }))
         self.groups[key] = home
         self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
-        if case .files(let files) = configuration.origin {
-            home.origins[upstream]?.filesPath = self.watch(files, upstream, home.group.own)
-        }
+        home.origins[upstream]?.snapshotSource = self.follow(upstream, home.group.own)
         self.askStore(home, [upstream])
         return home
     }
@@ -154,41 +152,8 @@ final class Homes {
         self.shared.logger.log(.info, "group asks another upstream", [("key", key), ("upstream", upstream)])
         let added = self.groups[key]?.add(origin, upstream: upstream)
         if let home = self.groups[key] { self.restore(upstream, of: home) }
-        if case .files(let files)? = configuration?.origin {
-            added?.filesPath = self.watch(files, upstream, origin)
-        }
+        added?.snapshotSource = self.follow(upstream, origin)
         return origin
-    }
-
-    // MARK: Files origins
-
-    private func watch(_ files: FilesOriginConfiguration, _ upstream: String, _ origin: OriginGroup) -> String? {
-        guard let path = files.path(forKey: origin.key) else {
-            origin.originUnavailable(
-                server: "files", error: "key \"\(origin.key)\" does not fit into the path \(files.pathTemplate)")
-            return nil
-        }
-        self.shared.files.watch(path: path, upstream: upstream, for: self.worker)
-        return path
-    }
-
-    private func unwatch(_ upstream: String, of home: HomeGroup) {
-        guard let path = home.origins[upstream]?.filesPath.take() else { return }
-        let isShared = self.groups.values.contains { $0.origins[upstream]?.filesPath == path }
-        if !isShared { self.shared.files.unwatch(path: path, upstream: upstream, for: self.worker) }
-    }
-
-    func receive(_ snapshot: FilesSnapshot) {
-        for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key })
-        where home.origins[snapshot.upstream]?.filesPath == snapshot.path {
-            guard let origin = home.group.origin(at: snapshot.upstream) else { continue }
-            if let resources = snapshot.resources {
-                origin.replaceAll(resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
-            } else {
-                origin.originUnavailable(server: snapshot.path, error: snapshot.error)
-            }
-            self.carryOut(home)
-        }
     }
 
     // MARK: Actions
@@ -243,7 +208,7 @@ final class Homes {
     /// A group is over, or asks nothing more of another upstream than its own.
     private func drop(_ upstream: String, of home: HomeGroup) {
         let key = home.group.key
-        self.unwatch(upstream, of: home)
+        self.unfollow(upstream, of: home)
         self.closeInStore(upstream, of: home)
         self.driftChecker.forget(key: key, upstream: upstream)
         guard upstream == home.group.upstream else {
@@ -313,6 +278,7 @@ final class Homes {
         for client in self.siblings.values { client.tick() }
         self.noteAges(now)
         self.tickStore(now)
+        self.tickSnapshots()
         self.driftChecker.tick(now)
         for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
             home.group.advance(to: now, wall: Loop.wallNow())

@@ -124,7 +124,7 @@ final class Worker {
         case .rollout(let key, let order): self.shard.rollout(group: key, order)
         case .groupRefused(let key, let code, let reason, let text):
             self.shard.groupRefused(key, code, reason, text)
-        case .files(let snapshot): self.homes.receive(snapshot)
+        case .snapshot(let upstream, let source): self.homes.snapshotChanged(upstream: upstream, source: source)
         case .restored(let key, let ticket, let types): self.homes.restored(key: key, ticket: ticket, types)
         case .perform(let body): body(self)
         case .drain(let timeout): self.drain(timeout)
