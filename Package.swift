@@ -35,6 +35,7 @@ let package = Package(
     products: [
         .executable(name: "weir", targets: ["weir"]),
         // For builders of control planes and clients (docs/library.md), thickest first.
+        .library(name: "XDSServer", targets: ["XDSServer", "WeirXDS", "WeirBase"]),
         .library(name: "XDSClient", targets: ["XDSClient", "WeirXDS", "WeirBase"]),
         .library(name: "WeirXDS", targets: ["WeirXDS", "WeirBase"]),
     ],
@@ -115,6 +116,15 @@ let package = Package(
                 "WeirUpstream", "WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirXDS",
                 "WeirBase",
             ]),
+        swift(
+            "XDSServer",
+            [
+                "WeirServer", "WeirSnapshots", "WeirEngine", "WeirConfig", "WeirRules", "WeirFiles", "WeirProtobuf",
+                "WeirLoop", "WeirXDS", "WeirBase",
+            ]),
+        .executableTarget(
+            name: "simple-server", dependencies: ["XDSServer", "WeirXDS"], path: "Examples/simple-server",
+            swiftSettings: strict),
         .executableTarget(
             name: "simple-client", dependencies: ["XDSClient", "WeirXDS"], path: "Examples/simple-client",
             swiftSettings: strict),
@@ -143,6 +153,7 @@ let package = Package(
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
         tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
+        tests("XDSServer", ["XDSClient", "WeirXDS", "WeirBase"]),
         tests("XDSClient", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),

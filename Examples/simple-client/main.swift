@@ -4,11 +4,9 @@
 //     simple-client --sotw --id probe-1 --cluster web unix:///run/control-plane.sock lds
 //
 // What it cannot read is answered with a NACK that says why. SIGINT and SIGTERM end it.
-import Glibc
 import WeirXDS
 import XDSClient
 
-setlinebuf(stdout)
 var arguments = CommandLine.arguments.dropFirst()
 var variant = ProtocolVariant.delta
 var id = "simple-client"
@@ -26,7 +24,8 @@ guard let server = arguments.popFirst(), !arguments.isEmpty else {
     fail("usage: simple-client [--sotw] [--id ID] [--cluster CLUSTER] SERVER TYPE[=NAME,NAME...]...")
 }
 
-var configuration = XDSClient.Configuration(servers: [server], node: Node(id: id, cluster: cluster))
+var configuration = XDSClient.Configuration(
+    servers: [server], node: Node(id: id, cluster: cluster, userAgentName: "simple-client"))
 configuration.variant = variant
 do {
     let client = try XDSClient(configuration, validate: check, onEvent: report)

@@ -5,18 +5,18 @@ import XDSClient
 /// Prints what happened, a line for each resource.
 @Sendable func report(_ event: XDSClient.Event) {
     switch event {
-    case .connected(let server): print("connected to \(server)")
-    case .disconnected(let server, let reason): print("disconnected from \(server): \(reason)")
-    case .rejected(let type, let version, let reason): print("NACK \(type.label) version \(version): \(reason)")
+    case .connected(let server): say("connected to \(server)")
+    case .disconnected(let server, let reason): say("disconnected from \(server): \(reason)")
+    case .rejected(let type, let version, let reason): say("NACK \(type.label) version \(version): \(reason)")
     case .changed(let change):
         let label = change.type.label
         for resource in change.updated {
-            print("+ \(label) \(resource.name) version \(resource.version), \(resource.value.count) bytes")
+            say("+ \(label) \(resource.name) version \(resource.version), \(resource.value.count) bytes")
         }
-        for name in change.removed { print("- \(label) \(name)") }
-        for name in change.missing { print("? \(label) \(name) does not exist") }
+        for name in change.removed { say("- \(label) \(name)") }
+        for name in change.missing { say("? \(label) \(name) does not exist") }
         for (name, error) in change.errors.sorted(by: { $0.key < $1.key }) {
-            print("! \(label) \(name): \(error.message) (code \(error.code))")
+            say("! \(label) \(name): \(error.message) (code \(error.code))")
         }
     }
 }
@@ -31,8 +31,16 @@ func waitForSignal() {
     unsafe sigwait(&signals, &taken)
 }
 
+/// Writes a line at once, also where standard output is a file.
+func say(_ line: String) { writeLine(line, to: STDOUT_FILENO) }
+
 /// Says what is wrong and ends.
 func fail(_ message: String) -> Never {
-    unsafe fputs("simple-client: \(message)\n", stderr)
+    writeLine("simple-client: \(message)", to: STDERR_FILENO)
     exit(2)
+}
+
+private func writeLine(_ line: String, to descriptor: CInt) {
+    var line = line + "\n"
+    line.withUTF8 { bytes in unsafe _ = write(descriptor, bytes.baseAddress, bytes.count) }
 }

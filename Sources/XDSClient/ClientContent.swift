@@ -70,8 +70,9 @@ struct ClientContent {
 
     /// What was stored decoded once, so it decodes again.
     private static func value(_ resource: Resource, _ type: XDSType) -> XDSResource? {
-        try? XDSResource(
-            type: type, name: resource.name, version: resource.version, any: resource.anyRange,
-            in: resource.encoded.span)
+        // A span of a class's array would escape; the local shares the storage.
+        let encoded = resource.encoded
+        return try? XDSResource(
+            type: type, name: resource.name, version: resource.version, any: resource.anyRange, in: encoded.span)
     }
 }

@@ -35,7 +35,7 @@ final class ClientCore {
         policy.isJournaled = false
         policy.guards.holdsEmpty = false
         policy.guards.historyMax = 0
-        policy.doesNotExistAfter = (try? configuration.span("missingAfter", configuration.missingAfter)) ?? .seconds(15)
+        policy.doesNotExistAfter = (try? configuration.missingAfterSpan) ?? .seconds(15)
         if let validate = validate { policy.validate = { resource in Self.fault(of: resource, validate) } }
         self.group = OriginGroup(
             key: "client", node: configuration.node.raw, variant: settings.variant, policy: policy)

@@ -105,8 +105,12 @@ extension XDSClient.Configuration {
         }
     }
 
+    var missingAfterSpan: Nanoseconds {
+        get throws(XDSClientError) { try self.span("missingAfter", self.missingAfter, atLeast: 1) }
+    }
+
     /// A time of the configuration in nanoseconds; up to a day, which is more than any of them needs.
-    func span(
+    private func span(
         _ name: String, _ duration: Duration, atLeast least: Int64 = 0
     ) throws(XDSClientError) -> Nanoseconds {
         guard duration <= .seconds(86_400), duration >= .nanoseconds(least) else {

@@ -35,6 +35,7 @@ public final class XDSClient: Sendable {
         onEvent: @escaping @Sendable (Event) -> Void
     ) throws(XDSClientError) {
         let settings = try configuration.settings
+        _ = try configuration.missingAfterSpan
         let mailbox = self.mailbox
         self.thread = WorkerThread(name: "xds-client") {
             // Signals are the business of the program that the client is a part of.

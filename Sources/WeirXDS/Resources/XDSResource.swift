@@ -19,8 +19,10 @@ public struct XDSResource: Hashable, Sendable {
     /// Makes a resource of an encoded message.
     ///
     /// - Parameters:
+    ///   - type: what is subscribed to.
     ///   - name: not empty; for types that hold their own name the same as in the message.
     ///   - version: empty: one is made from the content.
+    ///   - value: the message, encoded.
     public init(type: XDSType, name: String, version: String = "", value: [UInt8]) {
         self.type = type
         self.name = name
