@@ -128,7 +128,7 @@ sanitize: sanitize-address sanitize-thread ## Run all tests under the address an
 sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
 	@$(call say,'Unit tests under the $* sanitizer')
 	@swift test --disable-xctest --sanitize=$* --scratch-path .build/$*
-	@swift build --sanitize=$* --scratch-path .build/$* --product weir
+	@for product in weir $(EXAMPLES); do swift build --sanitize=$* --scratch-path .build/$* --product $$product; done
 	@cp $(DESCRIPTORS) .build/$*/debug/xds-descriptors.binpb
 	@rm -f .build/$*/report.*
 	@$(call say,'Integration tests under the $* sanitizer')

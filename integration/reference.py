@@ -27,7 +27,9 @@ def graph(module):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # The modules of the C libraries are public to no one, but the compiler wants to know that they exist.
-    maps = [flag for path in sorted(ROOT.glob("Sources/C*")) for flag in ("-I", str(path))]
+    maps = [*sorted(ROOT.glob("Sources/C*")), *sorted(ROOT.glob("Sources/C*/include")),
+            *sorted(path.parent for path in ROOT.glob(".build/debug/C*.build/module.modulemap"))]
+    maps = [flag for path in maps for flag in ("-I", str(path))]
     subprocess.run(
         ["swift", "symbolgraph-extract", "-module-name", module, "-I", str(MODULES), *maps,
          "-target", f"{platform.machine()}-unknown-linux-gnu", "-minimum-access-level", "public",

@@ -23,7 +23,11 @@ from weirtest.xds import CDS, EDS
 
 pytestmark = pytest.mark.relay_only
 
-EXAMPLES = weir_module.BINARY.parent
+
+def example(name):
+    """The program of an example: beside weir, or else that of the release build."""
+    beside = weir_module.BINARY.parent / name
+    return beside if beside.exists() else weir_module.ROOT / ".build/release" / name
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def simple_client(tmp_path):
         log = tmp_path / f"simple-client{len(made) + 1}.log"
         flags = ["--sotw"] if protocol == "sotw" else []
         made.append(Process(
-            [EXAMPLES / "simple-client", *flags, "--cluster", "web", getattr(server, "address", server),
+            [example("simple-client"), *flags, "--cluster", "web", getattr(server, "address", server),
              *subscriptions], log))
         return made[-1]
 
@@ -135,7 +139,7 @@ class SimpleServer:
         self.address, self.ingress = f"127.0.0.1:{free_port()}", free_port()
         self.admin = f"127.0.0.1:{free_port()}"
         self.process = Process(
-            [EXAMPLES / "simple-server", self.address, self.admin, self.ingress, seconds,
+            [example("simple-server"), self.address, self.admin, self.ingress, seconds,
              *(f"127.0.0.1:{backend.port}" for backend in backends)], folder / f"{name}.log")
         self.process.wait_log("listening")
 
@@ -213,6 +217,7 @@ def test_health_reflection_metrics_and_a_graceful_end(simple_server, connect):
         assert code.name == "INVALID_ARGUMENT" and "for Envoy and gRPC" in message
         assert 'weir_downstream_streams{' in server.get("/metrics")
         assert "LIVE" in server.get("/ready")
+        assert json.loads(server.get("/explain?node.user_agent_name=envoy&format=json"))["key"] == "envoy"
         server.process.signal(signal.SIGTERM)
         assert watch.expect().status == NOT_SERVING
         assert client.status()[0].name == "UNAVAILABLE"

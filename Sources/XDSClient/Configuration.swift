@@ -19,10 +19,10 @@ extension XDSClient {
         /// How long a connection may take until it is given up.
         public var connectTimeout = Duration.seconds(5)
         /// The longest first wait after a failure; waits are random between zero and a bound that doubles up to
-        /// `backoffMax`.
-        public var backoffInitial = Duration.milliseconds(500)
+        /// `maximumBackoff`.
+        public var initialBackoff = Duration.milliseconds(500)
         /// The longest wait after a failure.
-        public var backoffMax = Duration.seconds(30)
+        public var maximumBackoff = Duration.seconds(30)
         /// A server that was silent for this long is sent a PING; zero: never.
         public var keepaliveInterval = Duration.seconds(30)
         /// A server that is silent for this long after a PING is taken for dead.
@@ -42,11 +42,11 @@ extension XDSClient {
     /// TLS towards the control plane. All files are PEM, and are read again when they change.
     public struct TLS: Hashable, Sendable {
         /// The file of the issuers that are trusted; nil: those of the system.
-        public var ca: String?
-        /// The file of the client's certificate and its chain; goes with `privateKey`.
-        public var certificateChain: String?
+        public var caFile: String?
+        /// The file of the client's certificate and its chain; goes with `privateKeyFile`.
+        public var certificateChainFile: String?
         /// The file of the certificate's key.
-        public var privateKey: String?
+        public var privateKeyFile: String?
         /// The name that the server's certificate must be for; nil: the host that is connected to.
         public var serverName: String?
 
@@ -86,18 +86,18 @@ extension XDSClient.Configuration {
             guard !servers.isEmpty else {
                 throw XDSClientError(description: "servers: there must be one at least, such as 127.0.0.1:18000")
             }
-            if let tls = self.tls, (tls.certificateChain == nil) != (tls.privateKey == nil) {
-                throw XDSClientError(description: "tls: certificateChain and privateKey go together")
+            if let tls = self.tls, (tls.certificateChainFile == nil) != (tls.privateKeyFile == nil) {
+                throw XDSClientError(description: "tls: certificateChainFile and privateKeyFile go together")
             }
             var settings = UpstreamSettings(variant: self.variant, servers: servers)
             settings.tls = self.tls.map {
                 TLSClientConfiguration(
-                    ca: $0.ca, certificateChain: $0.certificateChain, privateKey: $0.privateKey,
+                    ca: $0.caFile, certificateChain: $0.certificateChainFile, privateKey: $0.privateKeyFile,
                     serverName: $0.serverName)
             }
             settings.connectTimeout = try self.span("connectTimeout", self.connectTimeout, atLeast: 1)
-            settings.backoffInitial = try self.span("backoffInitial", self.backoffInitial, atLeast: 1)
-            settings.backoffMax = try self.span("backoffMax", self.backoffMax, atLeast: 1)
+            settings.backoffInitial = try self.span("initialBackoff", self.initialBackoff, atLeast: 1)
+            settings.backoffMax = try self.span("maximumBackoff", self.maximumBackoff, atLeast: 1)
             settings.keepaliveInterval = try self.span("keepaliveInterval", self.keepaliveInterval)
             settings.keepaliveTimeout = try self.span("keepaliveTimeout", self.keepaliveTimeout, atLeast: 1)
             settings.userAgent = self.userAgent

@@ -26,14 +26,14 @@ extension XDSServer {
         public var drainTimeout = Duration.seconds(30)
         /// How old connections get, give or take a tenth, until they are asked to go; so clients spread over servers. Zero:
         /// they live for ever.
-        public var connectionAgeMax = Duration.seconds(3600)
+        public var maximumConnectionAge = Duration.seconds(3600)
         /// How many connections there may be.
-        public var connectionsMax = 20_000
+        public var maximumConnections = 20_000
         /// What is written to standard error; nil: nothing.
         public var logLevel: LogLevel? = .info
         /// The file with the descriptors of all xDS messages, which server reflection and the dumps need; nil:
         /// `xds-descriptors.binpb` beside the program or one folder up.
-        public var descriptors: String?
+        public var descriptorsFile: String?
 
         /// A server that listens in plaintext on these addresses: `host:port` with a numeric host, or `unix:///path`.
         public init(listeners addresses: [String]) { self.listeners = addresses.map { Listener(address: $0) } }
@@ -56,17 +56,17 @@ extension XDSServer {
     /// TLS of a listener. All files are PEM, and are read again when they change.
     public struct TLS: Hashable, Sendable {
         /// The file of the server's certificate and its chain.
-        public var certificateChain: String
+        public var certificateChainFile: String
         /// The file of the certificate's key.
-        public var privateKey: String
+        public var privateKeyFile: String
         /// The file of the issuers of client certificates; then each client must have one. Nil: none is asked for.
-        public var clientCA: String?
+        public var clientCAFile: String?
 
-        /// TLS without client certificates unless `clientCA` is given.
-        public init(certificateChain: String, privateKey: String, clientCA: String? = nil) {
-            self.certificateChain = certificateChain
-            self.privateKey = privateKey
-            self.clientCA = clientCA
+        /// TLS without client certificates unless `clientCAFile` is given.
+        public init(certificateChainFile: String, privateKeyFile: String, clientCAFile: String? = nil) {
+            self.certificateChainFile = certificateChainFile
+            self.privateKeyFile = privateKeyFile
+            self.clientCAFile = clientCAFile
         }
     }
 
@@ -136,11 +136,11 @@ extension XDSServer.Configuration {
                 try Self.listener(listener)
             }
             relay.downstream.drainTimeout = try self.span("drainTimeout", self.drainTimeout)
-            relay.downstream.connectionAgeMax = try self.span("connectionAgeMax", self.connectionAgeMax)
-            guard self.connectionsMax > 0, (0...64).contains(self.workers) else {
-                throw XDSServerError(description: "connectionsMax must be above 0, and workers from 0 to 64")
+            relay.downstream.connectionAgeMax = try self.span("maximumConnectionAge", self.maximumConnectionAge)
+            guard self.maximumConnections > 0, (0...64).contains(self.workers) else {
+                throw XDSServerError(description: "maximumConnections must be above 0, and workers from 0 to 64")
             }
-            relay.downstream.limits.connectionsMax = self.connectionsMax
+            relay.downstream.limits.connectionsMax = self.maximumConnections
             relay.workers = self.workers
             // A program means what it sets: nothing is held back from clients.
             relay.guards.emptyPush = .allow
@@ -163,8 +163,9 @@ extension XDSServer.Configuration {
                 description: "listeners: \"\(listener.address)\" needs a numeric host; 0.0.0.0 means all addresses")
         }
         if let tls = listener.tls {
-            var files = ServerTLSConfiguration(certificateChain: tls.certificateChain, privateKey: tls.privateKey)
-            files.clientCA = tls.clientCA
+            var files = ServerTLSConfiguration(
+                certificateChain: tls.certificateChainFile, privateKey: tls.privateKeyFile)
+            files.clientCA = tls.clientCAFile
             result.tls = files
         }
         return result
@@ -204,7 +205,7 @@ extension XDSServer.Configuration {
         }
         embedding.hasAdmin = self.adminAddress != nil
         embedding.isSilent = self.logLevel == nil
-        embedding.descriptors = self.descriptors
+        embedding.descriptors = self.descriptorsFile
         return embedding
     }
 }

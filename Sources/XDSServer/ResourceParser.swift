@@ -13,7 +13,7 @@ public struct ResourceParser: Sendable {
     /// Reads the descriptors; from `xds-descriptors.binpb` beside the program or one folder up unless a file is named.
     ///
     /// - Throws: ``XDSServerError`` if there is no such file, or it holds no descriptors.
-    public init(descriptors file: String? = nil) throws(XDSServerError) {
+    public init(descriptorsFile file: String? = nil) throws(XDSServerError) {
         guard let descriptors = loadDescriptors(file) else {
             throw XDSServerError(
                 description: "descriptors: \(file ?? "xds-descriptors.binpb beside the program") cannot be read")

@@ -25,14 +25,14 @@ struct ConfigurationTests {
     @Test("times beyond a day or below zero, and half a certificate, are refused")
     func ranges() {
         var configuration = XDSClient.Configuration(servers: ["127.0.0.1:1"], node: Node(id: "a"))
-        configuration.backoffMax = .seconds(1_000_000)
-        #expect(self.failure(configuration)?.hasPrefix("backoffMax") == true)
-        configuration.backoffMax = .seconds(1)
+        configuration.maximumBackoff = .seconds(1_000_000)
+        #expect(self.failure(configuration)?.hasPrefix("maximumBackoff") == true)
+        configuration.maximumBackoff = .seconds(1)
         configuration.keepaliveInterval = .seconds(-1)
         #expect(self.failure(configuration)?.hasPrefix("keepaliveInterval") == true)
         configuration.keepaliveInterval = .zero
         var tls = XDSClient.TLS()
-        tls.privateKey = "/nowhere/client.key"
+        tls.privateKeyFile = "/nowhere/client.key"
         configuration.tls = tls
         #expect(self.failure(configuration)?.hasPrefix("tls") == true)
     }

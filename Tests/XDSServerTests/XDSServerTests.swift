@@ -67,7 +67,7 @@ struct XDSServerTests {
     ) throws -> XDSClient {
         var configuration = XDSClient.Configuration(servers: [address], node: Node(id: id, cluster: cluster))
         configuration.variant = variant
-        configuration.backoffMax = .milliseconds(100)
+        configuration.maximumBackoff = .milliseconds(100)
         return try XDSClient(configuration, validate: validate) { told.note($0) }
     }
 

@@ -36,6 +36,15 @@ package struct Embedding: Sendable {
     package var descriptors: String?
 
     package init() {}
+
+    /// What the program makes of a request, at the one upstream there is; nil: it leaves that to the rules.
+    func outcome(of request: RuleRequest, _ configuration: RelayConfiguration) -> RuleOutcome? {
+        guard let key = self.key, let upstream = configuration.upstreams.first else { return nil }
+        switch key(request) {
+        case .key(let key): return .matched(RuleMatch(key: key, rule: "program", upstream: upstream.name))
+        case .refused(let text): return .failure(text)
+        }
+    }
 }
 
 /// A relay that runs on threads of its own within a program. Any thread may call everything.

@@ -9,20 +9,12 @@ struct KeyResolver: Sendable {
     let rules: AggregationRules
     let identity: IdentityRules
     let upstreams: [String: UpstreamConfiguration]
-    private let program: Program?
-
-    /// A program that gives the keys in place of the rules, all at one upstream.
-    private struct Program: Sendable {
-        var key: @Sendable (RuleRequest) -> Embedding.Placement
-        var upstream: String
-    }
+    private let configuration: RelayConfiguration
+    private let embedding: Embedding
 
     init(_ configuration: RelayConfiguration, _ embedding: Embedding) {
-        if let key = embedding.key, let upstream = configuration.upstreams.first {
-            self.program = Program(key: key, upstream: upstream.name)
-        } else {
-            self.program = nil
-        }
+        self.configuration = configuration
+        self.embedding = embedding
         self.rules = configuration.aggregation
         self.identity = configuration.identity
         self.upstreams = Dictionary(
@@ -40,7 +32,7 @@ struct KeyResolver: Sendable {
             node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
             resourceNames: request.resourceNames)
         if let denial = self.identity.denial(of: facts) { return .denied(denial) }
-        let outcome = self.evaluate(facts)
+        let outcome = self.embedding.outcome(of: facts, self.configuration) ?? self.rules.evaluate(facts)
         guard case .matched(let match) = outcome else {
             return .refused(outcome.refusal(of: node) ?? "no rule matched")
         }
@@ -54,14 +46,6 @@ struct KeyResolver: Sendable {
                 id: node.id, cluster: node.cluster, encoded: scope == .stream ? node.summary : request.node,
                 agent: self.agent(of: node), isWhole: scope != .stream || node.isSummaryWhole),
             upstreamNode: upstream.node(of: match.key, openedBy: node), scope: scope)
-    }
-
-    private func evaluate(_ facts: RuleRequest) -> RuleOutcome {
-        guard let program = self.program else { return self.rules.evaluate(facts) }
-        switch program.key(facts) {
-        case .key(let key): return .matched(RuleMatch(key: key, rule: "program", upstream: program.upstream))
-        case .refused(let text): return .failure(text)
-        }
     }
 
     /// Name and version of the client's program.
