@@ -11,6 +11,13 @@ private func resource(_ name: String, _ content: String) -> Resource {
         name: name, version: nil, type: .rds, any: ByteRange(offset: 0, count: any.count), in: any.span)
 }
 
+/// A client's content behind a reference, for the macros of the tests.
+private final class Follower {
+    private var content = ClientContent()
+
+    func apply(_ update: TypeUpdate) -> XDSClient.Change? { self.content.apply(update) }
+}
+
 private func change(_ name: String, _ presence: Presence, _ lane: Lane = .named) -> ResourceChange {
     ResourceChange(lane: lane, name: name, presence: presence)
 }
@@ -26,7 +33,7 @@ private func update(_ changes: [ResourceChange], isFull: Bool = false) -> TypeUp
 struct ClientContentTests {
     @Test("new and changed resources come with their content, version and type")
     func updated() throws {
-        var content = ClientContent()
+        let content = Follower()
         let first = try #require(
             content.apply(
                 update([change("b", .present(resource("b", "1"))), change("a", .present(resource("a", "1")))])))
@@ -41,7 +48,7 @@ struct ClientContentTests {
 
     @Test("the same content again is no news, nor is what a wildcard brings beside a name")
     func same() {
-        var content = ClientContent()
+        let content = Follower()
         #expect(content.apply(update([change("a", .present(resource("a", "1")))])) != nil)
         #expect(content.apply(update([change("a", .present(resource("a", "1")))])) == nil)
         #expect(content.apply(update([change("a", .present(resource("a", "1")), .wildcard)])) == nil)
@@ -52,7 +59,7 @@ struct ClientContentTests {
 
     @Test("what goes is removed, what never was is missing, and what was given up is forgotten in silence")
     func gone() throws {
-        var content = ClientContent()
+        let content = Follower()
         _ = content.apply(
             update([change("a", .present(resource("a", "1"))), change("b", .present(resource("b", "1")))]))
         let gone = try #require(content.apply(update([change("a", .absent), change("x", .absent)])))
@@ -64,7 +71,7 @@ struct ClientContentTests {
 
     @Test("a full state says what differs from what is held, and what it lacks is gone")
     func full() throws {
-        var content = ClientContent()
+        let content = Follower()
         _ = content.apply(
             update([change("a", .present(resource("a", "1"))), change("b", .present(resource("b", "1")))]))
         let full = update(
@@ -76,7 +83,7 @@ struct ClientContentTests {
 
     @Test("an error of a name is told, and what is held of it stays")
     func errors() throws {
-        var content = ClientContent()
+        let content = Follower()
         _ = content.apply(update([change("a", .present(resource("a", "1")))]))
         var failed = change("a", .unknown)
         failed.isRefresh = true
