@@ -38,6 +38,9 @@ public final class XDSServer: Sendable {
         self.configuration = configuration
     }
 
+    /// A server that nobody has any more ends at once.
+    deinit { self.relay.drain(.zero) }
+
     // MARK: Snapshots
 
     /// Replaces everything that clients of a key are served. What says the same as before sends nothing; what differs is
@@ -97,7 +100,7 @@ public final class XDSServer: Sendable {
         let origin = self.relay.snapshots[Configuration.upstream]
         // Under the lock, so that what is set meanwhile comes after what was set before.
         self.state.withLock { state in
-            state.phase = .running
+            if state.phase == .starting { state.phase = .running }
             state.origin = origin
             if let origin = origin {
                 for (key, snapshot) in state.waiting { Self.put(snapshot, for: key, into: origin) }
@@ -108,15 +111,16 @@ public final class XDSServer: Sendable {
 
     /// Ends gracefully: health checks say NOT_SERVING, no connection is accepted any more, clients are asked to go elsewhere
     /// (GOAWAY), and those that have not gone after the time are ended. Returns when all is closed; then the server cannot
-    /// be started again. A second call waits for the first.
+    /// be started again. A second call returns at once. Not to be called from the key function or the handler of
+    /// rejections: it waits for the threads that call these.
     ///
     /// - Parameter timeout: how long clients may take to go; nil: ``XDSServer/Configuration/drainTimeout``.
     public func stop(draining timeout: Duration? = nil) {
-        let wasRunning = self.state.withLock { state -> Bool in
+        let runs = self.state.withLock { state -> Bool in
             defer { state.phase = .stopped }
-            return state.phase == .running
+            return state.phase == .running || state.phase == .starting
         }
-        if wasRunning { self.relay.drain(Nanoseconds(clamping: timeout ?? self.configuration.drainTimeout)) }
+        if runs { self.relay.drain(Nanoseconds(clamping: timeout ?? self.configuration.drainTimeout)) }
         self.relay.join()
     }
 
