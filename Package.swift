@@ -125,7 +125,7 @@ let package = Package(
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
         tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
-        tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
+        tests("WeirServer", ["WeirHTTP1", "WeirStore", "WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),

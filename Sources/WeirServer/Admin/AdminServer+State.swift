@@ -99,8 +99,11 @@ extension AdminServer {
     }
 
     static func protocolName(_ upstream: UpstreamConfiguration) -> String {
-        if case .grpc(let origin) = upstream.origin { return origin.variant.rawValue }
-        return "files"
+        switch upstream.origin {
+        case .grpc(let origin): origin.variant.rawValue
+        case .files: "files"
+        case .http: "http"
+        }
     }
 
     private var upstreamTable: TextTable {

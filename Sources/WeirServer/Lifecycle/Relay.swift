@@ -47,6 +47,8 @@ private final class Relay {
     private let reload: () -> (RelayConfiguration?, [Diagnostic])
     private let shared: RelayShared
     private let admin: AdminServer
+    /// One for each upstream that is fed over HTTP.
+    private let snapshotServers: [SnapshotServer]
     private let loop = Loop()
     private let manager: ServiceManager
     private var threads: [WorkerThread] = []
@@ -79,6 +81,10 @@ private final class Relay {
             identifier: Self.identifier(),
             descriptors: descriptors, descriptorCatalog: catalog)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+        self.snapshotServers = self.shared.configuration.upstreams.compactMap { [shared = self.shared] upstream in
+            guard case .http(let http) = upstream.origin else { return nil }
+            return SnapshotServer(upstream.name, http, shared)
+        }
         self.manager = ServiceManager(environment, loop: self.loop, shared: self.shared)
     }
 
@@ -144,6 +150,7 @@ private final class Relay {
         self.shared.journal.start(
             JournalLimits(self.configuration.admin.history), self.shared.metrics, traces: self.shared.traces)
         try self.startWorkers()
+        for server in self.snapshotServers { try server.start() }
         try self.admin.start()
         self.watchSignals()
         self.watchMemory()
@@ -281,6 +288,7 @@ private final class Relay {
         for signal in self.signals { signal.cancel() }
         self.shared.journal.close()
         self.admin.stop()
+        for server in self.snapshotServers { server.stop() }
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
         self.shared.files.close()
@@ -309,6 +317,7 @@ private final class Relay {
         self.shared.rules.withLock { $0 = configuration.aggregation }
         self.shared.identity.withLock { $0 = configuration.identity }
         self.admin.reload(configuration.admin)
+        for server in self.snapshotServers { server.reload(configuration) }
         let limits = JournalLimits(configuration.admin.history)
         self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
@@ -350,6 +359,7 @@ private final class Relay {
             switch (old.first { $0.name == upstream.name }?.origin, upstream.origin) {
             case (.grpc(let before)?, .grpc(let now)) where before.variant == now.variant: break
             case (.files(let before)?, .files(let now)) where before == now: break
+            case (.http(let before)?, .http(let now)) where before == now: break
             default: names.append(upstream.name)
             }
         }
