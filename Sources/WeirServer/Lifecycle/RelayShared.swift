@@ -84,6 +84,9 @@ final class RelayShared: Sendable {
                     return (upstream.name, origin.servers.map(\.description))
                 }
                 return (upstream.name, [])
+            },
+            snapshotUpstreams: configuration.upstreams.compactMap { upstream in
+                if case .http = upstream.origin { upstream.name } else { nil }
             }, version: weirVersion, workers: workers)
         let metrics = self.metrics
         self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
@@ -130,6 +133,9 @@ final class RelayShared: Sendable {
                     kind: "files", tell: tell,
                     demand: { path, isWanted in files.demand(path: path, upstream: name, isWanted) },
                     missing: { "\($0) is not loaded yet" })
+            case .http:
+                origins[name] = SnapshotOrigin(
+                    kind: "http", tell: tell, missing: { "no snapshot was put for key \"\($0)\" so far" })
             }
         }
         return origins

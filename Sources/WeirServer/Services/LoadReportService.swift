@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirHTTP2
 import WeirLoop
+import WeirSnapshots
 import WeirObserve
 import WeirTransport
 import WeirUpstream
@@ -110,7 +111,8 @@ final class LoadReportStream: ServiceStream {
             return self.refuse(.unavailable, .unknownUpstream, text)
         }
         guard let client = self.worker.homes.upstreams[name] else {
-            let text = "key \"\(key)\" has upstream \"\(name)\", which is files: nobody there takes load reports"
+            let kind = self.worker.shared.snapshots[name]?.kind ?? "no control plane"
+            let text = "key \"\(key)\" has upstream \"\(name)\", which is \(kind): nobody there takes load reports"
             return self.call.finish(.unimplemented, text)
         }
         self.call.connection.respond(self.call.stream)
