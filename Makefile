@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro chaos soak storm \
+.PHONY: run test build test-unit test-integration conformance simulate format lint docs bench bench-micro chaos soak storm \
         sanitize coverage coverage-integration compatibility fuzz manifests deb sbom clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
@@ -17,11 +17,14 @@ VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
 # The binary carries the Swift runtime, so that a machine without the toolchain can run it.
 RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
+# Products that other programs use, and programs that show how.
+LIBRARIES := WeirXDS XDSClient XDSServer
+EXAMPLES := simple-server simple-client
 BENCH_FLAGS := -c release --product weir-bench --static-swift-stdlib
 DESCRIPTORS := .build/xds-descriptors.binpb
 # What became of each test, for `make conformance`.
 RESULTS := .build/conformance
-SWIFT_PLACES := Sources Tests Package.swift
+SWIFT_PLACES := Sources Examples Tests Package.swift
 
 say = printf '\n==> %s\n' $(1)
 
@@ -45,6 +48,7 @@ build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
 	@$(MAKE) --no-print-directory $(DESCRIPTORS)
 	@cmp -s $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb || cp $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb
 	@swift build $(BENCH_FLAGS)
+	@for example in $(EXAMPLES); do swift build -c release --product $$example --static-swift-stdlib; done
 	@$(call say,'Built $(RELEASE)/weir')
 
 test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
@@ -93,6 +97,11 @@ lint: ## Check format, the table of conformance and the Python files' syntax; ch
 	@python3 integration/conformance.py --sources-only >/dev/null
 	@echo 'no findings'
 
+docs: deps ## Write the reference of the library products to .build/docs.
+	@$(call say,'Reference of $(LIBRARIES)')
+	@for library in $(LIBRARIES); do swift build --target $$library; done
+	@python3 integration/reference.py $(LIBRARIES)
+
 bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
 	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
 	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
@@ -120,7 +129,7 @@ sanitize: sanitize-address sanitize-thread ## Run all tests under the address an
 sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
 	@$(call say,'Unit tests under the $* sanitizer')
 	@swift test --disable-xctest --sanitize=$* --scratch-path .build/$*
-	@swift build --sanitize=$* --scratch-path .build/$* --product weir
+	@for product in weir $(EXAMPLES); do swift build --sanitize=$* --scratch-path .build/$* --product $$product; done
 	@cp $(DESCRIPTORS) .build/$*/debug/xds-descriptors.binpb
 	@rm -f .build/$*/report.*
 	@$(call say,'Integration tests under the $* sanitizer')
