@@ -149,7 +149,9 @@ coverage: deps $(VENV_DONE) $(DESCRIPTORS) ## Tell which share of the lines the 
 # Runs that end by themselves add to eight profiles, taking turns; one that is killed tells nothing.
 coverage-integration:
 	@$(call say,'Integration tests of a weir with counters')
-	@swift build --enable-code-coverage --scratch-path $(COVERAGE) --product weir
+	@for product in weir $(EXAMPLES); do \
+	    swift build --enable-code-coverage --scratch-path $(COVERAGE) --product $$product; \
+	done
 	@cp $(DESCRIPTORS) $(COVERAGE)/debug/xds-descriptors.binpb
 	@LLVM_PROFILE_FILE='$(CURDIR)/$(COVERAGE)/profiles/weir-%8m.profraw' WEIR_BINARY=$(COVERAGE)/debug/weir \
 	    $(VENV)/bin/pytest integration -m 'not release_build'
