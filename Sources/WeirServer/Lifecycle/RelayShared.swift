@@ -75,6 +75,9 @@ final class RelayShared: Sendable {
     ) {
         self.configuration = configuration
         self.logger = logger
+        let snapshotUpstreams: [String] = configuration.upstreams.compactMap { upstream in
+            if case .http = upstream.origin { upstream.name } else { nil }
+        }
         self.metrics = RelayMetrics(
             upstreams: configuration.upstreams.map { upstream in
                 if case .grpc(let origin) = upstream.origin {
@@ -82,9 +85,7 @@ final class RelayShared: Sendable {
                 }
                 return (upstream.name, [])
             },
-            snapshotUpstreams: configuration.upstreams.compactMap { upstream in
-                if case .http = upstream.origin { upstream.name } else { nil }
-            }, version: weirVersion, workers: workers)
+            snapshotUpstreams: snapshotUpstreams, version: weirVersion, workers: workers)
         let metrics = self.metrics
         self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
         self.links = (0..<workers).map { WorkerLink(index: $0) }
@@ -96,7 +97,9 @@ final class RelayShared: Sendable {
         self.files = files
         self.snapshots = Self.snapshotOrigins(configuration, files, self.links)
         self.upstreams = upstreams
-        self.store = configuration.cache.store.map { StoreDesk($0) }
+        self.store = configuration.cache.store.map {
+            StoreDesk($0, snapshotUpstreams: Set(snapshotUpstreams))
+        }
         self.rules = Locked(configuration.aggregation)
         self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
