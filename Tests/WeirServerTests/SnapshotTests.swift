@@ -138,7 +138,7 @@ struct SnapshotStoreTests {
         #expect(changes.map(\.isRemoval) == [true, false, false])
         #expect(changes[1].resources.count == 2 && !changes[1].replacesWildcard)
         #expect(self.changes(old, from: old, stored: Set(stored)).map(\.key.typeURL) == [stored[2]])
-        #expect(self.changes(nil, from: old, stored: Set(stored)).allSatisfy(\.isRemoval))
+        #expect(self.changes(nil, from: old, stored: Set(stored)).allSatisfy { $0.isRemoval })
         // Where it is not known what is stored, all of it is replaced.
         #expect(self.changes(old, from: nil, stored: Set(stored)).filter(\.replacesWildcard).count == 2)
     }

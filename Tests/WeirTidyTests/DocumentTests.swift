@@ -18,7 +18,7 @@ private let metricNames: [String] = {
 
 /// Names of the fields of log lines: the first of a pair that the server's sources spell out in a list of such pairs.
 private let logFieldNames: Set<String> = {
-    let files = productFiles.filter { $0.module == "WeirServer" }
+    let files = productFiles.filter { $0.module == "WeirServer" || $0.module == "WeirUpstream" }
     // The debug endpoint has such pairs for its answers, too.
     let lines = files.flatMap { file in
         guard file.path.contains("/Admin/") else { return file.lines }

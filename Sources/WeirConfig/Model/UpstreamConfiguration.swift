@@ -6,6 +6,8 @@ package struct UpstreamConfiguration: Hashable, Sendable {
     package enum Origin: Hashable, Sendable {
         case grpc(GRPCOriginConfiguration)
         case files(FilesOriginConfiguration)
+        /// A program that the relay is a part of sets snapshots; no file can ask for it.
+        case program
         case http(HTTPOriginConfiguration)
     }
 
@@ -15,6 +17,15 @@ package struct UpstreamConfiguration: Hashable, Sendable {
     package var coldTimeout = Nanoseconds.seconds(5)
     /// The authorities of `xdstp:` names that are asked of it, whoever's group asks; no other upstream has one of them.
     package var authorities: [String] = []
+
+    package init(
+        name: String, origin: Origin, coldTimeout: Nanoseconds = .seconds(5), authorities: [String] = []
+    ) {
+        self.name = name
+        self.origin = origin
+        self.coldTimeout = coldTimeout
+        self.authorities = authorities
+    }
 }
 
 /// An upstream that is a control plane over gRPC.

@@ -23,6 +23,9 @@ package struct OriginPolicy: Sendable {
     package var isJournaled = true
     /// Gives each push its id; nil: they are counted for each group by itself.
     package var nextPush: (@Sendable () -> PushID)?
+    /// Looks at each resource of a response before it is taken, and says why it is rejected, or nil. Nil: payloads are not
+    /// looked at (UP-04).
+    package var validate: (@Sendable (XDSResource) -> String?)?
 
     package init() {}
 }

@@ -3,6 +3,7 @@ import WeirBase
 import WeirConfig
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 import WeirXDS
 
 /// What can be answered without asking a worker, so that it is answered also when one is stuck.
@@ -102,6 +103,7 @@ extension AdminServer {
         switch upstream.origin {
         case .grpc(let origin): origin.variant.rawValue
         case .files: "files"
+        case .program: "program"
         case .http: "http"
         }
     }

@@ -4,6 +4,7 @@ import WeirEngine
 import WeirHTTP2
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 
 /// Looks, one group after the other, whether the groups at home on one worker hold what their control planes say to
 /// somebody new: on a short stream of its own to the server in use, on a connection that is there anyway, with the group's

@@ -6,6 +6,7 @@ import WeirLoop
 import WeirObserve
 import WeirProtobuf
 import WeirSnapshots
+import WeirUpstream
 
 /// All files origins of the process: watches paths, loads them on a thread of its own, and sets what they hold in the
 /// upstream's `SnapshotOrigin`, by path. A broken file is logged with its place, and the last good state stays.

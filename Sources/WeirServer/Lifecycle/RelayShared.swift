@@ -67,12 +67,15 @@ final class RelayShared: Sendable {
     let descriptors: DescriptorSet?
     /// What server reflection answers from; nil without a descriptor set.
     let descriptorCatalog: DescriptorCatalog?
+    /// What the program decides that the relay is a part of.
+    let embedding: Embedding
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
         upstreams: UpstreamBoard, unixListeners: [String: Descriptor], passed: PassedSockets, identifier: String,
-        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
+        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?, embedding: Embedding
     ) {
+        self.embedding = embedding
         self.configuration = configuration
         self.logger = logger
         let snapshotUpstreams: [String] = configuration.upstreams.compactMap { upstream in
@@ -125,6 +128,9 @@ final class RelayShared: Sendable {
             }
             switch upstream.origin {
             case .grpc: continue
+            case .program:
+                origins[name] = SnapshotOrigin(
+                    kind: "program", tell: tell, missing: { "no snapshot was set for key \"\($0)\" so far" })
             case .files:
                 origins[name] = SnapshotOrigin(
                     kind: "files", tell: tell,
@@ -178,6 +184,8 @@ final class RelayShared: Sendable {
     func note(_ event: ShardEvent) {
         switch event {
         case .nack(let node, let key, let type, let version, let push, let detail):
+            self.embedding.onNack?(
+                Embedding.Nack(nodeID: node, key: key, type: type, version: version, detail: detail))
             self.logger.logOften(
                 .warning, "NACK",
                 [

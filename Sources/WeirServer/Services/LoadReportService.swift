@@ -6,6 +6,7 @@ import WeirLoop
 import WeirSnapshots
 import WeirObserve
 import WeirTransport
+import WeirUpstream
 import WeirXDS
 
 /// `envoy.service.load_stats.v3.LoadReportingService` of one worker: passes each client's stream on, one to one, to the

@@ -7,6 +7,7 @@ import WeirLoop
 import WeirObserve
 import WeirSnapshots
 import WeirStore
+import WeirUpstream
 
 /// Takes the snapshots of one upstream over HTTP, for whom has a token, and puts them into its `SnapshotOrigin`.
 ///

@@ -46,10 +46,6 @@ final class HomeOrigin {
     /// When its newest upstream stream was opened.
     var openedAt = Instant(rawValue: .max)
 
-    /// A server that honours what it was told has nothing to say to a group that missed nothing: its silence for this long
-    /// on an open stream says so.
-    static let silenceMeansCurrent = Nanoseconds.seconds(2)
-
     init(_ origin: OriginGroup, upstream: String, home: HomeGroup) {
         self.origin = origin
         self.upstream = upstream

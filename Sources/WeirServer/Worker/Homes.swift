@@ -4,6 +4,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirTransport
+import WeirUpstream
 import WeirXDS
 
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
@@ -18,6 +19,7 @@ final class Homes {
     var siblings: [String: UpstreamClient] = [:]
     let transport: Transport
     let resolver: ResolverClient
+    private let reporter: UpstreamReporter
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
@@ -44,6 +46,7 @@ final class Homes {
         self.resolver = resolver
         self.worker = worker
         self.shared = shared
+        self.reporter = UpstreamReporter(shared, worker: worker)
         self.guards = GuardPolicy(shared.configuration.guards)
         self.routes = AuthorityRoutes(shared.configuration.upstreamsByAuthority)
         let target = SoonTarget()
@@ -54,12 +57,16 @@ final class Homes {
         }
         for configuration in shared.configuration.upstreams {
             guard case .grpc(let origin) = configuration.origin else { continue }
-            let client = UpstreamClient(
-                transport: transport, name: configuration.name, configuration: origin, shared: shared,
-                resolver: resolver, worker: worker)
-            client.delegate = self
-            self.upstreams[configuration.name] = client
+            self.upstreams[configuration.name] = self.makeClient(configuration.name, origin)
         }
+    }
+
+    func makeClient(_ name: String, _ configuration: GRPCOriginConfiguration) -> UpstreamClient {
+        let client = UpstreamClient(
+            transport: self.transport, name: name, settings: configuration.settings, observer: self.reporter,
+            resolver: self.resolver, seed: UInt64(self.worker) ^ UInt64(bitPattern: Loop.monotonicNow().rawValue))
+        client.delegate = self
+        return client
     }
 
     // MARK: From the shards
@@ -287,12 +294,12 @@ final class Homes {
         for origin in self.groups.values.flatMap(\.origins.values) {
             if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
             if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
             {
                 origin.outOfTouchSince = nil
             }
             if origin.origin.isStale, origin.origin.openStreams > 0, !origin.isWarming,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
             {
                 origin.origin.silenceConfirms()
             }
@@ -308,7 +315,7 @@ final class Homes {
     func reload(_ configuration: RelayConfiguration) {
         for upstream in configuration.upstreams {
             guard case .grpc(let origin) = upstream.origin else { continue }
-            self.upstreams[upstream.name]?.reconfigure(origin)
+            self.upstreams[upstream.name]?.reconfigure(origin.settings)
         }
         self.guards = GuardPolicy(configuration.guards)
         self.driftChecker.reload(configuration.checks.drift)

@@ -57,7 +57,7 @@ final class Worker {
                 [("worker", String(index)), ("seconds", String(length.seconds))])
         }
         let configuration = shared.configuration
-        let keys = KeySource(KeyResolver(configuration))
+        let keys = KeySource(KeyResolver(configuration, shared.embedding))
         self.keys = keys
         self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
         let log = TransportLog(shared)
@@ -207,7 +207,7 @@ final class Worker {
 
     /// Takes over what can change while it runs: rules for new streams, limits and times (SIGHUP).
     func reload(_ configuration: RelayConfiguration) {
-        self.keys.resolver = KeyResolver(configuration)
+        self.keys.resolver = KeyResolver(configuration, self.shared.embedding)
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
         self.homes.reload(configuration)
