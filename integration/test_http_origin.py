@@ -555,6 +555,8 @@ def test_a_push_is_told_of_and_guarded_like_any_other(push, connect, protocol):
     assert push.relay.keys()["web"]["upstream"] == {"name": "registry", "server": "http", "state": "connected"}
     assert push.relay.metric("weir_snapshot_keys", upstream="registry") == 1
     assert push.relay.metric("weir_snapshot_requests_total", outcome="put") == 3
+    assert push.relay.metric("weir_pushes_total", type="cds", outcome="held_empty") == 1
+    assert push.relay.metric("weir_pushes_total", type="cds", outcome="sent") == 2
     assert push.relay.json("/ready")["degraded"] == []
 
 

@@ -78,6 +78,9 @@ final class RelayShared: Sendable {
         self.embedding = embedding
         self.configuration = configuration
         self.logger = logger
+        let snapshotUpstreams: [String] = configuration.upstreams.compactMap { upstream in
+            if case .http = upstream.origin { upstream.name } else { nil }
+        }
         self.metrics = RelayMetrics(
             upstreams: configuration.upstreams.map { upstream in
                 if case .grpc(let origin) = upstream.origin {
@@ -85,9 +88,7 @@ final class RelayShared: Sendable {
                 }
                 return (upstream.name, [])
             },
-            snapshotUpstreams: configuration.upstreams.compactMap { upstream in
-                if case .http = upstream.origin { upstream.name } else { nil }
-            }, version: weirVersion, workers: workers)
+            snapshotUpstreams: snapshotUpstreams, version: weirVersion, workers: workers)
         let metrics = self.metrics
         self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
         self.links = (0..<workers).map { WorkerLink(index: $0) }
@@ -99,7 +100,9 @@ final class RelayShared: Sendable {
         self.files = files
         self.snapshots = Self.snapshotOrigins(configuration, files, self.links)
         self.upstreams = upstreams
-        self.store = configuration.cache.store.map { StoreDesk($0) }
+        self.store = configuration.cache.store.map {
+            StoreDesk($0, snapshotUpstreams: Set(snapshotUpstreams))
+        }
         self.rules = Locked(configuration.aggregation)
         self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)

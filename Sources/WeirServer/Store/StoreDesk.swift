@@ -45,13 +45,18 @@ final class StoreDesk: Sendable {
     private static let closeTimeout = Nanoseconds.seconds(5)
 
     let configuration: StoreConfiguration
+    /// Upstreams whose groups are nowhere else: they neither age nor give way.
+    let snapshotUpstreams: Set<String>
     let mailbox = Mailbox<Command>(capacity: StoreDesk.commandsMax)
     let state = Locked(State())
     private let isOpen = Atomic<Bool>(false)
     private let isOver = Atomic<Bool>(false)
     private let thread: Locked<WorkerThread?> = Locked(nil)
 
-    init(_ configuration: StoreConfiguration) { self.configuration = configuration }
+    init(_ configuration: StoreConfiguration, snapshotUpstreams: Set<String>) {
+        self.configuration = configuration
+        self.snapshotUpstreams = snapshotUpstreams
+    }
 
     var trouble: String? { self.state.withLock { $0.trouble } }
 

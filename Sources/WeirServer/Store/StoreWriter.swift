@@ -88,6 +88,8 @@ final class StoreWriter {
 
     private func took(_ opening: StoreOpening) {
         self.store = opening.store
+        self.opened.formUnion(
+            opening.store.groups.filter { self.desk.snapshotUpstreams.contains($0.upstream) })
         self.metrics.storeBytes.set(Int64(opening.store.bytes))
         if let (path, reason) = opening.setAside {
             self.metrics.storeErrors(reason.kind.rawValue).add(1)

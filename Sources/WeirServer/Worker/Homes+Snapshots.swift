@@ -2,7 +2,9 @@ import WeirBase
 import WeirConfig
 import WeirEngine
 import WeirLoop
+import WeirObserve
 import WeirSnapshots
+import WeirXDS
 
 /// Groups whose resources come from within the process.
 extension Homes {
@@ -47,6 +49,22 @@ extension Homes {
         } else {
             origin.forgetSnapshot(of: snapshots.kind, reason: state.trouble)
         }
+    }
+
+    /// Counts a push that no response of a control plane made; those are counted as they come.
+    func countPush(_ news: PushNews, _ upstream: String) {
+        guard self.shared.snapshots[upstream] != nil, case .new(let report) = news, report.isUpstreamState else {
+            return
+        }
+        let outcome: RelayMetrics.PushOutcome
+        switch report.outcome {
+        case .sent: outcome = .sent
+        case .held(let reason):
+            guard let held = Self.outcome(.held(reason)) else { return }
+            outcome = held
+        default: return
+        }
+        self.shared.metrics.pushes(type: report.type.label, outcome: outcome).add(1)
     }
 
     /// Takes what could not be told because the worker's mailbox was full.
