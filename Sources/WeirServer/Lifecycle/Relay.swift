@@ -283,6 +283,7 @@ private final class Relay {
         self.admin.stop()
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
+        self.shared.large.stop()
         self.shared.files.close()
         self.shared.store?.close(self.logger)
         self.shared.traces?.stop()

@@ -66,6 +66,8 @@ final class Homes {
 
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
         if self.keepForLater(key, worker, command) { return }
+        if self.waits(key, { $0.receive(key: key, from: worker, command) }) { return }
+        let (now, wall) = (self.loop.now, Loop.wallNow())
         switch command {
         case .join(let upstream, let node, let opener):
             do throws(GroupRefusal) {
@@ -82,18 +84,21 @@ final class Homes {
             guard let home = self.groups[key] else { return }
             self.askStore(home, self.unknownUpstreams(of: change, home))
             if self.keepForLater(key, worker, command) { return }
-            home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight(of: change, from: worker)) { [group = home.group] in
+                group.apply(change, from: worker, now: now, wall: wall)
+            }
         case .rollout(let report):
             guard let home = self.groups[key] else { return }
-            home.group.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.receive(report, from: worker, now: now, wall: wall)
+            }
         case .warm:
             for origin in self.groups[key]?.origins.values.map({ $0 }) ?? [] { self.warm(origin) }
         case .leave:
             guard let home = self.groups[key] else { return }
-            home.group.workerLeft(worker, now: self.loop.now)
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.workerLeft(worker, now: now)
+            }
         }
     }
 
@@ -172,15 +177,20 @@ final class Homes {
     }
 
     func receive(_ snapshot: FilesSnapshot) {
-        for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key })
-        where home.origins[snapshot.upstream]?.filesPath == snapshot.path {
-            guard let origin = home.group.origin(at: snapshot.upstream) else { continue }
+        for key in self.groups.keys.sorted() { self.receive(snapshot, key) }
+    }
+
+    private func receive(_ snapshot: FilesSnapshot, _ key: String) {
+        guard let home = self.groups[key], home.origins[snapshot.upstream]?.filesPath == snapshot.path else { return }
+        if self.waits(key, { $0.receive(snapshot, key) }) { return }
+        guard let origin = home.group.origin(at: snapshot.upstream) else { return }
+        let (now, wall) = (self.loop.now, Loop.wallNow())
+        self.work(on: home, weight: snapshot.resources?.count ?? 0) {
             if let resources = snapshot.resources {
-                origin.replaceAll(resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
+                origin.replaceAll(resources, version: snapshot.version, now: now, wall: wall)
             } else {
                 origin.originUnavailable(server: snapshot.path, error: snapshot.error)
             }
-            self.carryOut(home)
         }
     }
 
@@ -206,6 +216,7 @@ final class Homes {
             if let origin = origin, origin.isWarming { self.closeAtSibling(number, origin) }
         case .send(let number, let message):
             let isBorrowed = origin?.borrowed.contains(number) == true
+            if origin?.hasEnded(number, isSibling: isBorrowed) == true { return }
             (isBorrowed ? self.siblings[upstream] : client)?.send(UpstreamStreamID(key: key, number: number), message)
         case .publish(let update, let workers):
             if update.audience != .first { home.published[update.typeURL] = update.generation }
@@ -306,10 +317,13 @@ final class Homes {
         for client in self.siblings.values { client.tick() }
         self.noteAges(now)
         self.tickStore(now)
+        self.tickAway()
         self.driftChecker.tick(now)
-        for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
-            home.group.advance(to: now, wall: Loop.wallNow())
-            self.carryOut(home)
+        let wall = Loop.wallNow()
+        for home in self.groups.values where !home.isAway && home.group.nextDeadline.map({ $0 <= now }) ?? false {
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.advance(to: now, wall: wall)
+            }
         }
     }
 
@@ -319,6 +333,13 @@ final class Homes {
         self.agesNotedAt = now
         var oldest: [String: Instant] = [:]
         for origin in self.groups.values.flatMap(\.origins.values) {
+            guard !origin.home.isAway else {
+                // What it holds is not to be looked at now.
+                if let since = origin.outOfTouchSince {
+                    oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
+                }
+                continue
+            }
             if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
             if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
                 now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
@@ -346,9 +367,16 @@ final class Homes {
         }
         self.guards = GuardPolicy(configuration.guards)
         self.driftChecker.reload(configuration.checks.drift)
-        for home in self.groups.values {
-            home.group.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+        for key in self.groups.keys { self.setGuards(key) }
+    }
+
+    /// Those in force when a group that is away is back.
+    private func setGuards(_ key: String) {
+        if self.waits(key, { $0.setGuards(key) }) { return }
+        guard let home = self.groups[key] else { return }
+        let (guards, now, wall) = (self.guards, self.loop.now, Loop.wallNow())
+        self.work(on: home, weight: home.group.weight) { [group = home.group] in
+            group.setGuards(guards, now: now, wall: wall)
         }
     }
 
