@@ -12,6 +12,7 @@ import WeirObserve
 /// A difference counts if a second look, some seconds later, finds it too while the group was told nothing of the name:
 /// control planes gather changes before they push them, but answer newcomers at once.
 final class DriftChecker {
+    /// Holds this; calls that are passed on know it weakly.
     private unowned let homes: Homes
     private var settings: CheckConfiguration.Drift
     private var schedule: DriftSchedule

@@ -70,6 +70,7 @@ final class HomeGroup {
 final class HomeOrigin {
     let origin: OriginGroup
     let upstream: String
+    /// Holds it while it is one of its origins. Whoever walks over origins while groups may go holds the group.
     unowned let home: HomeGroup
     /// Where its resources come from, for a files origin.
     var filesPath: String?

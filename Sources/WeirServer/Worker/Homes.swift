@@ -332,31 +332,28 @@ final class Homes {
         guard now - self.agesNotedAt >= .milliseconds(500) else { return }
         self.agesNotedAt = now
         var oldest: [String: Instant] = [:]
-        for origin in self.groups.values.flatMap(\.origins.values) {
-            guard !origin.home.isAway else {
-                // What it holds is not to be looked at now.
-                if let since = origin.outOfTouchSince {
-                    oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
-                }
-                continue
+        for home in self.groups.values {
+            for origin in home.origins.values {
+                guard let since = self.noteAge(origin, of: home, now) else { continue }
+                oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
             }
-            if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
-            if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
-            {
-                origin.outOfTouchSince = nil
-            }
-            if origin.origin.isStale, origin.origin.openStreams > 0, !origin.isWarming,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
-            {
-                origin.origin.silenceConfirms()
-            }
-            guard let since = origin.outOfTouchSince, origin.origin.hasContent else { continue }
-            oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
         }
         for name in self.upstreams.keys {
             self.shared.upstreams.update(name, part: self.worker, oldest: oldest[name])
         }
+    }
+
+    /// Since when what an origin holds may be out of date; nil: it is not, or there is nothing.
+    private func noteAge(_ origin: HomeOrigin, of home: HomeGroup, _ now: Instant) -> Instant? {
+        // What a group that is away holds is not to be looked at now.
+        guard !home.isAway else { return origin.outOfTouchSince }
+        if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
+        let isSilent = origin.origin.openStreams > 0 && now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+        if isSilent, let since = origin.outOfTouchSince, since < origin.openedAt { origin.outOfTouchSince = nil }
+        if isSilent, origin.origin.isStale, !origin.isWarming {
+            origin.origin.silenceConfirms()
+        }
+        return origin.origin.hasContent ? origin.outOfTouchSince : nil
     }
 
     /// Takes over the guards of a reloaded configuration, and what can change of upstreams that run.
