@@ -26,7 +26,9 @@ extension OriginType {
 
 extension FederatedGroup {
     /// The same for all its origins.
-    package var weight: Int { self.origins.reduce(0) { $0 + $1.origin.weight } }
+    package var weight: Int {
+        self.isOfOneOrigin ? self.own.weight : self.origins.reduce(0) { $0 + $1.origin.weight }
+    }
 
     /// What a change of a worker's wishes may make necessary; nothing where it may need another origin, which only the
     /// shell can make.

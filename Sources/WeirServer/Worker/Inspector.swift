@@ -125,7 +125,8 @@ extension Worker {
         _ filter: @escaping (_ key: String) -> ResourceWalk.Filter?,
         done: @escaping @Sendable (HeldPart) -> Void
     ) {
-        let question = HeldQuestion(filter: filter, waiting: self.homes.groups.keys.filter { filter($0) != nil }, done: done)
+        let waiting = self.homes.groups.keys.filter { filter($0) != nil }
+        let question = HeldQuestion(filter: filter, waiting: waiting, done: done)
         self.inspector.work { [unowned self] in self.advance(question) }
     }
 
