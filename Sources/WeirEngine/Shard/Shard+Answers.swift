@@ -309,7 +309,8 @@ extension Shard {
         names += request.owed.subtracting(names).sorted()
         if let left = request.left { names += Set(view.left(since: left)).subtracting(names).sorted() }
         let splits = request.splitting && !isPlain
-        let asked = isPlain ? Set(subscription.content.names) : request.owed
+        // Who has nothing holds nothing of which there could be less to say.
+        let asked = isPlain ? [] : request.owed
         let encoded =
             splits
             ? self.encodeSplit(

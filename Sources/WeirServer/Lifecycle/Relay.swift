@@ -325,6 +325,7 @@ final class Relay {
         for server in self.snapshotServers { server.stop() }
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
+        self.shared.large.stop()
         self.shared.files.close()
         self.shared.store?.close(self.logger)
         self.shared.traces?.stop()

@@ -61,6 +61,8 @@ final class RelayShared: Sendable {
     /// Clients that are turned away come again and again; the counters have them all.
     /// Turns what workers have found into text and messages.
     let renderer = AdminThread()
+    /// Where homes do what would hold their loops up.
+    let large = LargeWork()
     /// Questions about clients that are being answered.
     let statusQuestions = GroupCount()
     /// Nil without a descriptor set.

@@ -12,6 +12,7 @@ import WeirXDS
 /// `envoy.service.load_stats.v3.LoadReportingService` of one worker: passes each client's stream on, one to one, to the
 /// upstream of the client's group (SVC-05 to SVC-07).
 final class LoadReportService {
+    /// Holds the services.
     private unowned let worker: Worker
     /// Streams whose first message has not come.
     private var silent: [ObjectIdentifier: LoadReportStream] = [:]
@@ -44,6 +45,7 @@ final class LoadReportService {
 final class LoadReportStream: ServiceStream {
     let openedAt: Instant
     private let worker: Worker
+    /// Ends with the worker; calls are over before.
     private unowned let service: LoadReportService
     private let call: ServiceCall
     private var upstream: ForwardedCall?
