@@ -42,7 +42,7 @@ struct HomeValidationTests {
         let h = self.harness(.sotw)
         h.sotw(.cds, "1", "n1", ["a@1", "bad@1"])
         #expect(h.takeUpdates() == ["a@1"])
-        #expect(h.takeRequests() == ["0 cds n=n1 [] NACK"])
+        #expect(h.takeRequests() == ["0 cds v= n=n1 [] NACK"])
         h.sotw(.cds, "2", "n2", ["bad@1"])
         #expect(h.takeUpdates() == ["-a"])
     }
