@@ -201,7 +201,7 @@ struct XDSServerTests {
     @Test("what cannot be used is refused with the field's name, and a server starts once")
     func configuration() throws {
         func failure(_ change: (inout XDSServer.Configuration) -> Void) -> String {
-            var configuration = XDSServer.Configuration(listeners: ["127.0.0.1:0"])
+            var configuration = XDSServer.Configuration(listeners: ["127.0.0.1:18000"])
             change(&configuration)
             do throws(XDSServerError) {
                 _ = try XDSServer(configuration)
