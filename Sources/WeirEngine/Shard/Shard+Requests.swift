@@ -421,16 +421,3 @@ extension Shard {
             "resource locators with dynamic parameters are not supported; subscribe by resource name")
     }
 }
-
-extension Span<UInt8> {
-    /// Whether the bytes of `range` are those of `text`.
-    fileprivate func equals(_ range: ByteRange, text: String) -> Bool {
-        guard range.count == text.utf8.count else { return false }
-        var position = range.offset
-        for byte in text.utf8 {
-            if self[position] != byte { return false }
-            position += 1
-        }
-        return true
-    }
-}

@@ -6,15 +6,25 @@ package struct OutgoingRequest: Hashable, Sendable {
     package var versionInfo = ""
     package var responseNonce = ""
     package var resourceNames: [String] = []
+    /// More of them, as `encode` makes fields of them.
+    package var encodedNames: [UInt8] = []
     package var errorDetail: ErrorDetail?
 
     package init(typeURL: String) { self.typeURL = typeURL }
 
-    package var encoded: [UInt8] {
+    /// Names as the fields of a request: what is said again and again is encoded once.
+    package static func encode(names: [String]) -> [UInt8] {
         var writer = WireWriter()
+        for name in names { writer.element(3, name) }
+        return writer.bytes
+    }
+
+    package var encoded: [UInt8] {
+        var writer = WireWriter(reserving: self.encodedNames.count + 256)
         writer.string(1, self.versionInfo)
         if let node = self.node { writer.message(2, node) }
         for name in self.resourceNames { writer.element(3, name) }
+        writer.bytes.append(contentsOf: self.encodedNames)
         writer.string(4, self.typeURL)
         writer.string(5, self.responseNonce)
         if let detail = self.errorDetail { writer.message(6, detail.encoded) }
