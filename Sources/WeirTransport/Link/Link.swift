@@ -85,13 +85,12 @@ final class Link {
             let text = "connect to \(self.peer): \(SystemError.text(error.code))"
             return self.close(.connectFailed, text)
         }
+        Socket.setNoDelay(descriptor.rawValue)
         self.state = .securing
         self.connected()
     }
 
     private func connected() {
-        guard let descriptor = self.descriptor else { return }
-        Socket.setNoDelay(descriptor.rawValue)
         do throws(TLSError) {
             self.tls = try self.security.makeSession()
         } catch {
@@ -99,16 +98,17 @@ final class Link {
         }
         if self.tls == nil { self.secured() }
         self.updateInterest()
-        self.markDirty()
+        // A client speaks first (RFC 9113 §3.4), so a server's SETTINGS go with what they are answered with.
+        if self.owner.sessionContext.role == .client { self.markDirty() }
     }
 
+    /// To be followed by `markDirty`, for the session has its first frames to write.
     private func secured() {
         guard self.state == .securing else { return }
         let owner = self.owner
         self.state = .open
         self.session = Session(context: owner.sessionContext, delegate: owner)
         owner.linkSecured()
-        self.markDirty()
     }
 
     private func tlsFailed(_ error: TLSError) {
