@@ -78,7 +78,7 @@ extension Shard {
         if let detail = errorDetail {
             self.reject(index, detail, in: bytes, view)
         } else if bytes.equals(versionInfo, text: self.sentVersion(index)) {
-            if self.watch != nil, wasAwaiting { self.show(.ack, index, view, nonce: nonce) }
+            if self.isWatched, wasAwaiting { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: wasAwaiting)
         }
         if wasAwaiting { self.afterAnswer(index, in: view) }
@@ -290,7 +290,7 @@ extension Shard {
             self.reject(index, detail, in: bytes, view, age: age)
         } else {
             let settles = !self.typeStreams[Int(index)].isAwaiting
-            if self.watch != nil { self.show(.ack, index, view, nonce: nonce) }
+            if self.isWatched { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: true, isNewest: age == 0 || settles)
         }
         if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index, in: view) }

@@ -90,7 +90,11 @@ final class TypeView {
     }
     var freeCohorts: [Int32] = []
 
-    var staging = Staging()
+    var staging = Staging() {
+        didSet { self.state.value.isTrying = self.staging.trial != nil }
+    }
+    /// Whether there is a trial, which every ACK asks.
+    var isTrying: Bool { self.state.value.isTrying }
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
 

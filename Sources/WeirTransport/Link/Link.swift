@@ -24,24 +24,25 @@ extension LinkOwner {
 final class Link {
     enum State { case connecting, securing, open, closing, closed }
 
-    let transport: Transport
-    let peer: SocketAddress
+    // First what every push and ACK touches: of ten thousand connections each cache line counts.
     private(set) var state: State
-    private(set) var session: Session?
-    private(set) var tls: TLSSession?
-    private(set) var lastActivity: Instant
-    private let security: LinkSecurity
-    /// Holds the link until it was told of the link's end.
-    private unowned let owner: any LinkOwner
-
-    private var descriptor: Descriptor?
-    private var watcher: IOWatcher?
-    private var end: ConnectionEnd?
-    /// What a full socket left over; nil most of the time.
-    private var output: OutputQueue?
     private var isDirty = false
     private var isBlocked = false
     private(set) var isReadingPaused = false
+    private(set) var session: Session?
+    private(set) var tls: TLSSession?
+    private var descriptor: Descriptor?
+    /// What a full socket left over; nil most of the time.
+    private var output: OutputQueue?
+    let transport: Transport
+    private(set) var lastActivity: Instant
+    /// Holds the link until it was told of the link's end.
+    private unowned let owner: any LinkOwner
+
+    let peer: SocketAddress
+    private let security: LinkSecurity
+    private var watcher: IOWatcher?
+    private var end: ConnectionEnd?
     /// Since when the socket has taken nothing; nil while it does.
     private(set) var blockedSince: Instant?
 
