@@ -3,24 +3,28 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test build test-unit test-integration conformance simulate format lint bench bench-micro chaos soak storm \
-        sanitize fuzz manifests deb sbom clean help deps
+.PHONY: run test build test-unit test-integration conformance simulate format lint docs bench bench-micro chaos soak storm \
+        sanitize coverage coverage-integration compatibility fuzz manifests deb sbom clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver
+            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver \
+            zsh fish
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
 # The binary carries the Swift runtime, so that a machine without the toolchain can run it.
 RELEASE_FLAGS := -c release --product weir --static-swift-stdlib
+# Products that other programs use, and programs that show how.
+LIBRARIES := WeirXDS XDSClient XDSServer
+EXAMPLES := simple-server simple-client
 BENCH_FLAGS := -c release --product weir-bench --static-swift-stdlib
 DESCRIPTORS := .build/xds-descriptors.binpb
 # What became of each test, for `make conformance`.
 RESULTS := .build/conformance
-SWIFT_PLACES := Sources Tests Package.swift
+SWIFT_PLACES := Sources Examples Tests Package.swift
 
 say = printf '\n==> %s\n' $(1)
 
@@ -44,6 +48,7 @@ build: deps $(VENV_DONE) ## Build the release binary .build/release/weir.
 	@$(MAKE) --no-print-directory $(DESCRIPTORS)
 	@cmp -s $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb || cp $(DESCRIPTORS) $(RELEASE)/xds-descriptors.binpb
 	@swift build $(BENCH_FLAGS)
+	@for example in $(EXAMPLES); do swift build -c release --product $$example --static-swift-stdlib; done
 	@$(call say,'Built $(RELEASE)/weir')
 
 test: test-unit test-integration ## Run all tests: Swift's, then the ones with real Envoys and gRPC clients.
@@ -92,6 +97,11 @@ lint: ## Check format, the table of conformance and the Python files' syntax; ch
 	@python3 integration/conformance.py --sources-only >/dev/null
 	@echo 'no findings'
 
+docs: deps ## Write the reference of the library products to .build/docs.
+	@$(call say,'Reference of $(LIBRARIES)')
+	@for library in $(LIBRARIES); do swift build --target $$library; done
+	@python3 integration/reference.py $(LIBRARIES)
+
 bench: build ## Measure weir beside the raw write loop; SCENARIOS='fan-out-delta memory' for some, STREAMS=n for fewer.
 	@$(call say,'Benchmarks: some minutes; leave the machine alone meanwhile')
 	@python3 integration/benchmark.py --streams $(or $(STREAMS),10000) --json .build/bench.json $(SCENARIOS)
@@ -119,13 +129,34 @@ sanitize: sanitize-address sanitize-thread ## Run all tests under the address an
 sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
 	@$(call say,'Unit tests under the $* sanitizer')
 	@swift test --disable-xctest --sanitize=$* --scratch-path .build/$*
-	@swift build --sanitize=$* --scratch-path .build/$* --product weir
+	@for product in weir $(EXAMPLES); do swift build --sanitize=$* --scratch-path .build/$* --product $$product; done
 	@cp $(DESCRIPTORS) .build/$*/debug/xds-descriptors.binpb
 	@rm -f .build/$*/report.*
 	@$(call say,'Integration tests under the $* sanitizer')
 	@ASAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report TSAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report \
 	    WEIR_BINARY=.build/$*/debug/weir $(VENV)/bin/pytest integration -m 'not release_build'
 	@! ls .build/$*/report.* 2>/dev/null || { cat .build/$*/report.*; exit 1; }
+
+COVERAGE := .build/coverage
+coverage: deps $(VENV_DONE) $(DESCRIPTORS) ## Tell which share of the lines the Swift tests run, by module; INTEGRATION=1 adds the other suite.
+	@$(call say,'Unit tests with counters')
+	@rm -rf $(COVERAGE)/debug/codecov $(COVERAGE)/profiles
+	@SWIFT_DETERMINISTIC_HASHING=1 swift test --disable-xctest --enable-code-coverage --scratch-path $(COVERAGE)
+	@$(if $(INTEGRATION),$(MAKE) --no-print-directory coverage-integration)
+	@$(call say,'Line coverage')
+	@python3 integration/line_coverage.py $(COVERAGE)
+
+# Runs that end by themselves add to eight profiles, taking turns; one that is killed tells nothing.
+coverage-integration:
+	@$(call say,'Integration tests of a weir with counters')
+	@swift build --enable-code-coverage --scratch-path $(COVERAGE) --product weir
+	@cp $(DESCRIPTORS) $(COVERAGE)/debug/xds-descriptors.binpb
+	@LLVM_PROFILE_FILE='$(CURDIR)/$(COVERAGE)/profiles/weir-%8m.profraw' WEIR_BINARY=$(COVERAGE)/debug/weir \
+	    $(VENV)/bin/pytest integration -m 'not release_build'
+
+compatibility: build ## Run the tests with real peers with other releases of Envoy and gRPC; the table of docs/compatibility.md.
+	@$(call say,'Compatibility: a Python environment for each release')
+	@$(VENV)/bin/python integration/compatibility.py $(if $(WRITE),--write)
 
 # Seconds for each fuzzer, and which of them (all, unless named).
 TIME ?= 60

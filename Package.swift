@@ -33,7 +33,11 @@ let fuzzTargets: [Target] = [
 let package = Package(
     name: "weir",
     products: [
-        .executable(name: "weir", targets: ["weir"])
+        .executable(name: "weir", targets: ["weir"]),
+        // For builders of control planes and clients (docs/library.md), thickest first.
+        .library(name: "XDSServer", targets: ["XDSServer", "WeirXDS", "WeirBase"]),
+        .library(name: "XDSClient", targets: ["XDSClient", "WeirXDS", "WeirBase"]),
+        .library(name: "WeirXDS", targets: ["WeirXDS", "WeirBase"]),
     ],
     targets: [
         // C libraries, one system-library target each. libev ships no pkg-config file on Debian.
@@ -81,12 +85,17 @@ let package = Package(
 
         // Composition.
         swift("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
+        swift(
+            "WeirUpstream",
+            ["WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirXDS", "WeirBase"]),
         swift("WeirConfig", ["WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"]),
         swift("WeirFiles", ["WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"]),
+        swift("WeirSnapshots", ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"]),
         swift(
             "WeirServer",
             [
-                "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine", "WeirObserve",
+                "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirSnapshots", "WeirHTTP1", "WeirStore",
+                "WeirEngine", "WeirObserve",
                 "WeirProtobuf", "WeirPage", "WeirHTTPClient", "WeirTrace",
                 "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirHash", "WeirGzip", "WeirRules", "WeirXDS", "WeirBase",
             ]),
@@ -98,6 +107,26 @@ let package = Package(
         .executableTarget(
             name: "weir-bench",
             dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
+            swiftSettings: strict),
+
+        // What others build on, and examples of it.
+        swift(
+            "XDSClient",
+            [
+                "WeirUpstream", "WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirXDS",
+                "WeirBase",
+            ]),
+        swift(
+            "XDSServer",
+            [
+                "WeirServer", "WeirSnapshots", "WeirEngine", "WeirConfig", "WeirRules", "WeirFiles", "WeirProtobuf",
+                "WeirLoop", "WeirXDS", "WeirBase",
+            ]),
+        .executableTarget(
+            name: "simple-server", dependencies: ["XDSServer", "WeirXDS"], path: "Examples/simple-server",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "simple-client", dependencies: ["XDSClient", "WeirXDS"], path: "Examples/simple-client",
             swiftSettings: strict),
 
         // Test support and tests.
@@ -122,7 +151,10 @@ let package = Package(
         tests("WeirTransport", ["WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"]),
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
-        tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
+        tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
+        tests("WeirServer", ["WeirHTTP1", "WeirStore", "WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
+        tests("XDSServer", ["XDSClient", "WeirXDS", "WeirBase"]),
+        tests("XDSClient", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),

@@ -2,30 +2,36 @@
 ///
 /// Meaningful only together with the message it was made from.
 public struct ByteRange: Hashable, Sendable {
+    /// The first byte's place.
     public var offset: Int
+    /// How many bytes there are.
     public var count: Int
 
+    /// The range of `count` bytes from `offset` on.
     @inlinable public init(offset: Int, count: Int) {
         self.offset = offset
         self.count = count
     }
 
+    /// No bytes.
     public static let empty = ByteRange(offset: 0, count: 0)
 
+    /// Whether there are no bytes.
     @inlinable public var isEmpty: Bool { self.count == 0 }
+    /// The place after the last byte.
     @inlinable public var end: Int { self.offset + self.count }
 }
 
 extension Span<UInt8> {
     /// The bytes of `range` as a UTF-8 string; bytes that are no UTF-8 become U+FFFD.
-    package func string(_ range: ByteRange) -> String {
+    public func string(_ range: ByteRange) -> String {
         unsafe self.extracting(range.offset..<range.end).withUnsafeBufferPointer { bytes in
             unsafe String(decoding: bytes, as: UTF8.self)
         }
     }
 
     /// A copy of the bytes of `range`.
-    package func array(_ range: ByteRange) -> [UInt8] {
+    public func array(_ range: ByteRange) -> [UInt8] {
         unsafe self.extracting(range.offset..<range.end).withUnsafeBufferPointer { unsafe Array($0) }
     }
 

@@ -87,7 +87,7 @@ package struct RuleExplanation: Hashable, Sendable {
         return false
     }
 
-    init(outcome: RuleOutcome, rejected: [RejectedRule]) {
+    package init(outcome: RuleOutcome, rejected: [RejectedRule]) {
         self.outcome = outcome
         self.rejected = rejected
     }

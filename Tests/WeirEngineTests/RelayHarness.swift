@@ -147,6 +147,9 @@ final class RelayHarness {
     /// Responses on those.
     private var stalled: [(stream: StreamID, message: [UInt8])] = []
 
+    /// Whether control planes have said what did not arrive yet.
+    var hasResponsesUnderWay: Bool { !self.stalled.isEmpty || self.servers.contains { !$0.value.outbox.isEmpty } }
+
     private var lost: Set<StreamID> = []
 
     /// Servers that cannot be reached, besides the one of the group `k`.

@@ -219,8 +219,8 @@ import WeirXDS
         }
         func load(_ content: Int) {
             let any = HomeHarness.any(.cds, "a@\(content)")
-            let file = FileResource(typeURL: XDSType.cds.typeURL, name: "a", any: any)
-            group.replaceAll([file], version: "\(content)", now: now, wall: wall)
+            let file = SnapshotResource(typeURL: XDSType.cds.typeURL, name: "a", any: any)
+            group.apply(Snapshot([file], version: "\(content)"), from: "files", now: now, wall: wall)
             collect()
         }
         func want(_ wanted: Bool, _ worker: Int) {

@@ -215,9 +215,18 @@ private final class FuzzedRelay {
         if group.variant == nil {
             let files = present.map { name in
                 let any = FuzzedRelay.any(type, name, version, isEDS: shape & 128 != 0)
-                return FileResource(typeURL: type.typeURL, name: name, any: any)
+                return SnapshotResource(typeURL: type.typeURL, name: name, any: any)
             }
-            group.replaceAll(files, version: version, now: self.now, wall: WallTime(rawValue: 0))
+            switch shape >> 5 & 3 {
+            case 1: group.forgetSnapshot(of: "http", reason: "removed")
+            case 2:
+                var part = Snapshot()
+                part.set(files, ofType: type.typeURL, version: version)
+                group.apply(part, from: "http", now: self.now, wall: WallTime(rawValue: 0))
+            default:
+                let whole = Snapshot(files, version: version)
+                group.apply(whole, from: "files", now: self.now, wall: WallTime(rawValue: 0))
+            }
             return self.carryOut(group)
         }
         var writer = WireWriter()

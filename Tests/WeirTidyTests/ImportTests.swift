@@ -30,10 +30,16 @@ private let allowed: [String: Set<String>] = [
     "WeirPage": ["CWeirPage", "WeirHash"],
 
     "WeirTransport": ["Synchronization", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirBase"],
+    "WeirUpstream": [
+        "WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirHTTP2", "WeirXDS", "WeirBase",
+    ],
     "WeirConfig": ["Glibc", "WeirYAML", "WeirRules", "WeirRegex", "WeirXDS", "WeirBase"],
     "WeirFiles": ["Glibc", "WeirYAML", "WeirProtobuf", "WeirXDS", "WeirBase"],
+    "WeirSnapshots": ["WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
     "WeirServer": [
-        "Glibc", "Synchronization", "WeirTransport", "WeirConfig", "WeirFiles", "WeirHTTP1", "WeirStore", "WeirEngine",
+        "Glibc", "Synchronization", "WeirTransport", "WeirUpstream", "WeirConfig", "WeirFiles", "WeirSnapshots",
+        "WeirHTTP1",
+        "WeirStore", "WeirEngine",
         "WeirHash", "WeirGzip", "WeirObserve", "WeirTrace", "WeirHTTPClient", "WeirPage", "WeirProtobuf", "WeirLoop",
         "WeirTLS", "WeirHTTP2", "WeirRules", "WeirXDS",
         "WeirBase",
@@ -42,6 +48,14 @@ private let allowed: [String: Set<String>] = [
     "weir-bench": [
         "Glibc", "Synchronization", "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS",
         "WeirBase",
+    ],
+    // What others build on.
+    "XDSClient": [
+        "WeirUpstream", "WeirTransport", "WeirEngine", "WeirObserve", "WeirLoop", "WeirTLS", "WeirXDS", "WeirBase",
+    ],
+    "XDSServer": [
+        "Glibc", "WeirServer", "WeirSnapshots", "WeirEngine", "WeirConfig", "WeirRules", "WeirFiles", "WeirProtobuf",
+        "WeirLoop", "WeirXDS", "WeirBase",
     ],
     "WeirTestSupport": ["WeirBase"],
 ]
@@ -86,7 +100,7 @@ struct ImportTests {
             let users = allowed.filter { $0.value.contains(library) }.keys.sorted()
             #expect(users == [owner])
         }
-        #expect(allowed.filter { $0.value.contains("WeirServer") }.keys.sorted() == ["weir"])
+        #expect(allowed.filter { $0.value.contains("WeirServer") }.keys.sorted() == ["XDSServer", "weir"])
         #expect(allowed.values.allSatisfy { !$0.contains("WeirTestSupport") })
     }
 

@@ -36,8 +36,10 @@ DESCRIPTORS_SPARE = 6
 class PatientClient:
     """A scripted client that comes back, with nothing, whenever its stream ends."""
 
-    def __init__(self, address, protocol, cluster):
+    def __init__(self, address, protocol, cluster, upstream):
         self.address, self.protocol, self.cluster = address, protocol, cluster
+        # SotW cannot say that endpoints are gone, on either side of the relay (XLT-01, XLT-03).
+        self.keeps_endpoints = "sotw" in (protocol, upstream)
         self.client, self.retry_at = None, 0.0
         self.seen = 0
         self.newest, self.backwards = {}, []
@@ -80,10 +82,21 @@ class PatientClient:
         return client is not None and client.ended is None and all(
             self._held(client, type_url, world) == world[type_url] for type_url in (CDS, EDS, LDS, RDS))
 
+    def difference(self, world):
+        """What is missing, different or too much, for a person to read."""
+        if (client := self.client) is None or client.ended is not None:
+            return "not connected"
+        found = []
+        for type_url in (CDS, EDS, LDS, RDS):
+            held, wanted = self._held(client, type_url, world), world[type_url]
+            found += [f"{type_url.rsplit(chr(46), 1)[1]} {name} missing" for name in wanted if name not in held]
+            found += [f"{type_url.rsplit(chr(46), 1)[1]} {name} too much" for name in held if name not in wanted]
+            found += [f"{type_url.rsplit(chr(46), 1)[1]} {name} different" for name in wanted if held.get(name, wanted[name]) != wanted[name]]
+        return ", ".join(found)
+
     def _held(self, client, type_url, world):
         held = client.held(type_url)
-        if self.protocol == "sotw" and type_url == EDS:
-            # SotW cannot say that endpoints are gone.
+        if self.keeps_endpoints and type_url == EDS:
             return {name: body for name, body in held.items() if name in world[type_url]}
         return held
 
@@ -121,8 +134,9 @@ class Chaos:
 
     def _config(self):
         self.store = self._store_folder()
+        self.protocol = self.chance.choice(("delta", "sotw"))
         upstream = weir_module.upstream(
-            self.chance.choice(("delta", "sotw")), self.upstream.address, cold_timeout="2s",
+            self.protocol, self.upstream.address, cold_timeout="2s",
             keepalive={"interval": "700ms", "timeout": "700ms"})
         return {
             "upstreams": {"primary": upstream},
@@ -150,7 +164,7 @@ class Chaos:
         places = ((self.relay.address, "web", DIRECT), (self.downstream.address, "shop", PROXIED))
         for place, (address, cluster, count) in enumerate(places):
             for protocol in ("sotw", "delta"):
-                self.patients.append(PatientClient(address, protocol, cluster))
+                self.patients.append(PatientClient(address, protocol, cluster, self.protocol))
             if self.with_followers:
                 self.followers.append(Followers(
                     address, count, cluster, self.folder / f"follow-{cluster}.log", routes=ROUTES, seed=self.seed,
@@ -248,7 +262,7 @@ class Chaos:
             assert state["undecodable"] == 0 and state["emptied"] == 0, f"after {after}: {state}"
         for patient in self.patients:
             eventually(lambda: patient.holds(world), lambda: f"the {patient.protocol} client of {patient.cluster} to hold "
-                       f"what the control plane has, after {after}", timeout, 0.05)
+                       f"what the control plane has, after {after}: {patient.difference(world)}", timeout, 0.05)
 
     def _healthy(self, after):
         relay = self.relay

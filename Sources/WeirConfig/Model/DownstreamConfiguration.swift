@@ -41,6 +41,11 @@ package struct ListenerConfiguration: Hashable, Sendable {
     package var address: EndpointAddress
     /// Nil: plaintext.
     package var tls: ServerTLSConfiguration?
+
+    package init(address: EndpointAddress, tls: ServerTLSConfiguration?) {
+        self.address = address
+        self.tls = tls
+    }
 }
 
 /// `tls` of a listener. The files existed when the configuration was read.
@@ -57,6 +62,11 @@ package struct ServerTLSConfiguration: Hashable, Sendable {
     /// Empty: every certificate that `clientCA` vouches for.
     package var allowedSANs: [SANPattern] = []
     package var minimumVersion = Version.tls12
+
+    package init(certificateChain: String, privateKey: String) {
+        self.certificateChain = certificateChain
+        self.privateKey = privateKey
+    }
 }
 
 /// `downstream.limits`.

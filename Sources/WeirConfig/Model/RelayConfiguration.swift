@@ -24,6 +24,12 @@ package struct RelayConfiguration: Hashable, Sendable {
     /// Number of loops; 0: one per core.
     package var workers = 0
 
+    package init(path: String, upstreams: [UpstreamConfiguration], aggregation: AggregationRules) {
+        self.path = path
+        self.upstreams = upstreams
+        self.aggregation = aggregation
+    }
+
     /// The upstream of a name. Rules name only upstreams that exist.
     package func upstream(named name: String) -> UpstreamConfiguration? {
         self.upstreams.first { $0.name == name }

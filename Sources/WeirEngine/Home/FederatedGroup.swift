@@ -130,10 +130,10 @@ package final class FederatedGroup {
         return origin
     }
 
-    /// Answers that there is nothing of that name, as files would.
+    /// Answers that there is nothing of that name, as an empty snapshot does.
     private func originOfNothing(_ now: Instant, _ wall: WallTime) -> OriginGroup {
         let origin = OriginGroup(key: self.key, node: [], variant: nil, policy: OriginPolicy())
-        origin.replaceAll([], version: "", now: now, wall: wall)
+        origin.apply(Snapshot([]), from: "", now: now, wall: wall)
         return origin
     }
 

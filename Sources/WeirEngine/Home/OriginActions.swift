@@ -23,6 +23,9 @@ package struct OriginPolicy: Sendable {
     package var isJournaled = true
     /// Gives each push its id; nil: they are counted for each group by itself.
     package var nextPush: (@Sendable () -> PushID)?
+    /// Looks at each resource of a response before it is taken, and says why it is rejected, or nil. Nil: payloads are not
+    /// looked at (UP-04).
+    package var validate: (@Sendable (XDSResource) -> String?)?
 
     package init() {}
 }
@@ -78,20 +81,6 @@ package enum PushFate: Hashable, Sendable {
     /// A few clients get them first; `rolledOut` or `rejectedByClients` says how that ends, unless another push replaces
     /// this one.
     case tried
-}
-
-/// One resource of a files origin.
-package struct FileResource: Sendable {
-    package var typeURL: String
-    package var name: String
-    /// The content of its `google.protobuf.Any`.
-    package var any: [UInt8]
-
-    package init(typeURL: String, name: String, any: [UInt8]) {
-        self.typeURL = typeURL
-        self.name = name
-        self.any = any
-    }
 }
 
 /// One type of a group, for people.

@@ -20,7 +20,8 @@ extension OriginGroup {
                         url, version: message.string(response.versionInfo), nonce: message.string(response.nonce),
                         number)
                 }
-                let received = self.read(response, feed, type, in: message)
+                let received = self.validated(
+                    self.read(response, feed, type, in: message), type.type, in: message)
                 self.acceptSotW(received, feed, type, in: message, now, wall)
             case .delta:
                 let response = try DeltaDiscoveryResponse(decoding: message)
@@ -28,7 +29,8 @@ extension OriginGroup {
                 guard let (type, feed) = self.feed(of: url, on: number) else {
                     return self.ignore(url, version: "", nonce: message.string(response.nonce), number)
                 }
-                let received = ResponseReader.read(response, type: type.type, in: message)
+                let received = self.validated(
+                    ResponseReader.read(response, type: type.type, in: message), type.type, in: message)
                 self.acceptDelta(received, feed, type, in: message, now, wall)
             case nil: return
             }
@@ -48,7 +50,7 @@ extension OriginGroup {
         feed.known.begin()
         // Where that a name is mentioned means something, all are looked at.
         let isPlain =
-            feed.unanswered.isEmpty && feed.renewing.isEmpty && feed.globs.isEmpty
+            self.policy.validate == nil && feed.unanswered.isEmpty && feed.renewing.isEmpty && feed.globs.isEmpty
             && type.errors[feed.lane]?.isEmpty ?? true
         guard isPlain else { return ResponseReader.read(response, type: type.type, in: message) }
         return ResponseReader.read(

@@ -11,7 +11,7 @@ package final class OriginGroup {
     package let key: String
     /// The encoded node sent upstream; the same for the group's life (UP-01).
     package let node: [UInt8]
-    /// What the origin speaks; nil for a files origin, which has no streams.
+    /// What the origin speaks; nil for one within the process, which has no streams.
     package internal(set) var variant: ProtocolVariant?
     let policy: OriginPolicy
     var guards: GuardPolicy
@@ -22,9 +22,8 @@ package final class OriginGroup {
     /// Workers that have streams of the group.
     private(set) var members: UInt64 = 0
     package private(set) var origin = OriginState(isConnected: false, server: "", lastError: "")
-    /// The resources of a files origin by type and name; nil before the first load.
-    var files: [String: [String: Resource]]?
-    var filesVersion = ""
+    /// What an origin within the process has; nil while it has nothing.
+    var snapshot: Snapshot?
     /// What changed and was not handed to the store yet, by type.
     var unstored: [String: StoreDraft] = [:]
     /// What the store was told of versions, by type.
@@ -118,7 +117,7 @@ package final class OriginGroup {
         for name in change.added where self.add(name, bit, type) { wishes += 1 }
         for name in change.removed where self.remove(name, bit, type, now) { wishes -= 1 }
         // Followers hear of what the new wish brought; a new one is told everything instead.
-        if self.variant == nil { self.fillFromFiles(type, now: now, wall: wall) }
+        if self.variant == nil { self.fillFromSnapshot(type, now: now, wall: wall) }
         self.fillFromRestored(change, type, now, wall)
         self.answerFromHeld(change.added, type, now, wall)
         type.wishes[worker] = wishes > 0 ? wishes : nil
@@ -173,7 +172,7 @@ package final class OriginGroup {
         let names = (change.added + change.renewed).filter { feed.names[$0] != nil && type.mustBeFetched($0) }
         guard !names.isEmpty else { return }
         guard self.variant != nil else {
-            // Files are always at hand.
+            // A snapshot is always at hand.
             let held = names.compactMap { name in
                 type.resource(name, in: .named).map {
                     ResourceChange(lane: .named, name: name, presence: .present($0))

@@ -295,7 +295,8 @@ extension Shard {
         }
     }
 
-    /// Names a reconnecting delta client holds of the wildcard set that are not in it any more.
+    /// Names a reconnecting delta client holds of the wildcard set, of a collection or by an alias that are not there any
+    /// more.
     func gone(
         _ held: [String: String], besides names: [NameID], _ content: Subscription.Content, _ base: Generation,
         in view: TypeView
@@ -303,8 +304,12 @@ extension Shard {
         let listed = Set(names)
         let answered = Set(content.globs.filter { view[$0].namedChanged > base && !view.isUnknown($0) })
         let isWildcardAnswered = content.wildcard && view.wildcardKnownAt > base
-        guard isWildcardAnswered || !answered.isEmpty else { return [] }
+        let present = self.ownNames(content, in: view)
+        guard isWildcardAnswered || !answered.isEmpty else {
+            return self.goneByAlias(held, besides: present, content, in: view)
+        }
         return held.keys.filter { name in
+            if present.contains(name) { return false }
             let glob =
                 content.globs.isEmpty
                 ? nil : ResourceName.collection(of: name, type: view.type).flatMap { view.existingID(of: $0) }

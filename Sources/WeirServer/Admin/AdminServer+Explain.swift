@@ -36,7 +36,10 @@ extension AdminServer {
     }
 
     func explanation(of request: RuleRequest) -> RuleExplanation {
-        self.shared.rules.withLock { $0 }.explain(request, identity: self.shared.identity.withLock { $0 })
+        if let outcome = self.shared.embedding.outcome(of: request, self.shared.configuration) {
+            return RuleExplanation(outcome: outcome, rejected: [])
+        }
+        return self.shared.rules.withLock { $0 }.explain(request, identity: self.shared.identity.withLock { $0 })
     }
 
     static func list(_ text: String?) -> [String] { (text ?? "").split(separator: ",").map(String.init) }

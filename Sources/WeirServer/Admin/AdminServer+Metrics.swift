@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 import WeirXDS
 
 /// The Prometheus page: counters stand ready; gauges that are sums over the workers are asked for.

@@ -3,6 +3,7 @@ import WeirBase
 import WeirConfig
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 import WeirXDS
 
 /// What can be answered without asking a worker, so that it is answered also when one is stuck.
@@ -99,8 +100,12 @@ extension AdminServer {
     }
 
     static func protocolName(_ upstream: UpstreamConfiguration) -> String {
-        if case .grpc(let origin) = upstream.origin { return origin.variant.rawValue }
-        return "files"
+        switch upstream.origin {
+        case .grpc(let origin): origin.variant.rawValue
+        case .files: "files"
+        case .program: "program"
+        case .http: "http"
+        }
     }
 
     private var upstreamTable: TextTable {

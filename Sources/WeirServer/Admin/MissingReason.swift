@@ -1,5 +1,6 @@
 import WeirBase
 import WeirEngine
+import WeirUpstream
 import WeirXDS
 
 /// Why a client lacks a resource: one word for programs, a sentence for people.

@@ -4,6 +4,7 @@ import WeirEngine
 import WeirHTTP2
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 
 /// Looks, one group after the other, whether the groups at home on one worker hold what their control planes say to
 /// somebody new: on a short stream of its own to the server in use, on a connection that is there anyway, with the group's
@@ -75,7 +76,7 @@ final class DriftChecker {
 
     private static func units(of home: HomeGroup) -> [DriftUnit] {
         home.origins.values.flatMap { origin in
-            origin.filesPath == nil
+            origin.snapshotSource == nil
                 ? origin.origin.wantedStreams.map {
                     DriftUnit(key: home.group.key, upstream: origin.upstream, stream: $0)
                 } : []

@@ -5,18 +5,20 @@ import WeirHash
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirSnapshots
+import WeirUpstream
 
-/// All files origins of the process: watches paths, loads them on a thread of its own, and tells the workers whose
-/// groups use them. A broken file is logged with its place, and the last good state stays.
+/// All files origins of the process: watches paths, loads them on a thread of its own, and sets what they hold in the
+/// upstream's `SnapshotOrigin`, by path. A broken file is logged with its place, and the last good state stays.
 final class FilesOrigins: Sendable {
     private enum Command: Sendable {
-        case start([WorkerLink], Logger)
-        case watch(path: String, upstream: String, worker: Int)
-        case unwatch(path: String, upstream: String, worker: Int)
+        case start([String: SnapshotOrigin], Logger)
+        case watch(path: String, upstream: String)
+        case unwatch(path: String, upstream: String)
         case stop
     }
 
-    /// Commands that may wait; each is about one group that comes or goes.
+    /// Commands that may wait; each is about one path that comes or goes.
     private static let commandsMax = 65_536
 
     private let mailbox = Mailbox<Command>(capacity: FilesOrigins.commandsMax)
@@ -27,9 +29,9 @@ final class FilesOrigins: Sendable {
         let thread = WorkerThread(name: "weir-files", stackSize: 8 << 20) {
             FilesWatcher(descriptors: descriptors, upstreams: upstreams).run(mailbox) { watcher, command in
                 switch command {
-                case .start(let links, let logger): watcher.start(links, logger)
-                case .watch(let path, let upstream, let worker): watcher.watch(path, upstream, worker)
-                case .unwatch(let path, let upstream, let worker): watcher.unwatch(path, upstream, worker)
+                case .start(let origins, let logger): watcher.start(origins, logger)
+                case .watch(let path, let upstream): watcher.watch(path, upstream)
+                case .unwatch(let path, let upstream): watcher.unwatch(path, upstream)
                 case .stop: watcher.stop()
                 }
             }
@@ -37,15 +39,12 @@ final class FilesOrigins: Sendable {
         self.thread.withLock { $0 = thread }
     }
 
-    func start(_ links: [WorkerLink], _ logger: Logger) { self.mailbox.post(.start(links, logger)) }
+    func start(_ origins: [String: SnapshotOrigin], _ logger: Logger) { self.mailbox.post(.start(origins, logger)) }
 
-    /// From now on the worker is told of the path's state, first of the present one.
-    func watch(path: String, upstream: String, for worker: Int) {
-        self.mailbox.post(.watch(path: path, upstream: upstream, worker: worker))
-    }
-
-    func unwatch(path: String, upstream: String, for worker: Int) {
-        self.mailbox.post(.unwatch(path: path, upstream: upstream, worker: worker))
+    /// Somebody wants what a path holds, or nobody does any more.
+    func demand(path: String, upstream: String, _ isWanted: Bool) {
+        self.mailbox.post(
+            isWanted ? .watch(path: path, upstream: upstream) : .unwatch(path: path, upstream: upstream))
     }
 
     func close() {
@@ -63,26 +62,17 @@ private final class FilesWatcher {
 
     private struct Watched {
         var watcher: PathWatcher
-        var workers: Set<Int>
-        var snapshot: FilesSnapshot
+        /// The digest of what was loaded; nil: nothing could be so far.
+        var loaded: ContentHash?
         var loadedAt: WallTime?
+        var error = ""
     }
 
     private let loop = Loop()
     private let descriptors: DescriptorSet?
     private var sources: [Source: Watched] = [:]
-    private var links: [WorkerLink] = []
+    private var origins: [String: SnapshotOrigin] = [:]
     private var logger: Logger?
-
-    private struct Debt: Hashable {
-        var source: Source
-        var worker: Int
-    }
-
-    /// Workers that could not be told: at most one debt per source and worker.
-    private var owed: Set<Debt> = []
-    private var retry: TimerWatcher?
-
     private let upstreams: UpstreamBoard
 
     init(descriptors: DescriptorSet?, upstreams: UpstreamBoard) {
@@ -96,8 +86,8 @@ private final class FilesWatcher {
         for (source, watched) in self.sources.sorted(by: { $0.key.path < $1.key.path })
         where source.upstream == upstream {
             var status = ServerStatus(address: source.path)
-            status.state = watched.snapshot.error.isEmpty ? .connected : .failed
-            status.lastError = watched.snapshot.error
+            status.state = watched.error.isEmpty ? .connected : .failed
+            status.lastError = watched.error
             status.connectedSince = watched.loadedAt
             entry.servers.append(status)
         }
@@ -112,58 +102,26 @@ private final class FilesWatcher {
         inbox.cancel()
     }
 
-    func start(_ links: [WorkerLink], _ logger: Logger) {
-        self.links = links
+    func start(_ origins: [String: SnapshotOrigin], _ logger: Logger) {
+        self.origins = origins
         self.logger = logger
     }
 
     func stop() { self.loop.stop() }
 
-    func watch(_ path: String, _ upstream: String, _ worker: Int) {
+    func watch(_ path: String, _ upstream: String) {
         let source = Source(path: path, upstream: upstream)
-        if self.sources[source] == nil {
-            let watcher = PathWatcher(loop: self.loop, path: path) { [weak self] in self?.reload(source) }
-            self.sources[source] = Watched(
-                watcher: watcher, workers: [worker],
-                snapshot: FilesSnapshot(
-                    upstream: upstream, path: path, resources: nil, version: "", error: "not loaded yet"))
-            self.load(source)
-        }
-        self.sources[source]?.workers.insert(worker)
-        self.tell(worker, of: source)
-    }
-
-    /// A worker whose mailbox is full is told later, of what the files are by then.
-    private func tell(_ worker: Int, of source: Source) {
-        guard let watched = self.sources[source], watched.workers.contains(worker),
-            self.links.indices.contains(worker)
-        else { return }
-        if self.links[worker].post(.files(watched.snapshot)) { return }
-        self.owed.insert(Debt(source: source, worker: worker))
-        let retry = self.retry ?? TimerWatcher(loop: self.loop) { [unowned self] in self.payDebts() }
-        self.retry = retry
-        retry.start(after: .milliseconds(500))
-    }
-
-    private func payDebts() {
-        let owed = self.owed
-        self.owed.removeAll()
-        for debt in owed { self.tell(debt.worker, of: debt.source) }
-    }
-
-    func unwatch(_ path: String, _ upstream: String, _ worker: Int) {
-        let source = Source(path: path, upstream: upstream)
-        self.sources[source]?.workers.remove(worker)
-        guard self.sources[source]?.workers.isEmpty == true else { return }
-        self.sources.removeValue(forKey: source)?.watcher.cancel()
-        self.publish(upstream)
-    }
-
-    private func reload(_ source: Source) {
-        let before = self.sources[source]?.snapshot.version
+        guard self.sources[source] == nil else { return }
+        let watcher = PathWatcher(loop: self.loop, path: path) { [weak self] in self?.load(source) }
+        self.sources[source] = Watched(watcher: watcher)
         self.load(source)
-        guard let watched = self.sources[source], watched.snapshot.version != before else { return }
-        for worker in watched.workers.sorted() { self.tell(worker, of: source) }
+    }
+
+    func unwatch(_ path: String, _ upstream: String) {
+        let source = Source(path: path, upstream: upstream)
+        self.sources.removeValue(forKey: source)?.watcher.cancel()
+        self.origins[upstream]?.remove(path)
+        self.publish(upstream)
     }
 
     /// All files are taken or none; what was taken before stays if they cannot be used.
@@ -172,44 +130,48 @@ private final class FilesWatcher {
         guard let descriptors = self.descriptors else {
             let error = "the descriptor set (xds-descriptors.binpb beside the program) is missing: files cannot be read"
             self.logger?.log(.error, "files not loaded", [("path", source.path), ("error", error)])
-            self.sources[source]?.snapshot.error = error
-            return
+            return self.note(error, source)
         }
         switch loadResources(path: source.path, descriptors: descriptors) {
-        case .failed(let diagnostics):
-            for diagnostic in diagnostics {
-                self.logger?.log(
-                    .error, "a resource file cannot be used",
-                    [("upstream", source.upstream), ("error", diagnostic.description)])
-            }
-            let isFirst = self.sources[source]?.snapshot.resources == nil
-            self.logger?.log(
-                .error, "files not loaded",
-                [
-                    ("path", source.path), ("errors", String(diagnostics.count)),
-                    ("serves", isFirst ? "nothing" : "the last good state"),
-                ])
-            self.sources[source]?.snapshot.error = diagnostics.first?.description ?? "unknown error"
-        case .loaded(let resources):
-            let version = Self.version(resources)
-            self.sources[source]?.snapshot = FilesSnapshot(
-                upstream: source.upstream, path: source.path,
-                resources: resources.map { FileResource(typeURL: $0.typeURL, name: $0.name, any: $0.any) },
-                version: version, error: "")
-            self.sources[source]?.loadedAt = Loop.wallNow()
-            self.logger?.log(
-                .info, "files loaded",
-                [("path", source.path), ("resources", String(resources.count)), ("version", version)])
+        case .failed(let diagnostics): self.failed(diagnostics, source)
+        case .loaded(let resources): self.loaded(resources, source)
         }
     }
 
-    /// Made from the content: the same files are the same version in every process.
-    private static func version(_ resources: [LoadedResource]) -> String {
-        var hash = ContentHash.zero
-        for resource in resources {
-            hash.add(
-                ContentHash(of: resource.typeURL + " " + resource.name).followed(by: ContentHash(of: resource.any)))
+    private func failed(_ diagnostics: [Diagnostic], _ source: Source) {
+        for diagnostic in diagnostics {
+            self.logger?.log(
+                .error, "a resource file cannot be used",
+                [("upstream", source.upstream), ("error", diagnostic.description)])
         }
-        return hash.shortHex
+        let isFirst = self.sources[source]?.loaded == nil
+        self.logger?.log(
+            .error, "files not loaded",
+            [
+                ("path", source.path), ("errors", String(diagnostics.count)),
+                ("serves", isFirst ? "nothing" : "the last good state"),
+            ])
+        self.note(diagnostics.first?.description ?? "unknown error", source)
+    }
+
+    private func note(_ error: String, _ source: Source) {
+        self.sources[source]?.error = error
+        self.origins[source.upstream]?.fail(source.path, error)
+    }
+
+    private func loaded(_ resources: [LoadedResource], _ source: Source) {
+        let snapshot = Snapshot(
+            resources.map { SnapshotResource(typeURL: $0.typeURL, name: $0.name, any: $0.any) })
+        let now = Loop.wallNow()
+        let hadError = self.sources[source]?.error.isEmpty == false
+        if self.sources[source]?.loaded != snapshot.digest || hadError {
+            self.origins[source.upstream]?.set(snapshot, for: source.path, at: now)
+        }
+        self.sources[source]?.loaded = snapshot.digest
+        self.sources[source]?.loadedAt = now
+        self.sources[source]?.error = ""
+        self.logger?.log(
+            .info, "files loaded",
+            [("path", source.path), ("resources", String(resources.count)), ("version", snapshot.version)])
     }
 }

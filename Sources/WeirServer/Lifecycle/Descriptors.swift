@@ -1,6 +1,6 @@
 import Glibc
 import WeirConfig
-import WeirProtobuf
+package import WeirProtobuf
 
 /// Where the descriptors of all xDS messages are: beside the program, one folder up, or where the environment says.
 enum DescriptorFile {
@@ -27,4 +27,10 @@ enum DescriptorFile {
         }
         return nil
     }
+}
+
+/// The descriptors of all xDS messages, from a file or, without one, from where a relay looks for them; nil: there are none.
+package func loadDescriptors(_ file: String?) -> DescriptorSet? {
+    guard let file = file else { return DescriptorFile.load() }
+    return ProcessReader.readBytes(file).flatMap { try? DescriptorSet(bytes: $0) }
 }

@@ -5,6 +5,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
+import WeirSnapshots
 import WeirTransport
 import WeirXDS
 
@@ -41,12 +42,14 @@ package func runRelay(
 }
 
 /// The whole relay, seen from the main thread: starts the others, takes signals, and waits for the end.
-private final class Relay {
+final class Relay {
     private let configuration: RelayConfiguration
     private let logger: Logger
     private let reload: () -> (RelayConfiguration?, [Diagnostic])
     private let shared: RelayShared
     private let admin: AdminServer
+    /// One for each upstream that is fed over HTTP.
+    private let snapshotServers: [SnapshotServer]
     private let loop = Loop()
     private let manager: ServiceManager
     private var threads: [WorkerThread] = []
@@ -55,6 +58,8 @@ private final class Relay {
     private var memoryTimer: TimerWatcher?
     private var activityTimer: TimerWatcher?
     private var drainUntil: Instant?
+    /// From a program that the relay is a part of.
+    private var requests: Inbox<RelayRequest>?
 
     /// How often the process's memory is looked at, if there is a bound on it.
     private static let memoryInterval = Nanoseconds.milliseconds(100)
@@ -63,13 +68,13 @@ private final class Relay {
 
     init(
         _ configuration: RelayConfiguration, _ environment: [String: String], logger: Logger,
-        reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
+        embedding: Embedding = Embedding(), reload: @escaping () -> (RelayConfiguration?, [Diagnostic])
     ) throws(StartError) {
         let passed = PassedSockets(environment: environment)
         self.configuration = configuration
         self.logger = logger
         self.reload = reload
-        let (descriptors, catalog) = Self.loadDescriptors(logger)
+        let (descriptors, catalog) = Self.loadDescriptors(embedding.descriptors, logger)
         let workers = configuration.workers > 0 ? configuration.workers : sysconf(CInt(_SC_NPROCESSORS_ONLN))
         let upstreams = UpstreamBoard()
         self.shared = RelayShared(
@@ -77,8 +82,12 @@ private final class Relay {
             files: FilesOrigins(descriptors: descriptors, upstreams: upstreams), upstreams: upstreams,
             unixListeners: try Self.openUnixListeners(configuration, passed), passed: passed,
             identifier: Self.identifier(),
-            descriptors: descriptors, descriptorCatalog: catalog)
+            descriptors: descriptors, descriptorCatalog: catalog, embedding: embedding)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+        self.snapshotServers = self.shared.configuration.upstreams.compactMap { [shared = self.shared] upstream in
+            guard case .http(let http) = upstream.origin else { return nil }
+            return SnapshotServer(upstream.name, http, shared)
+        }
         self.manager = ServiceManager(environment, loop: self.loop, shared: self.shared)
     }
 
@@ -109,8 +118,11 @@ private final class Relay {
     // MARK: Descriptors
 
     /// The descriptors of all xDS messages: beside the program, one folder up, or where the environment says.
-    private static func loadDescriptors(_ logger: Logger) -> (DescriptorSet?, DescriptorCatalog?) {
-        for path in DescriptorFile.paths {
+    private static func loadDescriptors(
+        _ file: String?, _ logger: Logger
+    ) -> (DescriptorSet?, DescriptorCatalog?) {
+        let paths = file.map { [$0] } ?? DescriptorFile.paths
+        for path in paths {
             guard let bytes = ProcessReader.readBytes(path) else { continue }
             do throws(ProtobufError) {
                 let descriptors = try DescriptorSet(bytes: bytes)
@@ -123,13 +135,13 @@ private final class Relay {
         logger.log(
             .warning,
             "no descriptor set: resources are shown as bytes, files origins cannot be read, and reflection has no files",
-            [("searched", DescriptorFile.paths.joined(separator: " "))])
+            [("searched", paths.joined(separator: " "))])
         return (nil, nil)
     }
 
     // MARK: Start
 
-    func start() throws(StartError) {
+    func start(takesSignals: Bool = true) throws(StartError) {
         self.shared.metrics.operation.reloadedAt.set(Loop.wallNow().rawValue / 1_000_000_000)
         self.logger.log(
             .info, "weir starts",
@@ -138,14 +150,15 @@ private final class Relay {
                 ("workers", String(self.shared.links.count)),
             ])
         self.shared.set(self.configuration.downstream.limits)
-        self.shared.files.start(self.shared.links, self.logger)
+        self.shared.files.start(self.shared.snapshots, self.logger)
         self.shared.store?.start(self.shared.links, self.shared.metrics, self.logger)
         self.shared.traces?.start(instance: self.shared.identifier)
         self.shared.journal.start(
             JournalLimits(self.configuration.admin.history), self.shared.metrics, traces: self.shared.traces)
         try self.startWorkers()
-        try self.admin.start()
-        self.watchSignals()
+        for server in self.snapshotServers { try server.start() }
+        if self.shared.embedding.hasAdmin { try self.startAdmin() }
+        if takesSignals { self.watchSignals() }
         self.watchMemory()
         self.watchActivity()
         self.shared.lifecycle.enter(.live)
@@ -156,7 +169,32 @@ private final class Relay {
                 .info, "listening",
                 [("address", listener.address.description), ("tls", listener.tls == nil ? "no" : "yes")])
         }
-        self.logger.log(.info, "debug endpoint", [("address", self.configuration.admin.address.description)])
+        if self.shared.embedding.hasAdmin {
+            self.logger.log(.info, "debug endpoint", [("address", self.configuration.admin.address.description)])
+        }
+    }
+
+    /// Without it the workers stop again, so that a program whose server could not start is as it was.
+    private func startAdmin() throws(StartError) {
+        do throws(StartError) {
+            try self.admin.start()
+        } catch {
+            self.stopThreads()
+            throw error
+        }
+    }
+
+    /// What the upstreams have that are fed from within the process, by name.
+    var snapshots: [String: SnapshotOrigin] { self.shared.snapshots }
+
+    /// Takes requests of other threads from now on.
+    func serve(_ mailbox: Mailbox<RelayRequest>) {
+        self.requests = Inbox(loop: self.loop, mailbox: mailbox) { [unowned self] requests in
+            for case .drain(let timeout) in requests {
+                self.shared.drainTimeout.withLock { $0 = timeout }
+                self.beginDrain("request")
+            }
+        }
     }
 
     private func notePassedSockets() {
@@ -210,7 +248,9 @@ private final class Relay {
     private func watchSignals() {
         for number in [SIGTERM, SIGINT] {
             self.signals.append(
-                SignalWatcher(loop: self.loop, signal: number) { [unowned self] in self.beginDrain(number) })
+                SignalWatcher(loop: self.loop, signal: number) { [unowned self] in
+                    self.beginDrain(number == SIGTERM ? "SIGTERM" : "SIGINT")
+                })
         }
         self.signals.append(
             SignalWatcher(loop: self.loop, signal: SIGHUP) { [unowned self] in self.reloadConfiguration() })
@@ -249,7 +289,7 @@ private final class Relay {
         self.logger.log(.info, "weir stops")
     }
 
-    private func beginDrain(_ number: CInt) {
+    private func beginDrain(_ cause: String) {
         guard self.drainUntil == nil else {
             // Asked twice: whoever asks has no patience left.
             return self.loop.stop()
@@ -257,7 +297,7 @@ private final class Relay {
         let timeout = self.shared.drainTimeout.withLock { $0 }
         self.logger.log(
             .info, "draining",
-            [("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"), ("timeout", "\(timeout.seconds)s")])
+            [("signal", cause), ("timeout", "\(timeout.seconds)s")])
         self.shared.lifecycle.enter(.draining)
         self.manager.stopping(within: timeout + .seconds(10))
         for link in self.shared.links { link.postPatiently(.drain(timeout)) }
@@ -279,8 +319,10 @@ private final class Relay {
         self.activityTimer?.cancel()
         self.manager.cancel()
         for signal in self.signals { signal.cancel() }
+        self.requests?.cancel()
         self.shared.journal.close()
         self.admin.stop()
+        for server in self.snapshotServers { server.stop() }
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
         self.shared.files.close()
@@ -309,6 +351,7 @@ private final class Relay {
         self.shared.rules.withLock { $0 = configuration.aggregation }
         self.shared.identity.withLock { $0 = configuration.identity }
         self.admin.reload(configuration.admin)
+        for server in self.snapshotServers { server.reload(configuration) }
         let limits = JournalLimits(configuration.admin.history)
         self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
@@ -346,10 +389,11 @@ private final class Relay {
         _ old: [UpstreamConfiguration], _ new: [UpstreamConfiguration]
     ) -> [String] {
         var names: [String] = old.map(\.name).filter { name in !new.contains { $0.name == name } }
-        for upstream in new {
+        for upstream in new where upstream.origin != .program {
             switch (old.first { $0.name == upstream.name }?.origin, upstream.origin) {
             case (.grpc(let before)?, .grpc(let now)) where before.variant == now.variant: break
             case (.files(let before)?, .files(let now)) where before == now: break
+            case (.http(let before)?, .http(let now)) where before == now: break
             default: names.append(upstream.name)
             }
         }

@@ -6,6 +6,7 @@ import WeirLoop
 import WeirObserve
 import WeirProtobuf
 import WeirRules
+import WeirSnapshots
 import WeirTransport
 import WeirXDS
 
@@ -21,6 +22,8 @@ final class RelayShared: Sendable {
     let memory: MemoryWatch
     let groupCount = GroupCount()
     let files: FilesOrigins
+    /// What the upstreams have that are fed from within the process, by name.
+    let snapshots: [String: SnapshotOrigin]
     let upstreams: UpstreamBoard
     /// The last good state on disk; nil: none is kept.
     let store: StoreDesk?
@@ -64,12 +67,15 @@ final class RelayShared: Sendable {
     let descriptors: DescriptorSet?
     /// What server reflection answers from; nil without a descriptor set.
     let descriptorCatalog: DescriptorCatalog?
+    /// What the program decides that the relay is a part of.
+    let embedding: Embedding
 
     init(
         configuration: RelayConfiguration, logger: Logger, workers: Int, files: FilesOrigins,
         upstreams: UpstreamBoard, unixListeners: [String: Descriptor], passed: PassedSockets, identifier: String,
-        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?
+        descriptors: DescriptorSet?, descriptorCatalog: DescriptorCatalog?, embedding: Embedding
     ) {
+        self.embedding = embedding
         self.configuration = configuration
         self.logger = logger
         self.metrics = RelayMetrics(
@@ -78,6 +84,9 @@ final class RelayShared: Sendable {
                     return (upstream.name, origin.servers.map(\.description))
                 }
                 return (upstream.name, [])
+            },
+            snapshotUpstreams: configuration.upstreams.compactMap { upstream in
+                if case .http = upstream.origin { upstream.name } else { nil }
             }, version: weirVersion, workers: workers)
         let metrics = self.metrics
         self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
@@ -88,6 +97,7 @@ final class RelayShared: Sendable {
         self.quota = ConnectionQuota(connectionsMax: configuration.downstream.limits.connectionsMax)
         self.memory = MemoryWatch(budget: configuration.downstream.limits.memoryMax)
         self.files = files
+        self.snapshots = Self.snapshotOrigins(configuration, files, self.links)
         self.upstreams = upstreams
         self.store = configuration.cache.store.map { StoreDesk($0) }
         self.rules = Locked(configuration.aggregation)
@@ -102,6 +112,33 @@ final class RelayShared: Sendable {
         self.identifier = identifier
         self.descriptors = descriptors
         self.descriptorCatalog = descriptorCatalog
+    }
+
+    private static func snapshotOrigins(
+        _ configuration: RelayConfiguration, _ files: FilesOrigins, _ links: [WorkerLink]
+    ) -> [String: SnapshotOrigin] {
+        var origins: [String: SnapshotOrigin] = [:]
+        for upstream in configuration.upstreams {
+            let name = upstream.name
+            let tell: @Sendable (Int, String) -> Bool = { worker, key in
+                links[worker].post(.snapshot(upstream: name, source: key))
+            }
+            switch upstream.origin {
+            case .grpc: continue
+            case .program:
+                origins[name] = SnapshotOrigin(
+                    kind: "program", tell: tell, missing: { "no snapshot was set for key \"\($0)\" so far" })
+            case .files:
+                origins[name] = SnapshotOrigin(
+                    kind: "files", tell: tell,
+                    demand: { path, isWanted in files.demand(path: path, upstream: name, isWanted) },
+                    missing: { "\($0) is not loaded yet" })
+            case .http:
+                origins[name] = SnapshotOrigin(
+                    kind: "http", tell: tell, missing: { "no snapshot was put for key \"\($0)\" so far" })
+            }
+        }
+        return origins
     }
 
     private let wasAnswered = Atomic<Bool>(false)
@@ -144,6 +181,8 @@ final class RelayShared: Sendable {
     func note(_ event: ShardEvent) {
         switch event {
         case .nack(let node, let key, let type, let version, let push, let detail):
+            self.embedding.onNack?(
+                Embedding.Nack(nodeID: node, key: key, type: type, version: version, detail: detail))
             self.logger.logOften(
                 .warning, "NACK",
                 [

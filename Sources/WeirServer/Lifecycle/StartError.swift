@@ -1,6 +1,6 @@
 /// Why the relay cannot start: what, where, and what would be right.
-struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
-    let description: String
+package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
 
     init(_ description: String) { self.description = description }
 }

@@ -17,8 +17,9 @@ final class Logger: Sendable {
     private let limiter = Locked(LogLimiter())
     private let limited = Atomic<Int>(0)
 
-    init(level: LogLevel, format: LogFormat) {
-        self.threshold = Atomic(level.rawValue)
+    /// - Parameter isSilent: nothing is written at all.
+    init(level: LogLevel, format: LogFormat, isSilent: Bool = false) {
+        self.threshold = Atomic(isSilent ? .max : level.rawValue)
         self.format = format
         self.thread = Locked(nil)
         let mailbox = self.mailbox

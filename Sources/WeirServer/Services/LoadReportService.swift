@@ -3,8 +3,10 @@ import WeirConfig
 import WeirEngine
 import WeirHTTP2
 import WeirLoop
+import WeirSnapshots
 import WeirObserve
 import WeirTransport
+import WeirUpstream
 import WeirXDS
 
 /// `envoy.service.load_stats.v3.LoadReportingService` of one worker: passes each client's stream on, one to one, to the
@@ -109,7 +111,8 @@ final class LoadReportStream: ServiceStream {
             return self.refuse(.unavailable, .unknownUpstream, text)
         }
         guard let client = self.worker.homes.upstreams[name] else {
-            let text = "key \"\(key)\" has upstream \"\(name)\", which is files: nobody there takes load reports"
+            let kind = self.worker.shared.snapshots[name]?.kind ?? "no control plane"
+            let text = "key \"\(key)\" has upstream \"\(name)\", which is \(kind): nobody there takes load reports"
             return self.call.finish(.unimplemented, text)
         }
         self.call.connection.respond(self.call.stream)

@@ -22,6 +22,11 @@ final class StoreDesk: Sendable {
         /// A group was opened on a worker, which is to be told what was stored. `ticket` comes back with the answer.
         case opened(StoreGroup, worker: Int, ticket: Int)
         case closed(StoreGroup)
+        /// All snapshots that are stored of an upstream, by key; nil: the store cannot be read.
+        case readSnapshots(upstream: String, reply: @Sendable ([String: Snapshot]?) -> Void)
+        /// Stores a snapshot, or that there is none, at once. `old` is what is known to be stored. The reply says whether it
+        /// is on the disk.
+        case keepSnapshot(StoreGroup, Snapshot?, old: Snapshot?, reply: @Sendable (Bool) -> Void)
         case stop
     }
 

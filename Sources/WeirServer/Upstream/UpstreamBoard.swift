@@ -1,5 +1,6 @@
 import WeirBase
 import WeirLoop
+import WeirUpstream
 
 /// What the workers know of the upstreams' servers, for the debug endpoint: kept up to date by them, so that looking
 /// costs them nothing and works even when one of them is stuck.
@@ -56,33 +57,8 @@ final class UpstreamBoard: Sendable {
     }
 }
 
-/// What is known of one server of an upstream, for people.
-struct ServerStatus: Sendable {
-    /// Rising: what one worker can use, the process can use.
-    enum State: Int, Sendable {
-        case idle
-        case failed
-        case connecting
-        case connected
-
-        var name: String {
-            switch self {
-            case .idle: "idle"
-            case .failed: "failed"
-            case .connecting: "connecting"
-            case .connected: "connected"
-            }
-        }
-    }
-
-    var address: String
-    var state = State.idle
-    /// Empty while connected, unless streams end unanswered all the same.
-    var lastError = ""
-    var connectedSince: WallTime?
-
-    init(address: String) { self.address = address }
-
+extension ServerStatus {
+    /// Two views of one server as one.
     mutating func merge(_ other: ServerStatus) {
         let works = [self, other].contains { $0.state == .connected && $0.lastError.isEmpty }
         if other.state.rawValue > self.state.rawValue { self.state = other.state }

@@ -33,8 +33,8 @@ final class HomeOrigin {
     let origin: OriginGroup
     let upstream: String
     unowned let home: HomeGroup
-    /// Where its resources come from, for a files origin.
-    var filesPath: String?
+    /// The key under which its upstream has its snapshot, for an origin within the process.
+    var snapshotSource: String?
     /// Whether sibling relays are asked for what they have, because nothing is held and the upstream is away.
     var isWarming = false
     /// Until when somebody is known to wait for that.
@@ -45,10 +45,6 @@ final class HomeOrigin {
     var outOfTouchSince: Instant?
     /// When its newest upstream stream was opened.
     var openedAt = Instant(rawValue: .max)
-
-    /// A server that honours what it was told has nothing to say to a group that missed nothing: its silence for this long
-    /// on an open stream says so.
-    static let silenceMeansCurrent = Nanoseconds.seconds(2)
 
     init(_ origin: OriginGroup, upstream: String, home: HomeGroup) {
         self.origin = origin

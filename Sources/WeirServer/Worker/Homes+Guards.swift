@@ -47,9 +47,11 @@ extension Homes {
         case .rollBack(let url, let version):
             try home.group.rollBack(typeURL: url, to: version, by: by, now: now, wall: wall)
         case .refresh:
-            guard !home.origins.values.allSatisfy({ $0.filesPath != nil }) else {
+            guard !home.origins.values.allSatisfy({ $0.snapshotSource != nil }) else {
                 throw CommandRefusal(
-                    .conflict, "key \"\(key)\" has its resources from files, which are watched: there is nobody to ask")
+                    .conflict,
+                    "key \"\(key)\" has its resources from within the relay, which knows all that there is: there is nobody to "
+                        + "ask")
             }
             home.group.refresh(now: now)
         case .evict: try home.group.evict(now: now, wall: wall)

@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirLoop
 import WeirObserve
+import WeirUpstream
 
 /// A cold group is filled from a sibling relay while its upstream cannot be reached. What comes counts as stale until the
 /// upstream has answered.
@@ -20,10 +21,8 @@ extension Homes {
             var configuration = settings
             configuration.servers = cache.warmFrom
             configuration.tls = cache.warmTLS
-            let client = UpstreamClient(
-                transport: self.transport, name: "\(origin.upstream) (warm_from)", configuration: configuration,
-                shared: self.shared, resolver: self.resolver, worker: self.worker, isOfSiblings: true)
-            client.delegate = self
+            let client = self.makeClient("\(origin.upstream) (warm_from)", configuration)
+            client.metadata = { [("weir-warm", Shard.digest(ofKey: $0.key))] }
             self.siblings[origin.upstream] = client
         }
         self.shared.logger.log(

@@ -1,6 +1,7 @@
 import WeirBase
 import WeirEngine
 import WeirLoop
+import WeirUpstream
 
 /// What comes from the upstream streams.
 extension Homes: UpstreamClientDelegate {

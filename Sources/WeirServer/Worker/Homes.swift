@@ -4,6 +4,7 @@ import WeirEngine
 import WeirLoop
 import WeirObserve
 import WeirTransport
+import WeirUpstream
 import WeirXDS
 
 /// The groups at home on one worker, and their upstream streams. Confined to the worker's loop.
@@ -18,6 +19,7 @@ final class Homes {
     var siblings: [String: UpstreamClient] = [:]
     let transport: Transport
     let resolver: ResolverClient
+    private let reporter: UpstreamReporter
     /// Fires when a group has something due before the next tick.
     private let soon: TimerWatcher
     private var soonAt: Instant?
@@ -44,6 +46,7 @@ final class Homes {
         self.resolver = resolver
         self.worker = worker
         self.shared = shared
+        self.reporter = UpstreamReporter(shared, worker: worker)
         self.guards = GuardPolicy(shared.configuration.guards)
         self.routes = AuthorityRoutes(shared.configuration.upstreamsByAuthority)
         let target = SoonTarget()
@@ -54,12 +57,16 @@ final class Homes {
         }
         for configuration in shared.configuration.upstreams {
             guard case .grpc(let origin) = configuration.origin else { continue }
-            let client = UpstreamClient(
-                transport: transport, name: configuration.name, configuration: origin, shared: shared,
-                resolver: resolver, worker: worker)
-            client.delegate = self
-            self.upstreams[configuration.name] = client
+            self.upstreams[configuration.name] = self.makeClient(configuration.name, origin)
         }
+    }
+
+    func makeClient(_ name: String, _ configuration: GRPCOriginConfiguration) -> UpstreamClient {
+        let client = UpstreamClient(
+            transport: self.transport, name: name, settings: configuration.settings, observer: self.reporter,
+            resolver: self.resolver, seed: UInt64(self.worker) ^ UInt64(bitPattern: Loop.monotonicNow().rawValue))
+        client.delegate = self
+        return client
     }
 
     // MARK: From the shards
@@ -103,7 +110,7 @@ final class Homes {
     ) throws(GroupRefusal) -> HomeGroup {
         if let home = self.groups[key] { return home }
         // Rules are reloaded and upstreams are not: a rule may name one that does not run yet.
-        guard let configuration = self.shared.configuration.upstream(named: upstream) else {
+        guard self.shared.configuration.upstream(named: upstream) != nil else {
             throw GroupRefusal(
                 code: .unavailable, reason: .unknownUpstream,
                 message: "key \"\(key)\" belongs to upstream \"\(upstream)\", which is new in the configuration "
@@ -122,9 +129,7 @@ final class Homes {
                 makeOrigin: { [unowned self] other in self.otherOrigin(key, other, openedBy: opener) }))
         self.groups[key] = home
         self.shared.logger.log(.info, "group opened", [("key", key), ("upstream", upstream)])
-        if case .files(let files) = configuration.origin {
-            home.origins[upstream]?.filesPath = self.watch(files, upstream, home.group.own)
-        }
+        home.origins[upstream]?.snapshotSource = self.follow(upstream, home.group.own)
         self.askStore(home, [upstream])
         return home
     }
@@ -147,41 +152,8 @@ final class Homes {
         self.shared.logger.log(.info, "group asks another upstream", [("key", key), ("upstream", upstream)])
         let added = self.groups[key]?.add(origin, upstream: upstream)
         if let home = self.groups[key] { self.restore(upstream, of: home) }
-        if case .files(let files)? = configuration?.origin {
-            added?.filesPath = self.watch(files, upstream, origin)
-        }
+        added?.snapshotSource = self.follow(upstream, origin)
         return origin
-    }
-
-    // MARK: Files origins
-
-    private func watch(_ files: FilesOriginConfiguration, _ upstream: String, _ origin: OriginGroup) -> String? {
-        guard let path = files.path(forKey: origin.key) else {
-            origin.originUnavailable(
-                server: "files", error: "key \"\(origin.key)\" does not fit into the path \(files.pathTemplate)")
-            return nil
-        }
-        self.shared.files.watch(path: path, upstream: upstream, for: self.worker)
-        return path
-    }
-
-    private func unwatch(_ upstream: String, of home: HomeGroup) {
-        guard let path = home.origins[upstream]?.filesPath.take() else { return }
-        let isShared = self.groups.values.contains { $0.origins[upstream]?.filesPath == path }
-        if !isShared { self.shared.files.unwatch(path: path, upstream: upstream, for: self.worker) }
-    }
-
-    func receive(_ snapshot: FilesSnapshot) {
-        for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key })
-        where home.origins[snapshot.upstream]?.filesPath == snapshot.path {
-            guard let origin = home.group.origin(at: snapshot.upstream) else { continue }
-            if let resources = snapshot.resources {
-                origin.replaceAll(resources, version: snapshot.version, now: self.loop.now, wall: Loop.wallNow())
-            } else {
-                origin.originUnavailable(server: snapshot.path, error: snapshot.error)
-            }
-            self.carryOut(home)
-        }
     }
 
     // MARK: Actions
@@ -236,7 +208,7 @@ final class Homes {
     /// A group is over, or asks nothing more of another upstream than its own.
     private func drop(_ upstream: String, of home: HomeGroup) {
         let key = home.group.key
-        self.unwatch(upstream, of: home)
+        self.unfollow(upstream, of: home)
         self.closeInStore(upstream, of: home)
         self.driftChecker.forget(key: key, upstream: upstream)
         guard upstream == home.group.upstream else {
@@ -306,6 +278,7 @@ final class Homes {
         for client in self.siblings.values { client.tick() }
         self.noteAges(now)
         self.tickStore(now)
+        self.tickSnapshots()
         self.driftChecker.tick(now)
         for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
             home.group.advance(to: now, wall: Loop.wallNow())
@@ -321,12 +294,12 @@ final class Homes {
         for origin in self.groups.values.flatMap(\.origins.values) {
             if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
             if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
             {
                 origin.outOfTouchSince = nil
             }
             if origin.origin.isStale, origin.origin.openStreams > 0, !origin.isWarming,
-                now - origin.openedAt >= HomeOrigin.silenceMeansCurrent
+                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
             {
                 origin.origin.silenceConfirms()
             }
@@ -342,7 +315,7 @@ final class Homes {
     func reload(_ configuration: RelayConfiguration) {
         for upstream in configuration.upstreams {
             guard case .grpc(let origin) = upstream.origin else { continue }
-            self.upstreams[upstream.name]?.reconfigure(origin)
+            self.upstreams[upstream.name]?.reconfigure(origin.settings)
         }
         self.guards = GuardPolicy(configuration.guards)
         self.driftChecker.reload(configuration.checks.drift)

@@ -9,8 +9,12 @@ struct KeyResolver: Sendable {
     let rules: AggregationRules
     let identity: IdentityRules
     let upstreams: [String: UpstreamConfiguration]
+    private let configuration: RelayConfiguration
+    private let embedding: Embedding
 
-    init(_ configuration: RelayConfiguration) {
+    init(_ configuration: RelayConfiguration, _ embedding: Embedding) {
+        self.configuration = configuration
+        self.embedding = embedding
         self.rules = configuration.aggregation
         self.identity = configuration.identity
         self.upstreams = Dictionary(
@@ -28,7 +32,7 @@ struct KeyResolver: Sendable {
             node: node, typeURL: request.typeURL, peerAddress: request.peer.address, peerSANs: request.peer.names,
             resourceNames: request.resourceNames)
         if let denial = self.identity.denial(of: facts) { return .denied(denial) }
-        let outcome = self.rules.evaluate(facts)
+        let outcome = self.embedding.outcome(of: facts, self.configuration) ?? self.rules.evaluate(facts)
         guard case .matched(let match) = outcome else {
             return .refused(outcome.refusal(of: node) ?? "no rule matched")
         }

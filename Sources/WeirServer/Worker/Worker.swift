@@ -57,7 +57,7 @@ final class Worker {
                 [("worker", String(index)), ("seconds", String(length.seconds))])
         }
         let configuration = shared.configuration
-        let keys = KeySource(KeyResolver(configuration))
+        let keys = KeySource(KeyResolver(configuration, shared.embedding))
         self.keys = keys
         self.shard = Shard(policy: Self.policy(configuration, shared), resolve: { keys.resolver.resolve($0) })
         let log = TransportLog(shared)
@@ -124,7 +124,7 @@ final class Worker {
         case .rollout(let key, let order): self.shard.rollout(group: key, order)
         case .groupRefused(let key, let code, let reason, let text):
             self.shard.groupRefused(key, code, reason, text)
-        case .files(let snapshot): self.homes.receive(snapshot)
+        case .snapshot(let upstream, let source): self.homes.snapshotChanged(upstream: upstream, source: source)
         case .restored(let key, let ticket, let types): self.homes.restored(key: key, ticket: ticket, types)
         case .perform(let body): body(self)
         case .drain(let timeout): self.drain(timeout)
@@ -207,7 +207,7 @@ final class Worker {
 
     /// Takes over what can change while it runs: rules for new streams, limits and times (SIGHUP).
     func reload(_ configuration: RelayConfiguration) {
-        self.keys.resolver = KeyResolver(configuration)
+        self.keys.resolver = KeyResolver(configuration, self.shared.embedding)
         self.shard.policy = Self.policy(configuration, self.shared)
         self.downstream?.reload(configuration.downstream)
         self.homes.reload(configuration)

@@ -11,8 +11,8 @@ enum WorkerMessage: Sendable {
     case originState(key: String, OriginState)
     case rollout(key: String, RolloutOrder)
     case groupRefused(key: String, code: RefusalCode, reason: RejectionReason, message: String)
-    /// From the files thread to the homes of a files origin.
-    case files(FilesSnapshot)
+    /// From who feeds an origin within the process to the homes of those who follow it: something else is there.
+    case snapshot(upstream: String, source: String)
     /// From the store to a home: what was stored of a group that has just been opened.
     case restored(key: String, ticket: Int, [RestoredType])
     /// Runs on the worker's loop, between rounds: inspection and operator commands.
@@ -20,14 +20,4 @@ enum WorkerMessage: Sendable {
     /// Asks connections to leave within the time, then ends.
     case drain(Nanoseconds)
     case stop
-}
-
-/// The newest state of one files origin path.
-struct FilesSnapshot: Sendable {
-    var upstream: String
-    var path: String
-    /// Nil when the files cannot be used and nothing was loaded before.
-    var resources: [FileResource]?
-    var version: String
-    var error: String
 }

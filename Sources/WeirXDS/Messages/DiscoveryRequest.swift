@@ -1,19 +1,25 @@
-package import WeirBase
+public import WeirBase
 
 /// `envoy.service.discovery.v3.DiscoveryRequest` (SotW) as ranges into the bytes received: nothing is copied, a request
 /// without names allocates nothing.
-package struct DiscoveryRequest: Sendable {
-    package var versionInfo = ByteRange.empty
-    package var node: ByteRange?
-    package var resourceNames: [ByteRange] = []
-    package var typeURL = ByteRange.empty
-    package var responseNonce = ByteRange.empty
+public struct DiscoveryRequest: Sendable {
+    /// The version of the last response that was accepted.
+    public var versionInfo = ByteRange.empty
+    /// The encoded node; in the first request of a stream at least.
+    public var node: ByteRange?
+    /// The names subscribed to, all of them.
+    public var resourceNames: [ByteRange] = []
+    /// The type it is about.
+    public var typeURL = ByteRange.empty
+    /// The nonce of the response that is answered.
+    public var responseNonce = ByteRange.empty
     /// Content of the `google.rpc.Status`; its presence alone makes the request a NACK (SOTW-14).
-    package var errorDetail: ByteRange?
-    /// Whether dynamic-parameter locators were used, which weir does not support (NAME-13).
-    package var hasLocators = false
+    public var errorDetail: ByteRange?
+    /// Whether dynamic-parameter locators were used, which the relay does not support (NAME-13).
+    public var hasLocators = false
 
-    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads a message; unknown fields are passed over.
+    public init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         while let field = try reader.next(in: bytes) {
             switch field.number {
@@ -33,22 +39,34 @@ package struct DiscoveryRequest: Sendable {
 }
 
 /// `envoy.service.discovery.v3.DeltaDiscoveryRequest` as ranges into the bytes received.
-package struct DeltaDiscoveryRequest: Sendable {
-    package struct InitialVersion: Sendable {
-        package var name: ByteRange
-        package var version: ByteRange
+public struct DeltaDiscoveryRequest: Sendable {
+    /// A resource that the client holds when it comes (back).
+    public struct InitialVersion: Sendable {
+        /// The resource's name.
+        public var name: ByteRange
+        /// The version that is held.
+        public var version: ByteRange
     }
 
-    package var node: ByteRange?
-    package var typeURL = ByteRange.empty
-    package var subscribe: [ByteRange] = []
-    package var unsubscribe: [ByteRange] = []
-    package var initialVersions: [InitialVersion] = []
-    package var responseNonce = ByteRange.empty
-    package var errorDetail: ByteRange?
-    package var hasLocators = false
+    /// The encoded node; in the first request of a stream at least.
+    public var node: ByteRange?
+    /// The type it is about.
+    public var typeURL = ByteRange.empty
+    /// Names that are subscribed to from now on.
+    public var subscribe: [ByteRange] = []
+    /// Names that are not any more.
+    public var unsubscribe: [ByteRange] = []
+    /// What the client holds; in the first request of a type on a stream only.
+    public var initialVersions: [InitialVersion] = []
+    /// The nonce of the response that is answered; empty for a request of its own accord.
+    public var responseNonce = ByteRange.empty
+    /// Content of the `google.rpc.Status`; its presence alone makes the request a NACK.
+    public var errorDetail: ByteRange?
+    /// Whether dynamic-parameter locators were used, which the relay does not support (NAME-13).
+    public var hasLocators = false
 
-    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads a message; unknown fields are passed over.
+    public init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         while let field = try reader.next(in: bytes) {
             switch field.number {
@@ -83,80 +101,24 @@ package struct DeltaDiscoveryRequest: Sendable {
     }
 }
 
-/// What a delta client says most of the time: that it accepts a response, and nothing else. A `DeltaDiscoveryRequest` of a
-/// type URL and a nonce, read without looking for more.
-package struct DeltaAcknowledgement: Sendable {
-    package let typeURL: ByteRange
-    package let responseNonce: ByteRange
-
-    /// Nil: it says more, or in another form, and is to be read as a `DeltaDiscoveryRequest`.
-    package init?(_ bytes: borrowing Span<UInt8>) {
-        var typeURL = ByteRange.empty
-        var nonce = ByteRange.empty
-        var position = 0
-        while position < bytes.count {
-            guard bytes.count - position >= 2, bytes[position + 1] < 128 else { return nil }
-            let range = ByteRange(offset: position + 2, count: Int(bytes[position + 1]))
-            guard range.end <= bytes.count else { return nil }
-            switch bytes[position] {
-            case 2 << 3 | 2: typeURL = range
-            case 6 << 3 | 2: nonce = range
-            default: return nil
-            }
-            position = range.end
-        }
-        guard !nonce.isEmpty else { return nil }
-        self.typeURL = typeURL
-        self.responseNonce = nonce
-    }
-}
-
-/// The same in SotW: a `DiscoveryRequest` that repeats the names that are subscribed to and says nothing else. The names are
-/// not listed, only where they stand.
-package struct SotWAcknowledgement: Sendable {
-    package private(set) var versionInfo = ByteRange.empty
-    package private(set) var typeURL = ByteRange.empty
-    package private(set) var responseNonce = ByteRange.empty
-    /// From the first byte of the first name to the last byte of the last one; nil without names.
-    package private(set) var names: ByteRange?
-
-    /// Nil: it says more, or in another form, and is to be read as a `DiscoveryRequest`.
-    package init?(_ bytes: borrowing Span<UInt8>) {
-        var position = 0
-        var firstName = -1
-        while position < bytes.count {
-            guard bytes.count - position >= 2, bytes[position + 1] < 128 else { return nil }
-            let range = ByteRange(offset: position + 2, count: Int(bytes[position + 1]))
-            guard range.end <= bytes.count else { return nil }
-            switch bytes[position] {
-            case 3 << 3 | 2:
-                if firstName < 0 { firstName = range.offset }
-                self.names = ByteRange(offset: firstName, count: range.end - firstName)
-            case 1 << 3 | 2: self.versionInfo = range
-            case 4 << 3 | 2: self.typeURL = range
-            case 5 << 3 | 2: self.responseNonce = range
-            default: return nil
-            }
-            position = range.end
-        }
-        guard !self.responseNonce.isEmpty else { return nil }
-    }
-}
-
 /// `google.rpc.Status` as it stands in `error_detail`.
-package struct ErrorDetail: Hashable, Sendable {
-    package var code: Int32
-    package var message: String
+public struct ErrorDetail: Hashable, Sendable {
+    /// The gRPC status code.
+    public var code: Int32
+    /// The reason, for people.
+    public var message: String
 
     /// The longest message that is kept, in bytes; what a proxy writes here is its own and may be long (UP-03).
-    package static let messageBytesMax = 4096
+    public static let messageBytesMax = 4096
 
-    package init(code: Int32, message: String) {
+    /// An error of a gRPC status code, 3 (INVALID_ARGUMENT) by habit for a NACK.
+    public init(code: Int32, message: String) {
         self.code = code
         self.message = message
     }
 
-    package init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads the content of the message as it stands in `bytes`; a message text beyond the bound is cut.
+    public init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
         self.init(code: 0, message: "")
         var reader = WireReader(range)
         while let field = try reader.next(in: bytes) {
@@ -172,7 +134,7 @@ package struct ErrorDetail: Hashable, Sendable {
     }
 
     /// The content of the message, for an `error_detail` field.
-    package var encoded: [UInt8] {
+    public var encoded: [UInt8] {
         var writer = WireWriter()
         writer.uint(1, UInt64(UInt32(bitPattern: self.code)))
         writer.string(2, self.message)

@@ -1,15 +1,20 @@
-package import WeirBase
+public import WeirBase
 
 /// `envoy.service.discovery.v3.DiscoveryResponse` (SotW) as ranges into the bytes received.
-package struct DiscoveryResponse: Sendable {
-    package var versionInfo = ByteRange.empty
+public struct DiscoveryResponse: Sendable {
+    /// The version of the whole type.
+    public var versionInfo = ByteRange.empty
     /// The content of each `google.protobuf.Any`.
-    package var resources: [ByteRange] = []
-    package var typeURL = ByteRange.empty
-    package var nonce = ByteRange.empty
-    package var resourceErrors: [ByteRange] = []
+    public var resources: [ByteRange] = []
+    /// The type of all resources.
+    public var typeURL = ByteRange.empty
+    /// What the answer to it must repeat.
+    public var nonce = ByteRange.empty
+    /// The content of each ``ResourceError``.
+    public var resourceErrors: [ByteRange] = []
 
-    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads a message; unknown fields are passed over.
+    public init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         while let field = try reader.next(in: bytes) {
             switch field.number {
@@ -25,16 +30,22 @@ package struct DiscoveryResponse: Sendable {
 }
 
 /// `envoy.service.discovery.v3.DeltaDiscoveryResponse` as ranges into the bytes received.
-package struct DeltaDiscoveryResponse: Sendable {
-    package var systemVersionInfo = ByteRange.empty
+public struct DeltaDiscoveryResponse: Sendable {
+    /// The version of the whole type, for people; may be empty.
+    public var systemVersionInfo = ByteRange.empty
     /// The content of each `envoy.service.discovery.v3.Resource`.
-    package var resources: [ByteRange] = []
-    package var typeURL = ByteRange.empty
-    package var nonce = ByteRange.empty
-    package var removedResources: [ByteRange] = []
-    package var resourceErrors: [ByteRange] = []
+    public var resources: [ByteRange] = []
+    /// The type of all resources.
+    public var typeURL = ByteRange.empty
+    /// What the answer to it must repeat.
+    public var nonce = ByteRange.empty
+    /// Names that are gone, or do not exist.
+    public var removedResources: [ByteRange] = []
+    /// The content of each ``ResourceError``.
+    public var resourceErrors: [ByteRange] = []
 
-    package init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads a message; unknown fields are passed over.
+    public init(decoding bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         while let field = try reader.next(in: bytes) {
             switch field.number {
@@ -51,19 +62,24 @@ package struct DeltaDiscoveryResponse: Sendable {
 }
 
 /// `envoy.service.discovery.v3.Resource` as ranges: the delta form of a resource, and the wrapper form in SotW.
-package struct ResourceEnvelope: Sendable {
-    package var name = ByteRange.empty
-    package var version = ByteRange.empty
+public struct ResourceEnvelope: Sendable {
+    /// The resource's name.
+    public var name = ByteRange.empty
+    /// The resource's version.
+    public var version = ByteRange.empty
     /// The content of the `Any`; nil for a heartbeat or an unresolved alias.
-    package var resource: ByteRange?
-    package var aliases: [ByteRange] = []
-    /// How long the client may keep it without hearing of it again; nil: for good. Always positive.
+    public var resource: ByteRange?
+    /// Other names under which it may have been asked for.
+    public var aliases: [ByteRange] = []
     package var ttl: Nanoseconds?
+    /// How long the client may keep it without hearing of it again; nil: for good. Always positive.
+    public var timeToLive: Duration? { self.ttl.map { .nanoseconds($0.rawValue) } }
     /// Whole fields, tags included, that are neither name, version, resource nor ttl: aliases, cache_control, metadata and
     /// whatever later versions add. They travel on as they are (AGG-22).
-    package var extras: [ByteRange] = []
+    public var extras: [ByteRange] = []
 
-    package init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads the message that stands at `range`.
+    public init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(range)
         while let field = try reader.next(in: bytes) {
             switch field.number {
@@ -81,11 +97,14 @@ package struct ResourceEnvelope: Sendable {
 }
 
 /// `google.protobuf.Any` as ranges.
-package struct AnyEnvelope: Sendable {
-    package var typeURL = ByteRange.empty
-    package var value = ByteRange.empty
+public struct AnyEnvelope: Sendable {
+    /// The type of the message inside.
+    public var typeURL = ByteRange.empty
+    /// The encoded message inside.
+    public var value = ByteRange.empty
 
-    package init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
+    /// Reads the message that stands at `range`.
+    public init(decoding range: ByteRange, in bytes: borrowing Span<UInt8>) throws(WireError) {
         var reader = WireReader(range)
         while let field = try reader.next(in: bytes) {
             switch field.number {

@@ -1,21 +1,21 @@
-package import WeirBase
+public import WeirBase
 
 /// `envoy.service.discovery.v3.ResourceError`: why a resource that was asked for is not sent.
 ///
 /// Source: xRFC TP3; gRFC A88.
-package struct ResourceError: Hashable, Sendable {
+public struct ResourceError: Hashable, Sendable {
     /// The gRPC status code.
-    package let code: Int32
+    public let code: Int32
     /// The message as it was received, for those who asked for the name.
-    package let encoded: [UInt8]
+    public let encoded: [UInt8]
 
     private static let notFoundCode: Int32 = 5
 
     /// Whether it says the same as a removal.
-    package var isNotFound: Bool { self.code == Self.notFoundCode }
+    public var isNotFound: Bool { self.code == Self.notFoundCode }
 
     /// What the server says about it, for people.
-    package var message: String {
+    public var message: String {
         let bytes = self.encoded.span
         var reader = WireReader(ByteRange(offset: 0, count: bytes.count))
         while let field = try? reader.next(in: bytes) {
@@ -26,7 +26,7 @@ package struct ResourceError: Hashable, Sendable {
     }
 
     /// Reads the error and the name it is about.
-    package static func read(
+    public static func read(
         _ range: ByteRange, in bytes: borrowing Span<UInt8>
     ) throws(WireError) -> (name: String, error: ResourceError) {
         var name = ""

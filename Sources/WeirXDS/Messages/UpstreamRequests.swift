@@ -1,16 +1,22 @@
-/// What weir says to a control plane over SotW; encoded as `envoy.service.discovery.v3.DiscoveryRequest`.
-package struct OutgoingRequest: Hashable, Sendable {
+/// What a client says to a control plane over SotW; encoded as `envoy.service.discovery.v3.DiscoveryRequest`.
+public struct OutgoingRequest: Hashable, Sendable {
     /// An encoded `envoy.config.core.v3.Node`; nil on all but the first request of a stream.
-    package var node: [UInt8]?
-    package var typeURL: String
-    package var versionInfo = ""
-    package var responseNonce = ""
-    package var resourceNames: [String] = []
+    public var node: [UInt8]?
+    /// The type it is about.
+    public var typeURL: String
+    /// The version of the last response that was accepted; empty before the first.
+    public var versionInfo = ""
+    /// The nonce of the newest response of the type on the stream; empty before the first.
+    public var responseNonce = ""
+    /// All names that are subscribed to; `*`, or nothing for types with a legacy wildcard, means all.
+    public var resourceNames: [String] = []
     /// More of them, as `encode` makes fields of them.
     package var encodedNames: [UInt8] = []
-    package var errorDetail: ErrorDetail?
+    /// Why the newest response is rejected; nil: it is accepted.
+    public var errorDetail: ErrorDetail?
 
-    package init(typeURL: String) { self.typeURL = typeURL }
+    /// A request without names.
+    public init(typeURL: String) { self.typeURL = typeURL }
 
     /// Names as the fields of a request: what is said again and again is encoded once.
     package static func encode(names: [String]) -> [UInt8] {
@@ -19,7 +25,8 @@ package struct OutgoingRequest: Hashable, Sendable {
         return writer.bytes
     }
 
-    package var encoded: [UInt8] {
+    /// The encoded message, without gRPC prefix.
+    public var encoded: [UInt8] {
         var writer = WireWriter(reserving: self.encodedNames.count + 256)
         writer.string(1, self.versionInfo)
         if let node = self.node { writer.message(2, node) }
@@ -32,29 +39,42 @@ package struct OutgoingRequest: Hashable, Sendable {
     }
 }
 
-/// What weir says to a control plane over delta; encoded as `envoy.service.discovery.v3.DeltaDiscoveryRequest`.
-package struct OutgoingDeltaRequest: Hashable, Sendable {
-    package struct InitialVersion: Hashable, Sendable {
-        package var name: String
-        package var version: String
+/// What a client says to a control plane over delta; encoded as `envoy.service.discovery.v3.DeltaDiscoveryRequest`.
+public struct OutgoingDeltaRequest: Hashable, Sendable {
+    /// A resource that the client holds when it comes (back).
+    public struct InitialVersion: Hashable, Sendable {
+        /// The resource's name.
+        public var name: String
+        /// The version that is held.
+        public var version: String
 
-        package init(name: String, version: String) {
+        /// A name and the version of it that is held.
+        public init(name: String, version: String) {
             self.name = name
             self.version = version
         }
     }
 
-    package var node: [UInt8]?
-    package var typeURL: String
-    package var subscribe: [String] = []
-    package var unsubscribe: [String] = []
-    package var initialVersions: [InitialVersion] = []
-    package var responseNonce = ""
-    package var errorDetail: ErrorDetail?
+    /// An encoded `envoy.config.core.v3.Node`; nil on all but the first request of a stream.
+    public var node: [UInt8]?
+    /// The type it is about.
+    public var typeURL: String
+    /// Names that are subscribed to from now on; `*` means all.
+    public var subscribe: [String] = []
+    /// Names that are not any more.
+    public var unsubscribe: [String] = []
+    /// What the client holds; in the first request of the type on a stream only.
+    public var initialVersions: [InitialVersion] = []
+    /// The nonce of the response that is answered; empty for a request of its own accord.
+    public var responseNonce = ""
+    /// Why that response is rejected; nil: it is accepted.
+    public var errorDetail: ErrorDetail?
 
-    package init(typeURL: String) { self.typeURL = typeURL }
+    /// A request that says nothing yet.
+    public init(typeURL: String) { self.typeURL = typeURL }
 
-    package var encoded: [UInt8] {
+    /// The encoded message, without gRPC prefix.
+    public var encoded: [UInt8] {
         var writer = WireWriter()
         if let node = self.node { writer.message(1, node) }
         writer.string(2, self.typeURL)

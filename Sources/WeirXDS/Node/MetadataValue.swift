@@ -1,15 +1,21 @@
 /// One value of a node's metadata: `google.protobuf.Value`.
-package enum MetadataValue: Hashable, Sendable {
+public enum MetadataValue: Hashable, Sendable {
+    /// `null_value`, and a value without any field.
     case null
+    /// `bool_value`.
     case bool(Bool)
+    /// `number_value`.
     case number(Double)
+    /// `string_value`.
     case string(String)
+    /// `list_value`.
     case list([MetadataValue])
+    /// `struct_value`.
     case object([String: MetadataValue])
 
     /// The value as text, numbers as in JSON (`8080`, `0.5`), booleans as `true` and `false`. Nil for null, lists,
     /// objects, and numbers that JSON has no form for.
-    package var text: String? {
+    public var text: String? {
         switch self {
         case .string(let value): value
         case .bool(let value): value ? "true" : "false"
@@ -31,7 +37,7 @@ package enum MetadataValue: Hashable, Sendable {
     ///
     /// Names of metadata may hold dots themselves (`app.kubernetes.io/name`), so several components together may name
     /// one entry; where both readings exist, the shorter name goes first. Visits each value at most once.
-    package func value(at path: ArraySlice<String>) -> MetadataValue? {
+    public func value(at path: ArraySlice<String>) -> MetadataValue? {
         guard let first = path.first else { return self }
         switch self {
         case .list(let elements):

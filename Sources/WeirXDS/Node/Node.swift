@@ -1,30 +1,37 @@
 /// A client's description of itself: `envoy.config.core.v3.Node` as a value.
 ///
 /// Two nodes are equal when their bytes are.
-package struct Node: Sendable {
-    package private(set) var id: String
-    package private(set) var cluster: String
+public struct Node: Sendable {
+    /// The name of this one client.
+    public private(set) var id: String
+    /// The name of the service that the client is an instance of.
+    public private(set) var cluster: String
     /// The fields of the metadata; empty if there are none.
-    package let metadata: [String: MetadataValue]
+    public let metadata: [String: MetadataValue]
     /// Whether the node has metadata at all, if only an empty one.
     package let hasMetadata: Bool
-    package let region: String
-    package let zone: String
-    package let subZone: String
-    package let userAgentName: String
+    /// `locality.region`.
+    public let region: String
+    /// `locality.zone`.
+    public let zone: String
+    /// `locality.sub_zone`.
+    public let subZone: String
+    /// The name of the client's program, such as `envoy`.
+    public let userAgentName: String
     /// `user_agent_version`, or `major.minor.patch` of `user_agent_build_version`.
-    package let userAgentVersion: String
-    package let clientFeatures: [String]
+    public let userAgentVersion: String
+    /// What the client says that it can do.
+    public let clientFeatures: [String]
     /// The message as it was received (or first encoded).
-    package private(set) var raw: [UInt8]
+    public private(set) var raw: [UInt8]
 
     /// How deep values of metadata may nest.
-    package static let metadataDepthMax = 64
+    public static let metadataDepthMax = 64
     /// How many values the metadata may hold, however deep.
-    package static let metadataValuesMax = 100_000
+    public static let metadataValuesMax = 100_000
 
     /// A node made of fields rather than received.
-    package init(
+    public init(
         id: String, cluster: String = "", metadata: [String: MetadataValue]? = nil, region: String = "",
         zone: String = "", subZone: String = "", userAgentName: String = "", userAgentVersion: String = "",
         clientFeatures: [String] = []
@@ -45,7 +52,7 @@ package struct Node: Sendable {
 
     /// Reads a message. Text that is no UTF-8 and metadata beyond the bounds are errors; unknown fields are kept in
     /// `raw` and otherwise ignored.
-    package init(decoding bytes: [UInt8]) throws(NodeError) {
+    public init(decoding bytes: [UInt8]) throws(NodeError) {
         let fields = try NodeFields(decoding: bytes)
         self.id = fields.id
         self.cluster = fields.cluster
@@ -61,7 +68,7 @@ package struct Node: Sendable {
     }
 
     /// The same node under another id and cluster (nil: as it is); every other field keeps its bytes.
-    package func replacing(id: String?, cluster: String?) -> Node {
+    public func replacing(id: String?, cluster: String?) -> Node {
         var node = self
         node.id = id ?? self.id
         node.cluster = cluster ?? self.cluster
@@ -71,6 +78,8 @@ package struct Node: Sendable {
 }
 
 extension Node: Hashable {
-    package static func == (a: Node, b: Node) -> Bool { a.raw == b.raw }
-    package func hash(into hasher: inout Hasher) { hasher.combine(self.raw) }
+    /// Whether the bytes are the same.
+    public static func == (a: Node, b: Node) -> Bool { a.raw == b.raw }
+    /// Hashes the bytes.
+    public func hash(into hasher: inout Hasher) { hasher.combine(self.raw) }
 }

@@ -1,13 +1,18 @@
 import WeirBase
 
 /// Why bytes are no node.
-package enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
+public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The bytes are no protobuf message.
     case wire(WireError)
+    /// A text is not UTF-8.
     case notUTF8(offset: Int)
+    /// Values nest deeper than ``Node/metadataDepthMax``.
     case metadataTooDeep
+    /// There are more values than ``Node/metadataValuesMax``.
     case metadataTooLarge
 
-    package var description: String {
+    /// The reason, for people.
+    public var description: String {
         switch self {
         case .wire(let error): "the node is malformed: \(error)"
         case .notUTF8(let offset): "the node is malformed: text that is not UTF-8 (byte \(offset))"

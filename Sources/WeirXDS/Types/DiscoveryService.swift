@@ -1,32 +1,40 @@
-/// The two variants of the protocol that weir speaks.
-package enum ProtocolVariant: String, Hashable, Sendable, CaseIterable {
+/// The two forms of the protocol.
+public enum ProtocolVariant: String, Hashable, Sendable, CaseIterable {
+    /// State of the world: a response holds everything that is subscribed to (of clusters and listeners) or any part of
+    /// it, and a request lists all names.
     case sotw
+    /// Incremental: requests and responses hold what changed.
     case delta
 }
 
 /// One discovery method of the gRPC port, found by its path.
 ///
 /// Paths are case-sensitive (WIRE-01).
-package struct DiscoveryService: Hashable, Sendable {
-    package let path: String
+public struct DiscoveryService: Hashable, Sendable {
+    /// The request path: `/service/method`.
+    public let path: String
     /// The service's full name, as in health checks and reflection.
-    package let service: String
-    package let variant: ProtocolVariant
+    public let service: String
+    /// Which form of the protocol the method speaks.
+    public let variant: ProtocolVariant
     /// The type a per-type service is bound to; nil for the aggregated service.
-    package let type: XDSType?
+    public let type: XDSType?
 
     /// `ads`, or the short name of the type.
-    package var label: String { self.type?.label ?? "ads" }
+    public var label: String { self.type?.label ?? "ads" }
 
-    package static let aggregatedService = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-    package static let streamAggregatedPath = "/\(aggregatedService)/StreamAggregatedResources"
-    package static let deltaAggregatedPath = "/\(aggregatedService)/DeltaAggregatedResources"
+    /// The full name of the aggregated service (ADS).
+    public static let aggregatedService = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+    /// The path of ADS in SotW.
+    public static let streamAggregatedPath = "/\(aggregatedService)/StreamAggregatedResources"
+    /// The path of ADS in delta.
+    public static let deltaAggregatedPath = "/\(aggregatedService)/DeltaAggregatedResources"
 
     /// Its place in `all`: what is kept per stream instead of the whole.
     package var number: UInt8 { UInt8(clamping: Self.all.firstIndex { $0.path == self.path } ?? 0) }
 
     /// Every discovery method.
-    package static let all: [DiscoveryService] =
+    public static let all: [DiscoveryService] =
         methods(aggregatedService, stream: "StreamAggregatedResources", delta: "DeltaAggregatedResources", nil)
         + methods(
             "envoy.service.cluster.v3.ClusterDiscoveryService", stream: "StreamClusters", delta: "DeltaClusters", .cds)
@@ -59,9 +67,9 @@ package struct DiscoveryService: Hashable, Sendable {
             "ratelimit.service.ratelimit.v3.RateLimitConfigDiscoveryService", stream: "StreamRlsConfigs", delta: nil,
             .rateLimitConfig)
 
-    private static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
+    fileprivate static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
 
-    /// The method of a request path, or nil: the caller answers UNIMPLEMENTED.
+    /// The same as `init(path:)`, where it reads better.
     package static func at(path: String) -> DiscoveryService? { self.byPath[path] }
 
     private static func methods(
@@ -76,5 +84,13 @@ package struct DiscoveryService: Hashable, Sendable {
             result.append(DiscoveryService(path: "/\(service)/\(delta)", service: service, variant: .delta, type: type))
         }
         return result
+    }
+}
+
+extension DiscoveryService {
+    /// The method of a request path, or nil: the caller answers UNIMPLEMENTED.
+    public init?(path: String) {
+        guard let service = Self.byPath[path] else { return nil }
+        self = service
     }
 }

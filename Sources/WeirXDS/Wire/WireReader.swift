@@ -1,7 +1,7 @@
-package import WeirBase
+public import WeirBase
 
 /// Why bytes are not a protobuf message.
-package enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
+public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The message ends inside a field.
     case truncated(offset: Int)
     /// A varint of more than ten bytes, or a field number or length out of range.
@@ -9,7 +9,8 @@ package enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A field that is known has another wire type than its definition says.
     case wrongType(field: Int, offset: Int)
 
-    package var description: String {
+    /// The reason, for people.
+    public var description: String {
         switch self {
         case .truncated(let offset): "the message ends inside a field (byte \(offset))"
         case .malformed(let offset): "malformed varint, tag or length (byte \(offset))"
@@ -19,21 +20,28 @@ package enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One field of a message as it stands in the bytes; nothing is copied.
-package struct WireField: Sendable {
-    package enum Value: Sendable {
+public struct WireField: Sendable {
+    /// What stands after a tag, by wire type.
+    public enum Value: Sendable {
+        /// Wire type 0.
         case varint(UInt64)
+        /// Wire type 1.
         case fixed64(UInt64)
+        /// Wire type 2: strings, bytes, messages, packed lists.
         case bytes(ByteRange)
+        /// Wire type 5.
         case fixed32(UInt32)
     }
 
-    package let number: Int
-    package let value: Value
+    /// The field's number; positive.
+    public let number: Int
+    /// The field's content.
+    public let value: Value
     /// The whole field, tag included.
-    package let range: ByteRange
+    public let range: ByteRange
 
     /// The content of a length-delimited field.
-    package func bytes() throws(WireError) -> ByteRange {
+    public func bytes() throws(WireError) -> ByteRange {
         guard case .bytes(let content) = self.value else {
             throw .wrongType(field: self.number, offset: self.range.offset)
         }
@@ -41,7 +49,7 @@ package struct WireField: Sendable {
     }
 
     /// The value of a varint field.
-    package func varint() throws(WireError) -> UInt64 {
+    public func varint() throws(WireError) -> UInt64 {
         guard case .varint(let value) = self.value else {
             throw .wrongType(field: self.number, offset: self.range.offset)
         }
@@ -54,17 +62,18 @@ package struct WireField: Sendable {
 /// Allocates nothing and recurses into nothing: nested messages are read by another reader over the field's range.
 /// Groups (wire types 3 and 4) do not occur in the discovery protocol and are malformed here.
 /// Source: protobuf encoding guide.
-package struct WireReader: Sendable {
+public struct WireReader: Sendable {
     private var position: Int
     private let end: Int
 
-    package init(_ range: ByteRange) {
+    /// A reader of the message that stands at `range` of the bytes that `next(in:)` is given.
+    public init(_ range: ByteRange) {
         self.position = range.offset
         self.end = range.end
     }
 
     /// The next field, or nil at the end of the message.
-    package mutating func next(in bytes: borrowing Span<UInt8>) throws(WireError) -> WireField? {
+    public mutating func next(in bytes: borrowing Span<UInt8>) throws(WireError) -> WireField? {
         guard self.position < self.end else { return nil }
         let start = self.position
         let tag = try self.varint(in: bytes)

@@ -1,14 +1,17 @@
-package import WeirBase
+public import WeirBase
 
 /// Appends protobuf fields to a byte array.
-package struct WireWriter: Sendable {
-    package var bytes: [UInt8] = []
+public struct WireWriter: Sendable {
+    /// What was written so far.
+    public var bytes: [UInt8] = []
 
-    package init(reserving capacity: Int = 0) {
+    /// An empty writer with room for `capacity` bytes.
+    public init(reserving capacity: Int = 0) {
         if capacity > 0 { self.bytes.reserveCapacity(capacity) }
     }
 
-    package mutating func varint(_ value: UInt64) {
+    /// Appends a bare varint.
+    public mutating func varint(_ value: UInt64) {
         var rest = value
         while rest >= 0x80 {
             self.bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -18,19 +21,19 @@ package struct WireWriter: Sendable {
     }
 
     /// The tag and length of a length-delimited field whose content the caller appends.
-    package mutating func header(_ field: Int, count: Int) {
+    public mutating func header(_ field: Int, count: Int) {
         self.varint(UInt64(field) << 3 | 2)
         self.varint(UInt64(count))
     }
 
     /// A string field; an empty string is not written, as proto3 asks.
-    package mutating func string(_ field: Int, _ value: String) {
+    public mutating func string(_ field: Int, _ value: String) {
         if value.isEmpty { return }
         self.element(field, value)
     }
 
     /// A string that is an element of a repeated field or a map entry: written even when empty.
-    package mutating func element(_ field: Int, _ value: String) {
+    public mutating func element(_ field: Int, _ value: String) {
         var value = value
         value.withUTF8 { utf8 in
             self.header(field, count: utf8.count)
@@ -38,24 +41,27 @@ package struct WireWriter: Sendable {
         }
     }
 
-    package mutating func message(_ field: Int, _ content: [UInt8]) {
+    /// A field whose content is an encoded message, or bytes; written even when empty.
+    public mutating func message(_ field: Int, _ content: [UInt8]) {
         self.header(field, count: content.count)
         self.bytes.append(contentsOf: content)
     }
 
     /// A field whose content is a piece of another message.
-    package mutating func message(_ field: Int, _ range: ByteRange, of bytes: borrowing Span<UInt8>) {
+    public mutating func message(_ field: Int, _ range: ByteRange, of bytes: borrowing Span<UInt8>) {
         self.header(field, count: range.count)
         self.append(range, of: bytes)
     }
 
-    package mutating func append(_ range: ByteRange, of bytes: borrowing Span<UInt8>) {
+    /// Appends a piece of another message as it is.
+    public mutating func append(_ range: ByteRange, of bytes: borrowing Span<UInt8>) {
         unsafe bytes.extracting(range.offset..<range.end).withUnsafeBufferPointer {
             unsafe self.bytes.append(contentsOf: $0)
         }
     }
 
-    package mutating func uint(_ field: Int, _ value: UInt64) {
+    /// A varint field; zero is not written, as proto3 asks.
+    public mutating func uint(_ field: Int, _ value: UInt64) {
         if value == 0 { return }
         self.varint(UInt64(field) << 3)
         self.varint(value)

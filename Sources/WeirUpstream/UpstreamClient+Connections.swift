@@ -1,11 +1,9 @@
 import WeirBase
-import WeirConfig
 import WeirEngine
-import WeirHTTP2
+package import WeirHTTP2
 import WeirLoop
 import WeirObserve
-import WeirTLS
-import WeirTransport
+package import WeirTransport
 
 /// Getting connections, and what happens to them.
 extension UpstreamClient {
@@ -29,17 +27,18 @@ extension UpstreamClient {
         let attempt = UpstreamAttempt(server: server, purpose: purpose, startedAt: self.now)
         if purpose == .trial { self.trial = attempt } else { self.attempt = attempt }
         if purpose == .candidate, !self.statuses[server].lastError.isEmpty {
-            self.shared.metrics.reconnects(upstream: self.name).add(1)
+            self.observer.upstreamTriesAgain(self.name)
         }
         if purpose != .another {
             self.statuses[server].state = .connecting
             self.publish()
         }
         if let error = self.tls?.error { return self.failed(attempt, error) }
-        switch self.configuration.servers[server] {
+        let endpoint = self.settings.servers[server]
+        switch endpoint {
         case .unix(let path): self.connect(attempt, .unix(path: path), host: nil)
-        case .network(let host, let port):
-            attempt.lookUp = self.resolver.resolve(.tcp(host: host, port: port)) { [weak self] result in
+        case .tcp(let host, _):
+            attempt.lookUp = self.resolver.resolve(endpoint) { [weak self] result in
                 self?.resolved(attempt, result, host: host)
             }
         }
@@ -64,7 +63,7 @@ extension UpstreamClient {
         guard interval > .zero else { return }
         let doubled = min(Nanoseconds(rawValue: interval.rawValue * 2), max(interval, Self.patienceMax))
         self.patience[server] = doubled
-        self.shared.logger.log(
+        self.observer.note(
             .warning, "the upstream's server calls keepalive PINGs too many: they are sent more rarely from now on",
             [("upstream", self.name), ("server", server), ("interval", "\(doubled.seconds)s")])
     }
@@ -86,15 +85,15 @@ extension UpstreamClient {
     /// What is not there in time: connections look after themselves, look-ups and answers are looked after here.
     func checkAttempts(_ now: Instant) {
         for attempt in [self.attempt, self.trial].compactMap({ $0 }) {
-            if attempt.lookUp != nil, now - attempt.startedAt >= self.configuration.connectTimeout {
-                let limit = self.configuration.connectTimeout.seconds
+            if attempt.lookUp != nil, now - attempt.startedAt >= self.settings.connectTimeout {
+                let limit = self.settings.connectTimeout.seconds
                 self.failed(
                     attempt, "the address of \(self.statuses[attempt.server].address) was not there within \(limit) s")
             } else if let question = attempt.question {
                 let waited = now - question.askedAt
                 if waited >= Self.answerTimeout {
                     self.failed(attempt, "connected, but no answer within \(Self.answerTimeout.seconds) s")
-                } else if !question.expectsAnswer, waited >= self.configuration.connectTimeout {
+                } else if !question.expectsAnswer, waited >= self.settings.connectTimeout {
                     self.passed(attempt)
                 }
             }
@@ -119,8 +118,8 @@ extension UpstreamClient {
             self.noteFailure(server, error, .info)
             self.selection.trialFailed(self.now, using: &self.generator)
         case .another:
-            self.anotherAt = self.now + self.configuration.backoffInitial
-            self.shared.logger.log(
+            self.anotherAt = self.now + self.settings.backoffInitial
+            self.observer.note(
                 .warning, "no further connection to the upstream's server",
                 [("upstream", self.name), ("server", self.statuses[server].address), ("error", error)])
         }
@@ -131,7 +130,7 @@ extension UpstreamClient {
         self.statuses[server].lastError = error
         self.statuses[server].connectedSince = nil
         self.publish()
-        self.shared.logger.log(
+        self.observer.note(
             level, "upstream server unavailable",
             [("upstream", self.name), ("server", self.statuses[server].address), ("error", error)])
     }
@@ -175,7 +174,7 @@ extension UpstreamClient {
         if !self.unanswering.contains(self.statuses[server].address) { self.statuses[server].lastError = "" }
         self.statuses[server].connectedSince = Loop.wallNow()
         self.publish()
-        self.shared.logger.log(
+        self.observer.note(
             .info, "upstream connected", [("upstream", self.name), ("server", self.statuses[server].address)])
     }
 
@@ -228,7 +227,7 @@ extension UpstreamClient {
 // MARK: - Connection events
 
 extension UpstreamClient: ClientConnectionDelegate {
-    func connected(_ connection: ClientConnection) {
+    package func connected(_ connection: ClientConnection) {
         if let trial = self.trial, trial.connection === connection { return self.ask(trial, connection) }
         guard let attempt = self.attempt, attempt.connection === connection else { return }
         guard connection.openable > 0 else { return self.failed(attempt, "the server lets no stream be opened") }
@@ -240,11 +239,11 @@ extension UpstreamClient: ClientConnectionDelegate {
         self.pump()
     }
 
-    func openableChanged(_ connection: ClientConnection) { self.pump() }
+    package func openableChanged(_ connection: ClientConnection) { self.pump() }
 
-    func answered(_ connection: ClientConnection, _ stream: Int32) {}
+    package func answered(_ connection: ClientConnection, _ stream: Int32) {}
 
-    func message(_ connection: ClientConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
+    package func message(_ connection: ClientConnection, _ stream: Int32, _ bytes: Span<UInt8>) {
         guard let packed = connection.userData(stream) else { return }
         switch self.calls[SlotID(packed: packed)] {
         case .discovery(let id)?: self.noteMessage(id, on: connection, bytes)
@@ -254,14 +253,14 @@ extension UpstreamClient: ClientConnectionDelegate {
         }
     }
 
-    func drained(_ connection: ClientConnection, _ stream: Int32) {
+    package func drained(_ connection: ClientConnection, _ stream: Int32) {
         guard let packed = connection.userData(stream),
             case .forwarded(let call)? = self.calls[SlotID(packed: packed)]
         else { return }
         call.delegate?.drained(call)
     }
 
-    func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
+    package func streamEnded(_ connection: ClientConnection, _ stream: Int32, _ end: StreamEnd) {
         guard let packed = connection.userData(stream) else { return }
         switch self.calls.remove(SlotID(packed: packed)) {
         case .discovery(let id)?: self.discoveryEnded(id, end, on: connection)
@@ -273,8 +272,8 @@ extension UpstreamClient: ClientConnectionDelegate {
         }
     }
 
-    func draining(_ connection: ClientConnection, _ goAway: GoAway) {
-        self.shared.logger.log(
+    package func draining(_ connection: ClientConnection, _ goAway: GoAway) {
+        self.observer.note(
             .info, "upstream asks to go elsewhere",
             [("upstream", self.name), ("server", self.address(of: connection)), ("goaway", goAway.description)])
         if goAway.code == .enhanceYourCalm, goAway.debug == "too_many_pings" {
@@ -297,7 +296,7 @@ extension UpstreamClient: ClientConnectionDelegate {
         self.pump()
     }
 
-    func closed(_ connection: ClientConnection, _ end: ConnectionEnd) {
+    package func closed(_ connection: ClientConnection, _ end: ConnectionEnd) {
         for attempt in [self.attempt, self.trial].compactMap({ $0 }) where attempt.connection === connection {
             return self.failed(attempt, end.reason)
         }

@@ -4,13 +4,17 @@ import WeirXDS
 
 @testable import WeirEngine
 
-@Suite struct HomeFilesTests {
+@Suite struct HomeSnapshotTests {
     private func load(_ h: HomeHarness, _ version: String, _ resources: [(XDSType, String)]) {
         let files = resources.map { type, text in
-            FileResource(
+            SnapshotResource(
                 typeURL: type.typeURL, name: String(text.prefix { $0 != "@" }), any: HomeHarness.any(type, text))
         }
-        h.group.replaceAll(files, version: version, now: h.now, wall: WallTime(rawValue: 0))
+        self.apply(h, Snapshot(files, version: version))
+    }
+
+    private func apply(_ h: HomeHarness, _ snapshot: Snapshot) {
+        h.group.apply(snapshot, from: "files", now: h.now, wall: WallTime(rawValue: 0))
         h.collect()
     }
 
@@ -72,6 +76,41 @@ import WeirXDS
         h.want(.eds, ["a"])
         self.load(h, "v1", [])
         #expect(h.takeUpdates() == ["", "'-a"])
+    }
+
+    @Test("a type of which a snapshot says nothing is waited for; what is said later answers it")
+    func part() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        h.want(.lds, wildcard: true)
+        var part = Snapshot()
+        let cluster = SnapshotResource(typeURL: XDSType.cds.typeURL, name: "a", any: HomeHarness.any(.cds, "a@1"))
+        part.set([cluster], ofType: XDSType.cds.typeURL, version: "1")
+        self.apply(h, part)
+        #expect(h.takeUpdates() == ["a@1"])
+        part.set([], ofType: XDSType.lds.typeURL)
+        self.apply(h, part)
+        #expect(h.takeUpdates().filter { $0 != "" } == [])
+        h.join(1)
+        h.want(.lds, wildcard: true, worker: 1)
+        #expect(h.takeUpdates() == [""])
+    }
+
+    @Test("a snapshot that is removed takes nothing from clients, and answers nobody who asks for something else")
+    func removed() {
+        let h = HomeHarness(nil)
+        h.join()
+        h.want(.cds, wildcard: true)
+        self.load(h, "v1", [(.cds, "a@1"), (.eds, "a@1")])
+        _ = h.takeUpdates()
+        h.group.forgetSnapshot(of: "http", reason: "it was removed")
+        h.collect()
+        #expect(h.states.last == OriginState(isConnected: false, server: "http", lastError: "it was removed"))
+        h.want(.eds, ["a"])
+        #expect(h.takeUpdates() == [])
+        self.load(h, "v2", [(.cds, "a@1"), (.eds, "a@2")])
+        #expect(h.takeUpdates().filter { $0 != "" } == ["'a@2"])
     }
 
     @Test("AGG-07 what nobody wants is dropped after the linger and answered from memory when it is wanted again")

@@ -1,21 +1,25 @@
-import WeirBase
-import WeirConfig
+package import WeirBase
 import WeirEngine
 import WeirHTTP2
-import WeirLoop
+package import WeirLoop
 import WeirObserve
 import WeirTLS
-import WeirTransport
-import WeirXDS
+package import WeirTransport
+package import WeirXDS
 
 /// One upstream stream of one group.
-struct UpstreamStreamID: Hashable {
-    var key: String
-    var number: Int
+package struct UpstreamStreamID: Hashable, Sendable {
+    package var key: String
+    package var number: Int
+
+    package init(key: String, number: Int) {
+        self.key = key
+        self.number = number
+    }
 }
 
-/// Told about upstream streams on the worker's loop.
-protocol UpstreamClientDelegate: AnyObject {
+/// Told about upstream streams on the loop.
+package protocol UpstreamClientDelegate: AnyObject {
     func upstream(_ client: UpstreamClient, opened stream: UpstreamStreamID, server: String)
     func upstream(_ client: UpstreamClient, received message: borrowing Span<UInt8>, on stream: UpstreamStreamID)
     /// `lastHeard`: when the last byte of its connection came.
@@ -26,26 +30,26 @@ protocol UpstreamClientDelegate: AnyObject {
     func trialRequest(_ client: UpstreamClient) -> TrialRequest?
 }
 
-/// The connections of one worker to one control plane, and the streams of its groups on them.
+/// The connections of one loop to one control plane, and the streams of its groups on them. A worker of the relay has one
+/// for each upstream, an `XDSClient` just one.
 ///
 /// Streams that are wanted are kept open: after a failure they are opened again, with exponential back-off and full
 /// jitter that only a received message resets (UP-10). Which server is used is `ServerSelection`'s decision; a better one
 /// than the one in use is tried out beside it with the request of one group, and everything moves when it has answered.
 /// Streams share connections; another connection is made when the server's stream limit is reached (WIRE-11). Confined
-/// to the worker's loop.
-final class UpstreamClient {
-    let name: String
-    /// Whether its servers are sibling relays that are asked for what they have.
-    private let isOfSiblings: Bool
-    var configuration: GRPCOriginConfiguration
+/// to its loop.
+package final class UpstreamClient {
+    package let name: String
+    var settings: UpstreamSettings
     /// What is spoken: as configured, or SotW after a server said that it has no delta (UP-18).
-    private(set) var variant: ProtocolVariant
-    weak var delegate: (any UpstreamClientDelegate)?
+    package private(set) var variant: ProtocolVariant
+    package weak var delegate: (any UpstreamClientDelegate)?
+    /// Headers of our own that each discovery stream is opened with.
+    package var metadata: ((UpstreamStreamID) -> [(String, String)])?
 
-    let shared: RelayShared
+    let observer: any UpstreamObserver
     let transport: Transport
     let resolver: ResolverClient
-    private let worker: Int
     private(set) var context: SessionContext
     private(set) var options: ClientOptions
     private(set) var tls: UpstreamTLS?
@@ -97,39 +101,41 @@ final class UpstreamClient {
 
     /// Messages may wait on a stream up to this many; then the stream is ended and begun anew.
     private static let queuedMessagesMax = 4096
-    /// The server of a connection that is not in the configuration any more.
+    /// The server of a connection that is not in the settings any more.
     static let noServer = UInt64.max
 
-    init(
-        transport: Transport, name: String, configuration: GRPCOriginConfiguration, shared: RelayShared,
-        resolver: ResolverClient, worker: Int, isOfSiblings: Bool = false
+    /// - Parameters:
+    ///   - name: of the upstream, for people.
+    ///   - observer: kept alive as long as the client.
+    ///   - seed: of the jitter of back-offs.
+    package init(
+        transport: Transport, name: String, settings: UpstreamSettings, observer: any UpstreamObserver,
+        resolver: ResolverClient, seed: UInt64
     ) {
-        self.isOfSiblings = isOfSiblings
         self.transport = transport
         self.name = name
-        self.configuration = configuration
-        self.shared = shared
+        self.settings = settings
+        self.observer = observer
         self.resolver = resolver
-        self.worker = worker
-        self.variant = configuration.variant == .delta ? .delta : .sotw
-        self.generator = SeededGenerator(seed: UInt64(worker) ^ UInt64(bitPattern: Loop.monotonicNow().rawValue))
+        self.variant = settings.variant
+        self.generator = SeededGenerator(seed: seed)
         self.selection = ServerSelection(
-            servers: configuration.servers.count, initial: configuration.backoffInitial,
-            max: configuration.backoffMax)
-        self.options = Self.options(configuration)
+            servers: settings.servers.count, initial: settings.backoffInitial,
+            max: settings.backoffMax)
+        self.options = Self.options(settings)
         self.context = ClientConnection.makeContext(self.options)
-        self.statuses = configuration.servers.map { ServerStatus(address: $0.description) }
-        self.tls = configuration.tls.map {
-            UpstreamTLS($0, upstream: name, loop: transport.loop, shared: shared)
+        self.statuses = settings.servers.map { ServerStatus(address: $0.description) }
+        self.tls = settings.tls.map {
+            UpstreamTLS($0, upstream: name, loop: transport.loop, observer: observer)
         }
         self.publish()
     }
 
-    private static func options(_ configuration: GRPCOriginConfiguration) -> ClientOptions {
+    private static func options(_ settings: UpstreamSettings) -> ClientOptions {
         var options = ClientOptions()
-        options.connectTimeout = configuration.connectTimeout
-        options.keepaliveInterval = configuration.keepalive.interval
-        options.keepaliveTimeout = configuration.keepalive.timeout
+        options.connectTimeout = settings.connectTimeout
+        options.keepaliveInterval = settings.keepaliveInterval
+        options.keepaliveTimeout = settings.keepaliveTimeout
         options.limits.queuedMessagesMax = Self.queuedMessagesMax
         return options
     }
@@ -139,16 +145,16 @@ final class UpstreamClient {
     // MARK: Streams
 
     /// Wants a stream and keeps it open until `close`.
-    func open(_ id: UpstreamStreamID) {
+    package func open(_ id: UpstreamStreamID) {
         guard self.streams[id] == nil else { return }
         self.streams[id] = StreamState(
             phase: .waiting,
-            backoff: Backoff(initial: self.configuration.backoffInitial, max: self.configuration.backoffMax))
+            backoff: Backoff(initial: self.settings.backoffInitial, max: self.settings.backoffMax))
         self.waiting.append(id)
         self.pump()
     }
 
-    func close(_ id: UpstreamStreamID) {
+    package func close(_ id: UpstreamStreamID) {
         guard let state = self.streams.removeValue(forKey: id) else { return }
         self.waiting.removeAll { $0 == id }
         if case .open(let connection, let stream, let call) = state.phase {
@@ -160,7 +166,7 @@ final class UpstreamClient {
         }
     }
 
-    func send(_ id: UpstreamStreamID, _ message: [UInt8]) {
+    package func send(_ id: UpstreamStreamID, _ message: [UInt8]) {
         guard case .open(let connection, let stream, _)? = self.streams[id]?.phase else { return }
         do throws(StreamRefusal) {
             try connection.send(stream, GRPCFrame.body(message))
@@ -191,13 +197,13 @@ final class UpstreamClient {
     }
 
     /// Whether one more stream can be opened without another connection.
-    var takesAnother: Bool { self.openable != nil }
+    package var takesAnother: Bool { self.openable != nil }
 
     // MARK: Calls that are passed on
 
     /// Passes a call of a client on: opens it when there is a connection, or ends it UNAVAILABLE when no server can be
     /// reached. The delegate is told later, never from within this.
-    func forward(_ path: String, _ delegate: any ForwardedCallDelegate) -> ForwardedCall {
+    package func forward(_ path: String, _ delegate: any ForwardedCallDelegate) -> ForwardedCall {
         let call = ForwardedCall(path: path, delegate: delegate)
         self.transport.loop.runSoon { [weak self] in
             guard let self = self, !self.isClosing else { return call.end(.unavailable, "the relay is stopping") }
@@ -227,17 +233,17 @@ final class UpstreamClient {
     func head(_ path: String, _ connection: ClientConnection) -> CallHead {
         CallHead(
             path: path, authority: self.authority(Int(exactly: connection.userData) ?? 0),
-            scheme: self.configuration.tls == nil ? "http" : "https", userAgent: "weir/\(weirVersion)")
+            scheme: self.settings.tls == nil ? "http" : "https", userAgent: self.settings.userAgent)
     }
 
-    var discoveryPath: String {
+    package var discoveryPath: String {
         self.variant == .delta ? DiscoveryService.deltaAggregatedPath : DiscoveryService.streamAggregatedPath
     }
 
     private func begin(_ id: UpstreamStreamID, on connection: ClientConnection) {
         let call = self.calls.insert(.discovery(id))
         var head = self.head(self.discoveryPath, connection)
-        if self.isOfSiblings { head.metadata = [("weir-warm", Shard.digest(ofKey: id.key))] }
+        if let metadata = self.metadata { head.metadata = metadata(id) }
         guard let stream = connection.open(head, userData: call.packed) else {
             self.calls.remove(call)
             self.waiting.append(id)
@@ -252,10 +258,10 @@ final class UpstreamClient {
     }
 
     private func authority(_ server: Int) -> String {
-        if let name = self.configuration.tls?.serverName { return name }
-        guard self.configuration.servers.indices.contains(server), case .network = self.configuration.servers[server]
+        if let name = self.settings.tls?.serverName { return name }
+        guard self.settings.servers.indices.contains(server), case .tcp = self.settings.servers[server]
         else { return "localhost" }
-        return self.configuration.servers[server].description
+        return self.settings.servers[server].description
     }
 
     func address(of connection: ClientConnection) -> String {
@@ -268,7 +274,7 @@ final class UpstreamClient {
     // MARK: Time and end
 
     /// Looks at what time has made due. Called ten times a second.
-    func tick() {
+    package func tick() {
         let now = self.now
         for (id, state) in self.streams {
             if case .backingOff(let until) = state.phase, until <= now {
@@ -291,7 +297,7 @@ final class UpstreamClient {
         self.delegate?.upstream(self, unavailable: server, error: error)
     }
 
-    func closeAll() {
+    package func closeAll() {
         self.isClosing = true
         self.tls?.cancel()
         self.forwards.fail("the relay is stopping")
@@ -300,33 +306,31 @@ final class UpstreamClient {
         self.trial?.connection?.close("shutting down")
     }
 
-    /// Shows the debug endpoint how things stand.
+    /// Tells the observer how things stand.
     func publish() {
-        var entry = UpstreamBoard.Entry(servers: self.statuses)
-        entry.streams = self.openStreams
-        self.shared.upstreams.update(self.name, part: self.worker, entry)
+        self.observer.upstream(self.name, servers: self.statuses, streams: self.openStreams)
     }
 
     // MARK: Reload
 
-    /// Takes over another configuration of the same upstream: its servers at once, the rest for new connections. A stream
+    /// Takes over other settings of the same upstream: its servers at once, the rest for new connections. A stream
     /// on a server that is not in the list any more moves when another is connected.
-    func reconfigure(_ configuration: GRPCOriginConfiguration) {
-        guard configuration != self.configuration else { return }
-        let old = self.configuration
-        self.configuration = configuration
-        self.options = Self.options(configuration)
+    package func reconfigure(_ settings: UpstreamSettings) {
+        guard settings != self.settings else { return }
+        let old = self.settings
+        self.settings = settings
+        self.options = Self.options(settings)
         self.context = ClientConnection.makeContext(self.options)
-        if configuration.tls != old.tls {
+        if settings.tls != old.tls {
             self.tls?.cancel()
-            self.tls = configuration.tls.map {
-                UpstreamTLS($0, upstream: self.name, loop: self.transport.loop, shared: self.shared)
+            self.tls = settings.tls.map {
+                UpstreamTLS($0, upstream: self.name, loop: self.transport.loop, observer: self.observer)
             }
         }
         let isSame =
-            configuration.servers == old.servers && configuration.backoffInitial == old.backoffInitial
-            && configuration.backoffMax == old.backoffMax
-        if !isSame { self.replaceServers(configuration.servers.map { old.servers.firstIndex(of: $0) }) }
+            settings.servers == old.servers && settings.backoffInitial == old.backoffInitial
+            && settings.backoffMax == old.backoffMax
+        if !isSame { self.replaceServers(settings.servers.map { old.servers.firstIndex(of: $0) }) }
         self.pump()
     }
 
@@ -338,11 +342,11 @@ final class UpstreamClient {
             let new = positions.firstIndex { position in position.map { UInt64($0) } == connection.userData }
             connection.userData = new.map { UInt64($0) } ?? Self.noServer
         }
-        self.statuses = zip(self.configuration.servers, positions).map { address, position in
+        self.statuses = zip(self.settings.servers, positions).map { address, position in
             position.map { statuses[$0] } ?? ServerStatus(address: address.description)
         }
         self.selection.replace(
-            positions: positions, initial: self.configuration.backoffInitial, max: self.configuration.backoffMax)
+            positions: positions, initial: self.settings.backoffInitial, max: self.settings.backoffMax)
         for index in self.statuses.indices where self.statuses[index].state == .connecting {
             self.statuses[index].state = .idle
         }
@@ -355,7 +359,7 @@ final class UpstreamClient {
         guard let given = attempt.take() else { return }
         if let lookUp = given.lookUp { self.resolver.cancel(lookUp) }
         if let question = given.question { self.calls.remove(question.call) }
-        given.connection?.close("the configuration has changed")
+        given.connection?.close("the settings has changed")
     }
 
     // MARK: Failures of streams
@@ -375,8 +379,8 @@ final class UpstreamClient {
         } else {
             let wait = state.backoff.next(using: &self.generator)
             state.phase = .backingOff(until: now + wait)
-            self.shared.metrics.reconnects(upstream: self.name).add(1)
-            self.shared.logger.log(
+            self.observer.upstreamTriesAgain(self.name)
+            self.observer.note(
                 .warning, "upstream stream ended",
                 [("upstream", self.name), ("key", id.key), ("status", end.description)])
         }
@@ -430,7 +434,7 @@ final class UpstreamClient {
 
     private func fallBackToSotW(_ end: StreamEnd, _ connection: ClientConnection) {
         self.variant = .sotw
-        self.shared.logger.log(
+        self.observer.note(
             .warning, "upstream has no delta discovery: falling back to SotW",
             [("upstream", self.name), ("server", self.address(of: connection)), ("status", end.description)])
     }
@@ -458,7 +462,8 @@ final class UpstreamClient {
         guard let current = self.selection.current, !self.statuses[current].lastError.isEmpty else { return }
         let isOpen = self.streams.values.contains { state in
             guard case .open(let connection, _, _) = state.phase else { return false }
-            return connection.userData == UInt64(current) && now - state.openedAt >= HomeOrigin.silenceMeansCurrent
+            return connection.userData == UInt64(current)
+                && now - state.openedAt >= UpstreamSettings.silenceMeansCurrent
         }
         if isOpen { self.noteWorks(current) }
     }

@@ -1,9 +1,9 @@
 import WeirBase
-import WeirHTTP2
+package import WeirHTTP2
 import WeirTransport
 
-/// Told about a call that is passed on to an upstream, on the worker's loop.
-protocol ForwardedCallDelegate: AnyObject {
+/// Told about a call that is passed on to an upstream, on the client's loop.
+package protocol ForwardedCallDelegate: AnyObject {
     /// Messages can be sent.
     func opened(_ call: ForwardedCall)
     /// The span is valid during the call.
@@ -15,8 +15,8 @@ protocol ForwardedCallDelegate: AnyObject {
 }
 
 /// One call of a client that is passed on to an upstream as it is: opened once, on a connection that discovery uses, and
-/// never again. Confined to the worker's loop.
-final class ForwardedCall {
+/// never again. Confined to the client's loop.
+package final class ForwardedCall {
     enum Phase {
         case waiting
         case open(ClientConnection, stream: Int32)
@@ -33,7 +33,7 @@ final class ForwardedCall {
     }
 
     /// Queues one message. Nothing happens while the call is not open.
-    func send(_ message: [UInt8]) {
+    package func send(_ message: [UInt8]) {
         guard case .open(let connection, let stream) = self.phase else { return }
         do throws(StreamRefusal) {
             try connection.send(stream, GRPCFrame.body(message))
@@ -43,21 +43,21 @@ final class ForwardedCall {
         }
     }
 
-    func halfClose() {
+    package func halfClose() {
         if case .open(let connection, let stream) = self.phase { connection.halfClose(stream) }
     }
 
     /// Holds the server's further messages back, within the stream's window.
-    func pause() {
+    package func pause() {
         if case .open(let connection, let stream) = self.phase { connection.pause(stream) }
     }
 
-    func resume() {
+    package func resume() {
         if case .open(let connection, let stream) = self.phase { connection.resume(stream) }
     }
 
     /// Gives the call up; nothing more is told.
-    func cancel() {
+    package func cancel() {
         self.delegate = nil
         if case .open(let connection, let stream) = self.phase { connection.cancel(stream) }
         self.phase = .ended
