@@ -9,21 +9,24 @@ import WeirHash
 /// time: the others cost nothing. Confined to its group's thread; no more entries than resources are held.
 struct KnownEntries {
     private struct Entry {
-        let resource: Resource
+        /// Nil where the place is free.
+        var resource: Resource?
         /// The response that mentioned it last.
         var response: UInt64
 
         mutating func isNews(
             of response: UInt64, _ any: ByteRange, in message: borrowing Span<UInt8>
         ) -> Bool {
-            guard self.response != response, self.resource.hasSameAny(any, in: message) else { return false }
+            guard self.response != response, self.resource?.hasSameAny(any, in: message) == true else { return false }
             self.response = response
             return true
         }
     }
 
-    /// By the digest of the `Any`.
-    private var entries: [ContentHash: Entry] = [:]
+    /// Places in `entries` by the digest of the `Any`. Apart, because to change a value in a dictionary allocates.
+    private var places: [ContentHash: Int] = [:]
+    private var entries: ContiguousArray<Entry> = []
+    private var free: [Int] = []
     private var response: UInt64 = 0
     /// Entries of the present response that were known.
     private(set) var claimed = 0
@@ -36,27 +39,39 @@ struct KnownEntries {
 
     /// Whether an entry is known, and is mentioned for the first time in this response.
     mutating func claim(_ any: ByteRange, in message: borrowing Span<UInt8>) -> Bool {
-        guard !self.entries.isEmpty else { return false }
+        guard !self.places.isEmpty else { return false }
         let digest = ContentHash(of: message.extracting(any.offset..<any.end))
-        guard self.entries[digest]?.isNews(of: self.response, any, in: message) == true else { return false }
+        guard let place = self.places[digest], self.entries[place].isNews(of: self.response, any, in: message) else {
+            return false
+        }
         self.claimed += 1
         return true
     }
 
     /// Whether the entry of what is held under a name was claimed in this response.
     func hasClaimed(_ held: Resource?) -> Bool {
-        guard self.claimed > 0, let held, let entry = self.entries[held.hash] else { return false }
-        return entry.resource === held && entry.response == self.response
+        guard self.claimed > 0, let held, let place = self.places[held.hash] else { return false }
+        return self.entries[place].resource === held && self.entries[place].response == self.response
     }
 
     /// Notes what is held under its own name, and came as a bare `Any`.
     mutating func note(_ resource: Resource) {
-        self.entries[resource.hash] = Entry(resource: resource, response: 0)
+        let entry = Entry(resource: resource, response: 0)
+        if let place = self.places[resource.hash] ?? self.free.popLast() {
+            self.entries[place] = entry
+            self.places[resource.hash] = place
+        } else {
+            self.places[resource.hash] = self.entries.count
+            self.entries.append(entry)
+        }
     }
 
     /// It is not held any more.
     mutating func forget(_ resource: Resource) {
-        guard !self.entries.isEmpty, self.entries[resource.hash]?.resource === resource else { return }
-        self.entries[resource.hash] = nil
+        guard !self.places.isEmpty, let place = self.places[resource.hash], self.entries[place].resource === resource
+        else { return }
+        self.places[resource.hash] = nil
+        self.entries[place].resource = nil
+        self.free.append(place)
     }
 }
