@@ -43,6 +43,17 @@ extension Span<UInt8> {
         }
     }
 
+    /// Whether the bytes of `range` are those of `text`.
+    package func equals(_ range: ByteRange, text: String) -> Bool {
+        guard range.count == text.utf8.count else { return false }
+        return unsafe self.extracting(range.offset..<range.end).withUnsafeBytes { mine in
+            let same = unsafe text.utf8.withContiguousStorageIfAvailable { theirs in
+                unsafe Self.areEqual(mine, UnsafeRawBufferPointer(theirs))
+            }
+            return unsafe same ?? mine.elementsEqual(text.utf8)
+        }
+    }
+
     /// Eight bytes at a time: the type URL of every request is compared.
     private static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
         guard let first = a.baseAddress, let second = b.baseAddress else { return true }

@@ -32,6 +32,9 @@
         #endif
     }
 
+    /// Notes where the value stands.
+    package func note(in footprint: inout Footprint) { unsafe footprint.add(UnsafeRawPointer(self.memory)) }
+
     @inlinable public var value: Value {
         @inline(__always) _read {
             #if DEBUG

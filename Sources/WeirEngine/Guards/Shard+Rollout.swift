@@ -266,7 +266,7 @@ extension Shard {
 
     /// One of the first streams has accepted everything it was sent.
     func noteTried(_ index: Int32, _ view: TypeView) {
-        guard view.staging.trial != nil, !self.typeStreams[Int(index)].isRejected else { return }
+        guard view.isTrying, !self.typeStreams[Int(index)].isRejected else { return }
         self.answerTrial(index, view, .accepted)
     }
 

@@ -13,7 +13,14 @@ final class Feed {
     /// Wildcard: the workers that want it.
     var wildcardWorkers: UInt64 = 0
     /// Names: the workers that want each; a name without workers lingers.
-    var names: [String: UInt64] = [:]
+    var names: [String: UInt64] = [:] {
+        didSet {
+            self.encodedNames = nil
+            self.isTold = false
+        }
+    }
+    /// The names in order, as a SotW request has them; nil where they have changed since.
+    private var encodedNames: [UInt8]?
     /// Those of the names that are glob collections.
     var globs: Set<String> = []
     /// Resources that a glob collection brought, with its name.
@@ -34,6 +41,9 @@ final class Feed {
     /// Names whose next answer is published though it is what is held: it was fetched for a new subscriber (AGG-23).
     var renewing: Set<String> = []
 
+    /// SotW: entries of responses that need not be read again.
+    var known = KnownEntries()
+
     /// Whether what was accepted last came from a sibling relay instead of the origin.
     var isBorrowed = false
 
@@ -41,6 +51,8 @@ final class Feed {
     var isRequested = false
     /// Names that the server has been told.
     var toldNames: Set<String> = []
+    /// Whether these are the present names.
+    var isTold = false
     /// Names that were forgotten here while the server has not been told so. If one is wanted again the server must be
     /// made to send it again.
     var forgotten: Set<String> = []
@@ -75,6 +87,7 @@ final class Feed {
     func streamClosed() {
         self.isRequested = false
         self.toldNames = []
+        self.isTold = false
         self.forgotten = []
         self.toldWildcard = false
         self.presentedVersions = nil
@@ -93,11 +106,23 @@ final class Feed {
         var request = OutgoingRequest(typeURL: self.type.typeURL)
         request.versionInfo = self.acceptedVersion
         if self.lane == .named {
-            request.resourceNames = self.names.keys.filter { !left.contains($0) }.sorted()
+            request.encodedNames = left.isEmpty ? self.namesInOrder() : self.encode { !left.contains($0) }
         } else if explicitWildcard {
             request.resourceNames = ["*"]
         }
         return request
+    }
+
+    /// Every ACK says all the names: they are put in order once.
+    private func namesInOrder() -> [UInt8] {
+        if let names = self.encodedNames { return names }
+        let names = self.encode { _ in true }
+        self.encodedNames = names
+        return names
+    }
+
+    private func encode(where isIncluded: (String) -> Bool) -> [UInt8] {
+        OutgoingRequest.encode(names: self.names.keys.filter(isIncluded).sorted())
     }
 
     // MARK: Delta

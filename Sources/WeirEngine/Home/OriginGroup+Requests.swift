@@ -110,6 +110,9 @@ extension OriginGroup {
             feed.toldWildcard = true
             return
         }
+        // The usual ACK: the server knows these names.
+        if feed.isTold, feed.forgotten.isEmpty { return }
+        feed.isTold = true
         self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
         let wanted = Set(feed.names.keys)
         let new =

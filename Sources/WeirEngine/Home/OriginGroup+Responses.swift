@@ -21,7 +21,7 @@ extension OriginGroup {
                         number)
                 }
                 let received = self.validated(
-                    ResponseReader.read(response, type: type.type, in: message), type.type, in: message)
+                    self.read(response, feed, type, in: message), type.type, in: message)
                 self.acceptSotW(received, feed, type, in: message, now, wall)
             case .delta:
                 let response = try DeltaDiscoveryResponse(decoding: message)
@@ -41,6 +41,20 @@ extension OriginGroup {
             self.actions.append(.closeStream(number))
             self.actions.append(.openStream(number))
         }
+    }
+
+    /// What a response says beside what is held already.
+    private func read(
+        _ response: DiscoveryResponse, _ feed: Feed, _ type: OriginType, in message: borrowing Span<UInt8>
+    ) -> ReceivedResponse {
+        feed.known.begin()
+        // Where that a name is mentioned means something, all are looked at.
+        let isPlain =
+            self.policy.validate == nil && feed.unanswered.isEmpty && feed.renewing.isEmpty && feed.globs.isEmpty
+            && type.errors[feed.lane]?.isEmpty ?? true
+        guard isPlain else { return ResponseReader.read(response, type: type.type, in: message) }
+        return ResponseReader.read(
+            response, type: type.type, besides: &feed.known, held: { type.resource($0, in: feed.lane) }, in: message)
     }
 
     private func feed(of typeURL: String, on number: Int) -> (OriginType, Feed)? {
@@ -67,20 +81,27 @@ extension OriginGroup {
         var changes = self.changes(received, feed, type, in: message, now)
         // Absence means deletion in the types that are always sent whole, and only of what was there (XLT-01, XLT-04).
         // A response of heartbeats alone is no set (TTL-06).
-        let isHeartbeat = !received.resources.isEmpty && received.resources.allSatisfy { $0.any == nil }
+        let isHeartbeat =
+            received.unchanged == 0 && !received.resources.isEmpty && received.resources.allSatisfy { $0.any == nil }
         if type.type.isFullSet, !received.isPartial, !isHeartbeat {
-            var mentioned = Set(received.resources.map(\.name))
-            mentioned.formUnion(received.badNames)
-            mentioned.formUnion(received.errors.map(\.name))
-            let gone = type.presentNames(in: feed.lane).filter {
-                !mentioned.contains(type.resource($0, in: feed.lane)?.name ?? $0)
-            }
-            for name in gone.sorted() { changes.append(self.absence(of: name, feed)) }
+            changes += self.unmentioned(received, feed, type).map { self.absence(of: $0, feed) }
         }
         changes += self.errorChanges(received, feed, type)
         // The version counts once the response is acknowledged.
         if received.faults.isEmpty { feed.acceptedFrom = self.streams[feed.stream].server }
         self.finish(received, changes, feed, type, now, wall)
+    }
+
+    /// The names of what is held that a response has nothing of.
+    private func unmentioned(_ received: ReceivedResponse, _ feed: Feed, _ type: OriginType) -> [String] {
+        if received.unchanged == type.counts[feed.lane] ?? 0 { return [] }
+        var mentioned = Set(received.resources.map(\.name))
+        mentioned.formUnion(received.badNames)
+        mentioned.formUnion(received.errors.map(\.name))
+        return type.presentNames(in: feed.lane).filter { name in
+            let held = type.resource(name, in: feed.lane)
+            return !mentioned.contains(held?.name ?? name) && !feed.known.hasClaimed(held)
+        }.sorted()
     }
 
     // MARK: Delta
@@ -196,7 +217,8 @@ extension OriginGroup {
             self.actions.append(
                 .event(
                     .accepted(
-                        typeURL: url, version: received.version, resources: received.resources.count,
+                        typeURL: url, version: received.version,
+                        resources: received.resources.count + received.unchanged,
                         fate: self.fate(changed, type), push: push)))
         } else {
             self.actions.append(

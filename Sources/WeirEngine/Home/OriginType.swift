@@ -116,6 +116,7 @@ final class OriginType {
             self.digest.subtract(Self.digest(of: old))
             self.bytes -= old.encoded.count
             self.counts[change.lane, default: 0] -= 1
+            (change.lane == .wildcard ? self.wildcard : self.named)?.known.forget(old)
         }
         var expires: Instant?
         if case .present(let new) = change.presence {

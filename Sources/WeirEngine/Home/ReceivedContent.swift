@@ -63,6 +63,9 @@ extension OriginGroup {
                 if let version = resource.version {
                     feed.newerVersions[resource.name] = version == held.version ? nil : version
                 }
+                if resource.isBare, held.name == key, key == resource.name, held.timeToLive == nil {
+                    feed.known.note(held)
+                }
                 if resource.any != nil, let refreshed = self.refreshed(held, resource, now) {
                     changes.append(self.change(feed, key, refreshed, isRefresh: true))
                 }

@@ -10,6 +10,8 @@ struct ReceivedResource {
     var extras: [ByteRange] = []
     var aliases: [String] = []
     var ttl: Nanoseconds?
+    /// SotW: whether it is the `Any` by itself, without a wrapper.
+    var isBare = false
 }
 
 /// What an upstream response says, after the checks at transport level. Payloads are not looked at (UP-04).
@@ -17,6 +19,8 @@ struct ReceivedResponse {
     var version = ""
     var nonce = ""
     var resources: [ReceivedResource] = []
+    /// SotW: how many entries beside these are what is held, byte for byte (`KnownEntries`).
+    var unchanged = 0
     var removed: [String] = []
     /// Why resources are not sent, by name.
     var errors: [(name: String, error: ResourceError)] = []
@@ -40,6 +44,11 @@ struct ReceivedResponse {
         if self.faults.count < Self.faultsMax { self.faults.append(reason) } else { self.faultsLeftOut += 1 }
     }
 
+    mutating func rejectAgain(_ resource: ReceivedResource) {
+        self.reject("\"\(resource.name)\" appears more than once")
+        self.badNames.insert(resource.name)
+    }
+
     /// The reasons as the text of a NACK, bounded.
     var rejection: String {
         let shown = self.faults.joined(separator: "; ")
@@ -54,9 +63,21 @@ enum ResponseReader {
     static func read(
         _ response: DiscoveryResponse, type: XDSType, in bytes: borrowing Span<UInt8>
     ) -> ReceivedResponse {
+        var nothing = KnownEntries()
+        return self.read(response, type: type, besides: &nothing, held: { _ in nil }, in: bytes)
+    }
+
+    /// Reads what is not `known`.
+    ///
+    /// - Parameter held: what is held under a name.
+    static func read(
+        _ response: DiscoveryResponse, type: XDSType, besides known: inout KnownEntries,
+        held: (String) -> Resource?, in bytes: borrowing Span<UInt8>
+    ) -> ReceivedResponse {
         var result = ReceivedResponse(version: bytes.string(response.versionInfo), nonce: bytes.string(response.nonce))
         var seen: Set<String> = []
         for (index, any) in response.resources.enumerated() {
+            if known.claim(any, in: bytes) { continue }
             do throws(ReadFault) {
                 let resource = try self.sotwResource(any, type, in: bytes)
                 self.admit(resource, &seen, &result)
@@ -66,8 +87,14 @@ enum ResponseReader {
                 if let name = error.name { result.badNames.insert(name) } else { result.isPartial = true }
             }
         }
+        result.unchanged = known.claimed
+        if known.claimed > 0 {
+            for resource in result.resources where known.hasClaimed(held(resource.name)) {
+                result.rejectAgain(resource)
+            }
+        }
         result.resources.removeAll { result.badNames.contains($0.name) }
-        result.errors = self.errors(response.resourceErrors, seen, in: bytes)
+        result.errors = self.errors(response.resourceErrors, seen, in: bytes) { known.hasClaimed(held($0)) }
         return result
     }
 
@@ -75,8 +102,7 @@ enum ResponseReader {
         _ range: ByteRange, _ type: XDSType, in bytes: borrowing Span<UInt8>
     ) throws(ReadFault) -> ReceivedResource {
         guard let any = try? AnyEnvelope(decoding: range, in: bytes) else { throw ReadFault("undecodable Any") }
-        let typeURL = bytes.string(any.typeURL)
-        if typeURL == XDSType.wrapperURL {
+        if bytes.equals(any.typeURL, text: XDSType.wrapperURL) {
             guard let envelope = try? ResourceEnvelope(decoding: any.value, in: bytes) else {
                 throw ReadFault("undecodable Resource wrapper")
             }
@@ -87,13 +113,16 @@ enum ResponseReader {
             }
             return resource
         }
-        guard typeURL == type.typeURL || typeURL == XDSType.redirectURL else {
+        guard
+            bytes.equals(any.typeURL, text: type.typeURL) || bytes.equals(any.typeURL, text: XDSType.redirectURL)
+        else {
+            let typeURL = bytes.string(any.typeURL)
             // Field 1 is the name in nearly every type: a guess that helps people, and keeps what is cached of it.
             let name = try? self.payloadName(range, XDSType.of(typeURL: typeURL), in: bytes)
             let whose = name.map { "\"\($0)\" has" } ?? "it has"
             throw ReadFault("\(whose) type \(typeURL), not the response's \(type.typeURL)", name: name)
         }
-        return ReceivedResource(name: try self.payloadName(range, type, in: bytes), any: range)
+        return ReceivedResource(name: try self.payloadName(any, type, in: bytes), any: range, isBare: true)
     }
 
     /// The name inside a payload. SotW carries no other; types weir does not know are tried with field 1, where every
@@ -102,6 +131,12 @@ enum ResponseReader {
         _ any: ByteRange, _ type: XDSType, in bytes: borrowing Span<UInt8>
     ) throws(ReadFault) -> String {
         guard let envelope = try? AnyEnvelope(decoding: any, in: bytes) else { throw ReadFault("undecodable Any") }
+        return try self.payloadName(envelope, type, in: bytes)
+    }
+
+    private static func payloadName(
+        _ envelope: AnyEnvelope, _ type: XDSType, in bytes: borrowing Span<UInt8>
+    ) throws(ReadFault) -> String {
         let wanted = type.nameField ?? 1
         var reader = WireReader(envelope.value)
         var name = ""
@@ -121,14 +156,15 @@ enum ResponseReader {
 
     /// The errors of names that are not in the same response as resources. What cannot be read says nothing.
     private static func errors(
-        _ ranges: [ByteRange], _ seen: Set<String>, in bytes: borrowing Span<UInt8>
+        _ ranges: [ByteRange], _ seen: Set<String>, in bytes: borrowing Span<UInt8>,
+        except isKnown: (String) -> Bool = { _ in false }
     ) -> [(name: String, error: ResourceError)] {
         var errors: [(name: String, error: ResourceError)] = []
         var named = seen
         for range in ranges {
             guard let entry = try? ResourceError.read(range, in: bytes) else { continue }
             let name = ResourceName.canonical(entry.name)
-            if !name.isEmpty, named.insert(name).inserted { errors.append((name, entry.error)) }
+            if !name.isEmpty, named.insert(name).inserted, !isKnown(name) { errors.append((name, entry.error)) }
         }
         return errors
     }
@@ -174,8 +210,10 @@ enum ResponseReader {
             guard let any = try? AnyEnvelope(decoding: payload, in: bytes) else {
                 throw ReadFault("undecodable Any in \"\(name)\"", name: name)
             }
-            let typeURL = bytes.string(any.typeURL)
-            guard typeURL == type.typeURL || typeURL == XDSType.redirectURL else {
+            guard
+                bytes.equals(any.typeURL, text: type.typeURL) || bytes.equals(any.typeURL, text: XDSType.redirectURL)
+            else {
+                let typeURL = bytes.string(any.typeURL)
                 throw ReadFault("\"\(name)\" has type \(typeURL), not the response's \(type.typeURL)", name: name)
             }
         }
@@ -193,8 +231,7 @@ enum ResponseReader {
             result.reject("a resource without a name")
             result.isPartial = true
         } else if !seen.insert(resource.name).inserted {
-            result.reject("\"\(resource.name)\" appears more than once")
-            result.badNames.insert(resource.name)
+            result.rejectAgain(resource)
         } else {
             result.resources.append(resource)
         }

@@ -78,7 +78,7 @@ extension Shard {
         if let detail = errorDetail {
             self.reject(index, detail, in: bytes, view)
         } else if bytes.equals(versionInfo, text: self.sentVersion(index)) {
-            if self.watch != nil, wasAwaiting { self.show(.ack, index, view, nonce: nonce) }
+            if self.isWatched, wasAwaiting { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: wasAwaiting)
         }
         if wasAwaiting { self.afterAnswer(index, in: view) }
@@ -298,7 +298,7 @@ extension Shard {
             self.reject(index, detail, in: bytes, view, age: age)
         } else {
             let settles = !self.typeStreams[Int(index)].isAwaiting
-            if self.watch != nil { self.show(.ack, index, view, nonce: nonce) }
+            if self.isWatched { self.show(.ack, index, view, nonce: nonce) }
             self.accept(index, view, counts: true, isNewest: age == 0 || settles)
         }
         if !self.typeStreams[Int(index)].isAwaiting { self.afterAnswer(index, in: view) }
@@ -427,18 +427,5 @@ extension Shard {
         self.refuse(
             id, .invalidArgument, .locators,
             "resource locators with dynamic parameters are not supported; subscribe by resource name")
-    }
-}
-
-extension Span<UInt8> {
-    /// Whether the bytes of `range` are those of `text`.
-    fileprivate func equals(_ range: ByteRange, text: String) -> Bool {
-        guard range.count == text.utf8.count else { return false }
-        var position = range.offset
-        for byte in text.utf8 {
-            if self[position] != byte { return false }
-            position += 1
-        }
-        return true
     }
 }

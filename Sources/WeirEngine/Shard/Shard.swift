@@ -33,7 +33,11 @@ package final class Shard {
     package internal(set) var live: [LiveEvent] = []
     package internal(set) var liveDropped = 0
     /// What listeners want to hear of; nil while there are none.
-    package var watch: EventInterest?
+    package var watch: EventInterest? {
+        didSet { self.state.value.isWatched = self.watch != nil }
+    }
+    /// Whether there are any, which every ACK asks.
+    var isWatched: Bool { self.state.value.isWatched }
     /// Pushes of this round of which it is not known yet who must answer them.
     var ackChecks: [(key: String, typeURL: String, push: PushID)] = []
 
@@ -447,6 +451,7 @@ private struct ShardState {
     var counterRows: ContiguousArray<TypeCounters> = []
     var round: UInt32 = 1
     var now = Instant(rawValue: 0)
+    var isWatched = false
 }
 
 /// One discovery stream of a client.

@@ -20,6 +20,7 @@ struct ViewState {
     var subscriptions: ContiguousArray<Subscription?> = []
     var cohorts: ContiguousArray<Cohort> = []
     var unsettled = 0
+    var isTrying = false
 
     func held(byCohort index: Int) -> (version: String, generation: Generation) {
         let generation = self.cohorts[index].generation

@@ -96,7 +96,11 @@ final class TypeView {
     var preparedIDs: (update: Generation, epoch: Int, ids: [NameID])?
     /// Whether no update has come since it was made, or has forgotten everything.
     private var isBlank = true
-    var staging = Staging()
+    var staging = Staging() {
+        didSet { self.state.value.isTrying = self.staging.trial != nil }
+    }
+    /// Whether there is a trial, which every ACK asks.
+    var isTrying: Bool { self.state.value.isTrying }
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
 

@@ -119,6 +119,13 @@ package final class Resource: Sendable {
         return end == self.extrasOffset
     }
 
+    /// The same of a resource that has no extras.
+    func hasSameAny(_ any: ByteRange, in message: borrowing Span<UInt8>) -> Bool {
+        let encoded = self.encoded
+        let mine = encoded.span
+        return message.equals(any, mine.extracting(self.anyRange.offset..<self.anyRange.end))
+    }
+
     private var extrasOffset: Int {
         let content =
             (self.version.isEmpty ? 0 : WireWriter.size(ofField: self.version.utf8.count))

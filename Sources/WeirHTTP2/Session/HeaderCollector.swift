@@ -27,9 +27,19 @@ final class HeaderCollector {
 
     private let bytesMax: Int
     private(set) var bytes = 0
-    private var values: [(field: Field, value: [UInt8])] = []
+    /// The values, one behind the other.
+    private var content: [UInt8] = []
+    private var values: [(field: Field, end: Int)] = []
 
-    init(bytesMax: Int) { self.bytesMax = bytesMax }
+    init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+        self.content.reserveCapacity(Self.usualBytes)
+        self.values.reserveCapacity(Self.usualFields)
+    }
+
+    /// Of what is kept of a request; more takes more memory.
+    private static let usualBytes = 192
+    private static let usualFields = 8
 
     var isTooLarge: Bool { self.bytes > self.bytesMax }
 
@@ -38,23 +48,38 @@ final class HeaderCollector {
         // As HTTP/2 counts (RFC 9113 §6.5.2). nghttp2 bounds each field, so the sum cannot overflow.
         self.bytes += name.count + value.count + 32
         guard !self.isTooLarge, let field = unsafe Self.field(named: name) else { return }
-        unsafe self.values.append((field, Array(value)))
+        unsafe self.content.append(contentsOf: value)
+        self.values.append((field, self.content.count))
     }
 
     /// The first value of a field.
-    func bytes(of field: Field) -> [UInt8]? { self.values.first { $0.field == field }?.value }
+    func bytes(of field: Field) -> [UInt8]? { self.value(of: field).map { Array($0) } }
 
     func text(of field: Field) -> String {
-        self.bytes(of: field).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        self.value(of: field).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    func number(of field: Field) -> Int? { self.bytes(of: field).flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+    func number(of field: Field) -> Int? { self.value(of: field).flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+
+    /// Whether the first value of a field is this.
+    func has(_ field: Field, _ text: StaticString) -> Bool {
+        guard let value = self.value(of: field), value.count == text.utf8CodeUnitCount else { return false }
+        let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: value.count)
+        return unsafe value.elementsEqual(wanted)
+    }
+
+    private func value(of field: Field) -> ArraySlice<UInt8>? {
+        guard let index = self.values.firstIndex(where: { $0.field == field }) else { return nil }
+        return self.content[(index == 0 ? 0 : self.values[index - 1].end)..<self.values[index].end]
+    }
 
     /// Whether the content type is `application/grpc`, alone, with a suffix or with parameters (WIRE-02).
     var isGRPC: Bool {
+        if self.has(.contentType, "application/grpc") { return true }
         let wanted = Array("application/grpc".utf8)
-        guard let type = self.bytes(of: .contentType), type.starts(with: wanted) else { return false }
-        guard type.count > wanted.count else { return true }
+        guard let type = self.bytes(of: .contentType), type.starts(with: wanted), type.count > wanted.count else {
+            return false
+        }
         return [UInt8(ascii: "+"), UInt8(ascii: ";"), UInt8(ascii: " ")].contains(type[wanted.count])
     }
 

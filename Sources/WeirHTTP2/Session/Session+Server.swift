@@ -26,7 +26,7 @@ extension Session {
             return self.refuse(stream, .resourceExhausted, "request headers are over the limit of \(limit) bytes")
         }
         guard fields.isGRPC else { return self.reject(stream, httpStatus: 415) }
-        guard fields.bytes(of: .method) == Array("POST".utf8) else { return self.reject(stream, httpStatus: 405) }
+        guard fields.has(.method, "POST") else { return self.reject(stream, httpStatus: 405) }
         let encoding = fields.text(of: .encoding)
         guard let encoding = MessageEncoding(header: encoding) else {
             let text = "grpc-encoding \"\(encoding.prefix(64))\" is not supported; supported are identity and gzip"

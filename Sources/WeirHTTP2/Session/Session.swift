@@ -1,5 +1,5 @@
 import CNghttp2
-import WeirBase
+package import WeirBase
 
 /// What a peer did that no stream hears of.
 package struct SessionIncidents: Hashable, Sendable {
@@ -25,12 +25,12 @@ package struct SessionIncidents: Hashable, Sendable {
     /// What every push touches.
     let state = Cell(SessionState())
 
+    /// Small openings of windows that messages sent make up for.
+    private var crumbCredit = 0
+
     /// The header block that is being received.
     var collector: HeaderCollector?
     var lastError = ""
-
-    /// Small openings of windows that messages sent make up for.
-    private var crumbCredit = 0
 
     /// The peer's SETTINGS have come.
     package internal(set) var isEstablished = false
@@ -140,6 +140,16 @@ package struct SessionIncidents: Hashable, Sendable {
 
     /// Streams on which messages wait, each with the bytes that its queue has given away so far (a number that wraps).
     package func forEachWaiting(_ body: (_ stream: Int32, _ taken: Int) -> Void) { self.streams.forEachWaiting(body) }
+
+    /// Notes where a message to a stream finds what it touches first.
+    package func note(in footprint: inout Footprint, stream: Int32) {
+        footprint.add(self)
+        self.state.note(in: &footprint)
+        self.streams[stream]?.note(in: &footprint)
+        if let raw = unsafe nghttp2_session_find_stream(self.raw, stream) {
+            unsafe footprint.add(UnsafeRawPointer(raw))
+        }
+    }
 
     package func takeIncidents() -> SessionIncidents {
         defer { self.incidents = SessionIncidents() }

@@ -10,6 +10,8 @@ final class SessionStream {
         self.state = Cell(StreamState(deframer: MessageDeframer(messageBytesMax: messageBytesMax)))
     }
 
+    func note(in footprint: inout Footprint) { self.state.note(in: &footprint) }
+
     var userData: UInt64 {
         get { self.state.value.userData }
         set { self.state.value.userData = newValue }

@@ -18,6 +18,8 @@ final class Downstream {
     private var listeners: [(listener: ServerListener, tls: ListenerTLS?)] = []
     /// Discovery streams, by the handle the shard knows them by.
     private var discovery = SlotTable<DiscoveryStream>()
+    /// By slot of `discovery`.
+    private let footprints = PlainTable<Footprint>()
     /// All other calls.
     private var calls = SlotTable<Call>()
     private var peers = SlotTable<WeirEngine.PeerIdentity>()
@@ -178,7 +180,8 @@ final class Downstream {
     func deliver(_ sends: ContiguousArray<Send>, bodies: ContiguousArray<SharedBody>) {
         self.large.note(sends, bodies, at: self.transport.loop.now)
         var sinceFlush = 0
-        for send in sends {
+        for (index, send) in sends.enumerated() {
+            if index + Self.fetchedAhead < sends.count { self.prefetch(sends[index + Self.fetchedAhead].handle) }
             sinceFlush += 1
             if sinceFlush > Self.deliveredAtOnce, bodies.count == 1 {
                 self.transport.flush()
@@ -201,6 +204,14 @@ final class Downstream {
                     target.stream, .resourceExhausted, "the client does not read its responses")
             }
         }
+    }
+
+    /// How many streams before its turn what a stream needs is fetched.
+    private static let fetchedAhead = 6
+
+    private func prefetch(_ handle: UInt64) {
+        let slot = Int(SlotID(packed: handle).index)
+        if slot < self.footprints.count { self.footprints[slot].prefetch() }
     }
 
     /// Streams of a push that are written together: what they touch is some hundred kilobytes.
@@ -330,10 +341,16 @@ extension Downstream: ServerConnectionDelegate {
         let shardStream = self.worker.shard.open(
             handle: handle.packed, service: service, peer: self.peer(connection), sibling: sibling)
         connection.setUserData(stream, StreamTag.discovery(shardStream).packed)
+        self.note(connection.footprint(of: stream), of: handle)
         if let traces = self.shared.traces {
             self.firsts.opened(handle.packed, share: traces.share, at: Loop.wallNow())
         }
         connection.respond(stream)
+    }
+
+    private func note(_ footprint: Footprint, of handle: SlotID) {
+        while self.footprints.count <= Int(handle.index) { self.footprints.append(Footprint()) }
+        self.footprints[Int(handle.index)] = footprint
     }
 
     private func serviceOpened(_ connection: ServerConnection, _ stream: Int32, _ method: ServiceMethod) {

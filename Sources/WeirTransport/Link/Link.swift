@@ -24,25 +24,26 @@ extension LinkOwner {
 final class Link {
     enum State { case connecting, securing, open, closing, closed }
 
-    let transport: Transport
-    let peer: SocketAddress
+    // First what every push and ACK touches: of ten thousand connections each cache line counts.
     private(set) var state: State
+    private var isDirty = false
+    private var isBlocked = false
+    private(set) var isReadingPaused = false
     private(set) var session: Session?
     private(set) var tls: TLSSession?
+    private var descriptor: Descriptor?
+    /// What a full socket left over; nil most of the time.
+    private var output: OutputQueue?
+    let transport: Transport
     private(set) var lastActivity: Instant
-    private let security: LinkSecurity
     /// Holds the link until it was told of the link's end, and is held by the transport's deadlines until then: the link tells
     /// it nothing after that, and `close` only marks.
     private unowned let owner: any LinkOwner
 
-    private var descriptor: Descriptor?
+    let peer: SocketAddress
+    private let security: LinkSecurity
     private var watcher: IOWatcher?
     private var end: ConnectionEnd?
-    /// What a full socket left over; nil most of the time.
-    private var output: OutputQueue?
-    private var isDirty = false
-    private var isBlocked = false
-    private(set) var isReadingPaused = false
     /// Since when the socket has taken nothing; nil while it does.
     private(set) var blockedSince: Instant?
 
@@ -87,13 +88,12 @@ final class Link {
             let text = "connect to \(self.peer): \(SystemError.text(error.code))"
             return self.close(.connectFailed, text)
         }
+        Socket.setNoDelay(descriptor.rawValue)
         self.state = .securing
         self.connected()
     }
 
     private func connected() {
-        guard let descriptor = self.descriptor else { return }
-        Socket.setNoDelay(descriptor.rawValue)
         do throws(TLSError) {
             self.tls = try self.security.makeSession()
         } catch {
@@ -101,16 +101,17 @@ final class Link {
         }
         if self.tls == nil { self.secured() }
         self.updateInterest()
-        self.markDirty()
+        // A client speaks first (RFC 9113 §3.4), so a server's SETTINGS go with what they are answered with.
+        if self.owner.sessionContext.role == .client { self.markDirty() }
     }
 
+    /// To be followed by `markDirty`, for the session has its first frames to write.
     private func secured() {
         guard self.state == .securing else { return }
         let owner = self.owner
         self.state = .open
         self.session = Session(context: owner.sessionContext, delegate: owner)
         owner.linkSecured()
-        self.markDirty()
     }
 
     private func tlsFailed(_ error: TLSError) {

@@ -7,6 +7,8 @@ package import WeirTLS
 ///
 /// What is sent within a turn of the loop goes out in one piece before the loop sleeps.
 package final class ServerConnection {
+    // First what every push and ACK touches, so that it shares a cache line with the object's head.
+    private var link: Link?
     /// A number of the owner's, such as a packed slot id.
     package var userData: UInt64 = 0
     /// Outlives its connections: a worker's `Downstream`, which is there as long as the worker's loop turns.
@@ -19,7 +21,6 @@ package final class ServerConnection {
     private let listener: ServerListener
     private let transport: Transport
     private let options: ServerOptions
-    private var link: Link?
     private var slot = -1
     private var isOpened = false
     private var keepalive: Keepalive
@@ -72,6 +73,17 @@ package final class ServerConnection {
 
     /// Messages that wait on a stream.
     package func pendingMessages(_ stream: Int32) -> Int { self.link?.session?.pendingMessages(stream) ?? 0 }
+
+    /// Where a push to a stream will find what it touches first.
+    package func footprint(of stream: Int32) -> Footprint {
+        var footprint = Footprint()
+        footprint.add(self)
+        if let link = self.link {
+            footprint.add(link)
+            link.session?.note(in: &footprint, stream: stream)
+        }
+        return footprint
+    }
 
     // MARK: Commands
 

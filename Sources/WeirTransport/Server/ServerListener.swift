@@ -32,6 +32,8 @@ package final class ServerListener {
     /// The same where there is a rate: most of a storm is only told to wait, or to go, and must not stand in the kernel's
     /// queue for that, where nobody sees how long.
     private static let batchOfStorm = 512
+    /// What that many take is about what the heap grows by at once.
+    private static let connectionsPerGrowth = 4
     /// How long accepting rests when descriptors have run out.
     private static let pause = Nanoseconds.milliseconds(200)
 
@@ -62,6 +64,8 @@ package final class ServerListener {
         self.sessionContext = SessionContext(role: .server, limits: options.limits, isSecure: tls != nil)
         self.descriptor = Descriptor(descriptor)
         self.address = Socket.localAddress(descriptor) ?? .unix(path: "")
+        // The kernel gives it to each connection that is accepted.
+        Socket.setNoDelay(descriptor)
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] _ in self.accept() }
         self.watcher?.interest = .read
         self.pauseTimer = TimerWatcher(loop: transport.loop) { [unowned self] in self.watcher?.interest = .read }
@@ -118,6 +122,7 @@ package final class ServerListener {
         let connection = ServerConnection(listener: self, descriptor: descriptor, peer: peer)
         self.positions[ObjectIdentifier(connection)] = self.connections.count
         self.connections.append(connection)
+        if self.connections.count % Self.connectionsPerGrowth == 0 { ProcessMemory.growAhead() }
     }
 
     private func drop(_ descriptor: CInt) {

@@ -25,7 +25,9 @@ public struct DiscoveryRequest: Sendable {
             switch field.number {
             case 1: self.versionInfo = try field.bytes()
             case 2: self.node = try field.bytes()
-            case 3: self.resourceNames.append(try field.bytes())
+            case 3:
+                self.resourceNames.append(try field.bytes())
+                reader.run(of: 3, in: bytes, into: &self.resourceNames)
             case 4: self.typeURL = try field.bytes()
             case 5: self.responseNonce = try field.bytes()
             case 6: self.errorDetail = try field.bytes()
@@ -70,7 +72,9 @@ public struct DeltaDiscoveryRequest: Sendable {
             switch field.number {
             case 1: self.node = try field.bytes()
             case 2: self.typeURL = try field.bytes()
-            case 3: self.subscribe.append(try field.bytes())
+            case 3:
+                self.subscribe.append(try field.bytes())
+                reader.run(of: 3, in: bytes, into: &self.subscribe)
             case 4: self.unsubscribe.append(try field.bytes())
             case 5: self.initialVersions.append(try Self.initialVersion(in: bytes, try field.bytes()))
             case 6: self.responseNonce = try field.bytes()

@@ -10,18 +10,28 @@ public struct OutgoingRequest: Hashable, Sendable {
     public var responseNonce = ""
     /// All names that are subscribed to; `*`, or nothing for types with a legacy wildcard, means all.
     public var resourceNames: [String] = []
+    /// More of them, as `encode` makes fields of them.
+    package var encodedNames: [UInt8] = []
     /// Why the newest response is rejected; nil: it is accepted.
     public var errorDetail: ErrorDetail?
 
     /// A request without names.
     public init(typeURL: String) { self.typeURL = typeURL }
 
+    /// Names as the fields of a request: what is said again and again is encoded once.
+    package static func encode(names: [String]) -> [UInt8] {
+        var writer = WireWriter()
+        for name in names { writer.element(3, name) }
+        return writer.bytes
+    }
+
     /// The encoded message, without gRPC prefix.
     public var encoded: [UInt8] {
-        var writer = WireWriter()
+        var writer = WireWriter(reserving: self.encodedNames.count + 256)
         writer.string(1, self.versionInfo)
         if let node = self.node { writer.message(2, node) }
         for name in self.resourceNames { writer.element(3, name) }
+        writer.bytes.append(contentsOf: self.encodedNames)
         writer.string(4, self.typeURL)
         writer.string(5, self.responseNonce)
         if let detail = self.errorDetail { writer.message(6, detail.encoded) }

@@ -91,6 +91,18 @@ public struct WireReader: Sendable {
         return WireField(number: number, value: value, range: ByteRange(offset: start, count: self.position - start))
     }
 
+    /// Adds what follows of a length-delimited field, as long as tag and length have one byte each: so lists of names are
+    /// read, which may be long. `next` goes on with the rest.
+    package mutating func run(of number: Int, in bytes: borrowing Span<UInt8>, into list: inout [ByteRange]) {
+        let tag = UInt8(truncatingIfNeeded: number << 3 | 2)
+        while self.end - self.position >= 2, bytes[self.position] == tag {
+            let count = Int(bytes[self.position + 1])
+            guard count < 128, count <= self.end - self.position - 2 else { return }
+            list.append(ByteRange(offset: self.position + 2, count: count))
+            self.position += 2 + count
+        }
+    }
+
     private mutating func varint(in bytes: borrowing Span<UInt8>) throws(WireError) -> UInt64 {
         var result: UInt64 = 0
         var shift: UInt64 = 0
