@@ -4,13 +4,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: run test build test-unit test-integration conformance simulate format lint docs bench bench-micro chaos soak storm \
-        sanitize fuzz manifests deb sbom clean help deps
+        sanitize coverage coverage-integration compatibility fuzz manifests deb sbom clean help deps
 
 # The toolchain's own folder, where it is not on the PATH already.
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver
+            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver \
+            zsh fish
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
@@ -135,6 +136,29 @@ sanitize-%: deps $(VENV_DONE) $(DESCRIPTORS)
 	@ASAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report TSAN_OPTIONS=log_path=$(CURDIR)/.build/$*/report \
 	    WEIR_BINARY=.build/$*/debug/weir $(VENV)/bin/pytest integration -m 'not release_build'
 	@! ls .build/$*/report.* 2>/dev/null || { cat .build/$*/report.*; exit 1; }
+
+COVERAGE := .build/coverage
+coverage: deps $(VENV_DONE) $(DESCRIPTORS) ## Tell which share of the lines the Swift tests run, by module; INTEGRATION=1 adds the other suite.
+	@$(call say,'Unit tests with counters')
+	@rm -rf $(COVERAGE)/debug/codecov $(COVERAGE)/profiles
+	@SWIFT_DETERMINISTIC_HASHING=1 swift test --disable-xctest --enable-code-coverage --scratch-path $(COVERAGE)
+	@$(if $(INTEGRATION),$(MAKE) --no-print-directory coverage-integration)
+	@$(call say,'Line coverage')
+	@python3 integration/line_coverage.py $(COVERAGE)
+
+# Runs that end by themselves add to eight profiles, taking turns; one that is killed tells nothing.
+coverage-integration:
+	@$(call say,'Integration tests of a weir with counters')
+	@for product in weir $(EXAMPLES); do \
+	    swift build --enable-code-coverage --scratch-path $(COVERAGE) --product $$product; \
+	done
+	@cp $(DESCRIPTORS) $(COVERAGE)/debug/xds-descriptors.binpb
+	@LLVM_PROFILE_FILE='$(CURDIR)/$(COVERAGE)/profiles/weir-%8m.profraw' WEIR_BINARY=$(COVERAGE)/debug/weir \
+	    $(VENV)/bin/pytest integration -m 'not release_build'
+
+compatibility: build ## Run the tests with real peers with other releases of Envoy and gRPC; the table of docs/compatibility.md.
+	@$(call say,'Compatibility: a Python environment for each release')
+	@$(VENV)/bin/python integration/compatibility.py $(if $(WRITE),--write)
 
 # Seconds for each fuzzer, and which of them (all, unless named).
 TIME ?= 60

@@ -152,7 +152,7 @@ let package = Package(
         tests("WeirConfig", ["WeirRules", "WeirXDS", "WeirYAML", "WeirBase"]),
         tests("WeirFiles", ["WeirProtobuf", "WeirXDS", "WeirBase"]),
         tests("WeirSnapshots", ["WeirEngine", "WeirXDS", "WeirBase"]),
-        tests("WeirServer", ["WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
+        tests("WeirServer", ["WeirHTTP1", "WeirStore", "WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("XDSServer", ["XDSClient", "WeirXDS", "WeirBase"]),
         tests("XDSClient", ["WeirEngine", "WeirXDS", "WeirBase"]),
         tests("WeirTestSupport", ["WeirBase"]),

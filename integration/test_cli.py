@@ -383,29 +383,7 @@ def test_colours_are_for_terminals_and_can_be_declined(endpoint):
     assert "\x1b" not in command("keys", "--admin", server.url).stdout
 
 
-# --- Completion and manual.
-
-
-def completed(tmp_path, line):
-    """What bash offers at the end of a line."""
-    script = tmp_path / "weir.bash"
-    script.write_text(command("completion", "bash").stdout)
-    words = line.split(" ")
-    program = (f"source {script}; COMP_WORDS=({' '.join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}; "
-               "_weir; printf '%s\\n' \"${COMPREPLY[@]}\"")
-    result = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=10)
-    return result.stdout.split()
-
-
-def test_bash_completes_commands_options_and_values(tmp_path):
-    (tmp_path / "relay.yaml").write_text("")
-    assert completed(tmp_path, "weir st") == ["store", "status"]
-    assert completed(tmp_path, "weir rollback --t") == ["--type", "--to", "--token-file", "--timeout"]
-    assert completed(tmp_path, "weir hold --type l") == ["leds", "lds"]
-    assert completed(tmp_path, "weir serve --config re") == ["relay.yaml"]
-    assert completed(tmp_path, "weir store in") == ["inspect"]
-    assert completed(tmp_path, "weir completion z") == ["zsh"]
-    assert completed(tmp_path, "weir keys --key w") == []
+# --- The manual.
 
 
 def test_the_manual_page_is_what_man_takes():

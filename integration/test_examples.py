@@ -37,6 +37,7 @@ PAIRS = [
     ("grpc-proxyless.yaml", "grpc-proxyless.json", None, "grpc/eu-1b"),
     ("files-origin.yaml", "envoy-files-origin.yaml", None, "edge"),
     ("files-origin.yaml", "grpc-files-origin.json", None, "jobs"),
+    ("push.yaml", "envoy-push.yaml", None, "edge"),
     ("staged-rollout.yaml", "envoy-single-region.yaml", None, "edge"),
 ]
 #: Calls a target for ever and prints each distinct answer.
@@ -66,6 +67,7 @@ def publish(tmp_path, certificates):
         for file, pair in (("ca", certificates.ca), ("server", certificates.server), ("relay", certificates.client),
                            ("client", acme)):
             made.add_pair(file, pair)
+        (made.folder / "tokens").write_text("registry 5f0c1d27\n")
         return made
 
     return make

@@ -1,5 +1,13 @@
 #pragma once
 #include <microhttpd.h>
+#include <string.h>
+
+// Leaves percent-encoding as it is: whoever reads a path wants to tell "/" from "%2F". `+` in a query is a space by then.
+static inline size_t weir_mhd_keep_encoded(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
 
 // MHD_start_daemon is variadic, which Swift does not import. `context` goes to both callbacks.
 //
@@ -12,7 +20,7 @@ static inline struct MHD_Daemon *weir_mhd_start(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, access, context,
         MHD_OPTION_LISTEN_SOCKET, listen_socket, MHD_OPTION_CONNECTION_LIMIT, connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, weir_mhd_keep_encoded, NULL, MHD_OPTION_END);
 }
 
 static inline int weir_mhd_has_tls(void) { return MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES; }
@@ -26,7 +34,8 @@ static inline struct MHD_Daemon *weir_mhd_start_tls(
         context, MHD_OPTION_LISTEN_SOCKET, listen_socket, MHD_OPTION_CONNECTION_LIMIT, connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, timeout_seconds, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
         MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, chain, MHD_OPTION_HTTPS_PRIORITIES,
-        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_UNESCAPE_CALLBACK, weir_mhd_keep_encoded, NULL,
+        MHD_OPTION_END);
 }
 
 // Borrowed from the connection; NULL if it has none.

@@ -306,6 +306,24 @@ int weir_pb_json(
     return fail(error, "an unknown exception");
 }
 
+int weir_pb_check(
+    const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, char **error) try {
+    const pb::Descriptor *type = descriptors->pool.FindMessageTypeByName(name);
+    if (type == nullptr) {
+        return fail(error, std::string("unknown message type ") + name);
+    }
+    pb::DynamicMessageFactory factory;
+    std::unique_ptr<pb::Message> message(factory.GetPrototype(type)->New());
+    if (count > INT_MAX || !message->ParsePartialFromArray(bytes, static_cast<int>(count))) {
+        return fail(error, std::string("the bytes are no ") + name);
+    }
+    return 1;
+} catch (const std::exception &exception) {
+    return fail(error, exception.what());
+} catch (...) {
+    return fail(error, "an unknown exception");
+}
+
 int weir_pb_redact(
     const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, uint8_t **redacted,
     size_t *redacted_count, char **error) try {

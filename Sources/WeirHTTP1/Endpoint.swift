@@ -3,9 +3,13 @@ import CMicrohttpd
 /// What libmicrohttpd's callbacks are given: the handler and the desk. The server owns it for as long as the daemon runs.
 final class Endpoint: Sendable {
     let handler: @Sendable (HTTPRequest, HTTPResponder) -> Void
+    let options: HTTPServerOptions
     let desk = Desk()
 
-    init(handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void) { self.handler = handler }
+    init(options: HTTPServerOptions, handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void) {
+        self.options = options
+        self.handler = handler
+    }
 }
 
 @c(weir_http1_access)

@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Glibc
+import WeirBase
 
 /// One request while it arrives and is answered. Confined to libmicrohttpd's thread, which keeps the reference.
 final class Exchange {
@@ -41,11 +42,15 @@ final class Exchange {
         case .head:
             self.stage = .body
             let announced = unsafe header(connection, "Content-Length").flatMap { UInt64($0) } ?? 0
-            return announced > UInt64(HTTPServerLimits.bodyBytesMax) ? self.finish(Self.tooLarge) : .goOn
+            if let check = self.endpoint.options.admit {
+                let head = unsafe self.request(connection, method: method, path: path)
+                if let refusal = check(head) { return self.finish(refusal.answer) }
+            }
+            return announced > UInt64(self.endpoint.options.bodyBytesMax) ? self.finish(self.tooLarge) : .goOn
         case .body where !upload.isEmpty:
             return unsafe self.receive(upload) ? .goOn : .drop
         case .body where self.droppedBytes > 0:
-            return self.finish(Self.tooLarge)
+            return self.finish(self.tooLarge)
         case .body:
             self.stage = .waiting
             let request = unsafe self.request(connection, method: method, path: path)
@@ -58,8 +63,9 @@ final class Exchange {
         }
     }
 
-    private static let tooLarge = Answer.error(
-        413, "the body is too large: at most \(HTTPServerLimits.bodyBytesMax) bytes are accepted")
+    private var tooLarge: Answer {
+        Answer.error(413, "the body is too large: at most \(self.endpoint.options.bodyBytesMax) bytes are accepted")
+    }
 
     private func finish(_ answer: Answer) -> Verdict {
         self.stage = .answered
@@ -73,7 +79,7 @@ final class Exchange {
 
     /// False once more was dropped than is decent.
     private func receive(_ upload: UnsafeBufferPointer<UInt8>) -> Bool {
-        if self.droppedBytes == 0, upload.count <= HTTPServerLimits.bodyBytesMax - self.body.count {
+        if self.droppedBytes == 0, upload.count <= self.endpoint.options.bodyBytesMax - self.body.count {
             unsafe self.body.append(contentsOf: upload)
             return true
         }
@@ -85,10 +91,13 @@ final class Exchange {
     private func request(_ connection: OpaquePointer, method: String, path: String) -> HTTPRequest {
         defer { self.body = [] }
         return unsafe HTTPRequest(
-            method: method, path: path, query: queryArguments(connection), host: header(connection, "Host"),
+            method: method, path: percentDecoded(path), rawPath: path, query: queryArguments(connection),
+            host: header(connection, "Host"),
             accept: header(connection, "Accept"), acceptEncoding: header(connection, "Accept-Encoding"),
-            ifNoneMatch: header(connection, "If-None-Match"),
-            contentType: header(connection, "Content-Type"), authorization: header(connection, "Authorization"),
+            ifNoneMatch: header(connection, "If-None-Match"), ifMatch: header(connection, "If-Match"),
+            contentType: header(connection, "Content-Type"),
+            contentEncoding: header(connection, "Content-Encoding"),
+            authorization: header(connection, "Authorization"),
             origin: header(connection, "Origin"),
             fetchSite: header(connection, "Sec-Fetch-Site"), peer: peerText(weir_mhd_client(connection)),
             body: self.body)
@@ -121,7 +130,8 @@ func queryArgumentFound(
 ) -> MHD_Result {
     guard let context = unsafe context else { return .NO }
     let list = unsafe Unmanaged<ArgumentList>.fromOpaque(context).takeUnretainedValue()
-    list.arguments.append((unsafe text(name, nameBytes), unsafe text(value, valueBytes)))
+    list.arguments.append(
+        (percentDecoded(unsafe text(name, nameBytes)), percentDecoded(unsafe text(value, valueBytes))))
     return .YES
 }
 

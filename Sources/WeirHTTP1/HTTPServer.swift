@@ -13,7 +13,7 @@ package struct HTTPServerTLS: Hashable, Sendable {
     }
 }
 
-/// A small HTTP/1.1 server for the debug endpoint, on a thread of libmicrohttpd's.
+/// A small HTTP/1.1 server, on a thread of libmicrohttpd's.
 ///
 /// The handler runs on that thread, so it should hand longer work to another thread and let that one answer. The thread
 /// is started with the signal mask of the caller: block what another thread is to receive.
@@ -32,21 +32,22 @@ package struct HTTPServerTLS: Hashable, Sendable {
     ///   - tls: certificate chain and key as PEM; nil: plaintext.
     ///   - handler: called once per request.
     package init(
-        address: String, tls: HTTPServerTLS? = nil, handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+        address: String, tls: HTTPServerTLS? = nil, options: HTTPServerOptions = HTTPServerOptions(),
+        handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws(HTTPServerError) {
         let listener = try ListeningSocket(address: address)
-        let endpoint = Endpoint(handler: handler)
+        let endpoint = Endpoint(options: options, handler: handler)
         // Unretained: `stop`, which also runs at the end of this object's life, outlasts the daemon.
         if tls != nil, weir_mhd_has_tls() == 0 { throw .cannotUseTLS(address: address) }
         let context = unsafe Unmanaged.passUnretained(endpoint).toOpaque()
         let started: OpaquePointer?
         if let tls {
             unsafe started = weir_mhd_start_tls(
-                listener.descriptor, HTTPServerLimits.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
+                listener.descriptor, options.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
                 http1Completed, context, tls.key, tls.chain)
         } else {
             unsafe started = weir_mhd_start(
-                listener.descriptor, HTTPServerLimits.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
+                listener.descriptor, options.connectionsMax, HTTPServerLimits.idleSecondsMax, http1Access,
                 http1Completed, context)
         }
         guard let daemon = unsafe started else {

@@ -11,15 +11,15 @@ package enum HTTPServerError: Error, Hashable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .malformedAddress(let address):
-            "debug endpoint: \"\(address)\" is not an address; write an IP address and a port, as in "
+            "\"\(address)\" is not an address; write an IP address and a port, as in "
                 + "127.0.0.1:9901 or [::1]:9901"
         case .cannotListen(let address, let reason):
-            "debug endpoint: cannot listen on \(address): \(reason)"
+            "cannot listen on \(address): \(reason)"
         case .cannotUseTLS(let address):
-            "debug endpoint: cannot serve TLS on \(address): the key must be the certificate's, both PEM and "
+            "cannot serve TLS on \(address): the key must be the certificate's, both PEM and "
                 + "unencrypted, and libmicrohttpd built with TLS"
         case .cannotStart(let address):
-            "debug endpoint: cannot serve on \(address): the HTTP library did not start; check memory, thread and "
+            "cannot serve on \(address): the HTTP library did not start; check memory, thread and "
                 + "descriptor limits"
         }
     }

@@ -23,6 +23,12 @@ package enum Negotiation {
         }
     }
 
+    /// Whether `If-Match` names the entity tag, or any (RFC 9110, 13.1.1). Strong comparison: a weak tag names nothing.
+    package static func matchesStrongly(_ ifMatch: String, tag: String) -> Bool {
+        if Self.trimmed(ifMatch[...]) == "*" { return true }
+        return ifMatch.split(separator: ",").contains { Self.trimmed($0) == tag }
+    }
+
     /// `q=0.5` among the parameters; one without is wanted, and one that cannot be read is not.
     private static func quality(_ parameters: ArraySlice<String>) -> Double {
         guard let weight = parameters.first(where: { $0.hasPrefix("q=") }) else { return 1 }

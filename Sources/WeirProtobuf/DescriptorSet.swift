@@ -75,6 +75,45 @@ package struct ProtobufError: Error, Hashable, Sendable, CustomStringConvertible
         return unsafe Array(UnsafeBufferPointer(start: redacted, count: count))
     }
 
+    /// Throws unless the bytes are the encoding of a message of the type.
+    package func check(typeURL: String, bytes: [UInt8]) throws(ProtobufError) {
+        try self.check(typeURL)
+        var error: UnsafeMutablePointer<CChar>?
+        let isGood = unsafe Self.name(of: typeURL).withCString { name in
+            unsafe weir_pb_check(self.raw, name, bytes, bytes.count, &error)
+        }
+        guard isGood != 0 else { throw unsafe Self.take(error) }
+    }
+
+    /// What stands in the place of what is sensitive.
+    private static let mark = Array("[redacted]".utf8)
+
+    /// Whether a sensitive field of a message holds the very mark that redaction puts there: somebody gives back what he was
+    /// shown. The mark in other fields is nobody's business.
+    package func holdsRedacted(typeURL: String, bytes: [UInt8]) -> Bool {
+        let all = Self.marks(in: bytes)
+        guard !all.isEmpty else { return false }
+        // With other letters, of the same length, in the places of the mark.
+        var changed = bytes
+        for start in all { changed[start + 1] = UInt8(ascii: "R") }
+        guard let redacted = try? self.redacted(typeURL: typeURL, bytes: bytes),
+            let redactedChanged = try? self.redacted(typeURL: typeURL, bytes: changed)
+        else { return false }
+        let elsewhere = Self.marks(in: redacted).count - Self.marks(in: redactedChanged).count
+        return all.count > elsewhere
+    }
+
+    private static func marks(in bytes: [UInt8]) -> [Int] {
+        var found: [Int] = []
+        var start = 0
+        while start + self.mark.count <= bytes.count {
+            let isHere = bytes[start] == self.mark[0] && bytes[start..<start + self.mark.count].elementsEqual(self.mark)
+            if isHere { found.append(start) }
+            start += isHere ? self.mark.count : 1
+        }
+        return found
+    }
+
     private func check(_ typeURL: String) throws(ProtobufError) {
         guard self.knows(typeURL: typeURL) else {
             throw ProtobufError("unknown message type \(Self.name(of: typeURL)): it is not in the descriptor set")

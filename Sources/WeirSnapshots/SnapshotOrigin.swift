@@ -130,6 +130,11 @@ package final class SnapshotOrigin: Sendable {
         self.snapshot(for: key)?.content(ofType: typeURL)?.version
     }
 
+    /// Keys that have a snapshot.
+    package var snapshotCount: Int {
+        self.shelf.withLock { $0.entries.values.count { $0.state.snapshot != nil } }
+    }
+
     /// Every key with a snapshot, or with trouble, and how it stands with it.
     package var states: [String: State] { self.shelf.withLock { $0.entries.mapValues(\.state) } }
 

@@ -41,16 +41,18 @@ package struct TypeRecord: Hashable, Sendable {
     package var named: Lane?
     package var equalVersions: [String] = []
     package var updated: WallTime?
-    /// An operator's hold: since when, and who asked for it.
+    /// A hold: since when, and who asked for it or why; `rejected`: of what content, where clients caused it.
     package var hold: Hold?
 
     package struct Hold: Hashable, Sendable {
         package var since: WallTime
         package var detail: String
+        package var rejected: String
 
-        package init(since: WallTime, detail: String) {
+        package init(since: WallTime, detail: String, rejected: String = "") {
             self.since = since
             self.detail = detail
+            self.rejected = rejected
         }
     }
 
@@ -152,6 +154,7 @@ extension TypeRecord.Hold {
         var writer = WireWriter()
         writer.uint(1, UInt64(max(0, self.since.rawValue)))
         writer.string(2, self.detail)
+        writer.string(3, self.rejected)
         return writer.bytes
     }
 
@@ -162,6 +165,7 @@ extension TypeRecord.Hold {
             switch field.number {
             case 1: self.since = WallTime(rawValue: Int64(clamping: try field.varint()))
             case 2: self.detail = span.string(try field.bytes())
+            case 3: self.rejected = span.string(try field.bytes())
             default: break
             }
         }

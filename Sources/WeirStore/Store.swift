@@ -43,6 +43,13 @@ package struct StoreChange: Sendable {
     /// Whether resources of the wildcard that are not put here are to go.
     package var replacesWildcard: Bool
     package var resources: [Resource]
+    /// Whether the type is to go, with all its resources.
+    package var isRemoval = false
+
+    package init(removing key: StoreKey) {
+        self.init(key: key, record: nil, replacesWildcard: false, resources: [])
+        self.isRemoval = true
+    }
 
     package init(key: StoreKey, record: TypeRecord?, replacesWildcard: Bool, resources: [Resource]) {
         self.key = key
@@ -92,6 +99,11 @@ package final class Store {
 
     /// Bytes of what is stored.
     package var bytes: Int { self.database.bytes }
+    /// The types of a group, by URL.
+    package func typeURLs(of group: StoreGroup) -> Set<String> {
+        Set(self.ids.keys.filter { $0.upstream == group.upstream && $0.key == group.key }.map(\.typeURL))
+    }
+
     package var groups: Set<StoreGroup> { Set(self.ids.keys.map { StoreGroup(upstream: $0.upstream, key: $0.key) }) }
 
     // MARK: Opening
@@ -257,9 +269,15 @@ package final class Store {
     private func writeOnce(_ changes: [StoreChange], _ now: WallTime) throws(StoreError) {
         var made: [StoreKey: UInt64] = [:]
         var touched: Set<UInt64> = []
+        var removed: Set<StoreKey> = []
         var next = self.nextID
         try self.database.write { transaction throws(StoreError) in
             for change in changes {
+                if change.isRemoval {
+                    if let id = self.ids[change.key] { try self.remove(id, transaction) }
+                    removed.insert(change.key)
+                    continue
+                }
                 let known = self.ids[change.key] ?? made[change.key]
                 guard known != nil || change.record != nil else { continue }
                 let id = known ?? next
@@ -276,6 +294,19 @@ package final class Store {
         self.nextID = next
         self.ids.merge(made) { _, new in new }
         for id in touched { self.used[id] = now }
+        self.forget(removed)
+    }
+
+    private func remove(_ id: UInt64, _ transaction: Transaction) throws(StoreError) {
+        var gone = [StoreKeys.type(id), StoreKeys.age(id)]
+        try transaction.each(StoreKeys.resources(id)) { key, _ in gone.append(key) }
+        for key in gone { try transaction.delete(key) }
+    }
+
+    private func forget(_ keys: Set<StoreKey>) {
+        for key in keys {
+            if let id = self.ids.removeValue(forKey: key) { self.used[id] = nil }
+        }
     }
 
     private func write(_ change: StoreChange, _ id: UInt64, _ transaction: Transaction) throws(StoreError) {
@@ -358,16 +389,9 @@ package final class Store {
     package func remove(_ group: StoreGroup) throws(StoreError) {
         let ids = self.ids.filter { $0.key.upstream == group.upstream && $0.key.key == group.key }
         try self.database.write { transaction throws(StoreError) in
-            for id in ids.values {
-                var gone = [StoreKeys.type(id), StoreKeys.age(id)]
-                try transaction.each(StoreKeys.resources(id)) { key, _ in gone.append(key) }
-                for key in gone { try transaction.delete(key) }
-            }
+            for id in ids.values { try self.remove(id, transaction) }
         }
-        for (key, id) in ids {
-            self.ids[key] = nil
-            self.used[id] = nil
-        }
+        self.forget(Set(ids.keys))
     }
 
     /// Every type of every group with when it was last in use, in order.

@@ -417,8 +417,9 @@ package final class UpstreamClient {
 
     /// Has streams opened anew on the server in use that are on connections to others.
     func moveStreams(from connections: [ClientConnection], reason: String) {
-        for (id, state) in self.streams.sorted(by: { ($0.key.key, $0.key.number) < ($1.key.key, $1.key.number) }) {
-            guard case .open(let connection, let stream, let call) = state.phase,
+        for id in self.streams.keys.sorted(by: { ($0.key, $0.number) < ($1.key, $1.number) }) {
+            // As it is now: whoever is told that a stream ended may have closed another.
+            guard case .open(let connection, let stream, let call)? = self.streams[id]?.phase,
                 connections.contains(where: { $0 === connection })
             else { continue }
             self.calls.remove(call)

@@ -108,6 +108,7 @@ private func fishCompletion() -> String {
         "complete -c weir -n __fish_use_subcommand -l help -d 'the commands'",
         "complete -c weir -n __fish_use_subcommand -l version -d 'the version'",
         "complete -c weir -n __fish_use_subcommand -a help -d 'the options of a command'",
+        "complete -c weir -n '__fish_seen_subcommand_from help' -a '\(commandTable.map(\.name).joined(separator: " "))'",
     ]
     for spec in commandTable {
         let seen = "complete -c weir -n '__fish_seen_subcommand_from \(spec.name)'"

@@ -112,6 +112,57 @@ import WeirXDS
         #expect(h.group.resources(typeURL: XDSType.vhds.typeURL).map(\.name) == ["rc/vh1", "rc/zz"])
     }
 
+    @Test(
+        "NAME-08 DELTA-12 who comes back with a host, asked for by an alias, hears that it is gone or another's, once")
+    func comesBack() {
+        let held = ["rc/vh1": "1"]
+        let (h, first) = self.harness()
+        h.respond(.vhds, [], removed: ["rc/foo.com"])
+        first.takeAndAck()
+        let gone = h.connect(.delta)
+        gone.subscribe(.vhds, ["rc/foo.com"], held: held)
+        #expect(gone.takeAndAck() == ["vhds -rc/foo.com -rc/vh1"])
+        h.respond(.vhds, [ContentHarness.entry(.vhds, "rc/vh2", 1, aliases: ["rc/foo.com"])])
+        #expect(gone.takeAndAck() == ["vhds rc/vh2@1=rc/foo.com"])
+        let moved = h.connect(.delta)
+        moved.subscribe(.vhds, ["rc/foo.com"], held: held)
+        #expect(moved.takeAndAck() == ["vhds rc/vh2@1=rc/foo.com -rc/vh1"])
+        // Nothing is said of it while the origin has not answered all that is asked for.
+        let waiting = h.connect(.delta)
+        waiting.subscribe(.vhds, ["rc/foo.com", "rc/bar.com"], held: held)
+        #expect(waiting.takeAndAck() == ["vhds rc/vh2@1=rc/foo.com"])
+        h.respond(.vhds, [ContentHarness.entry(.vhds, "rc/vh1", 1, aliases: ["rc/bar.com"])])
+        #expect(waiting.take() == [])
+    }
+
+    @Test(
+        "NAME-08 DELTA-05 who comes back, and gives an alias up and asks for it again before the answer, is sent the host"
+    )
+    func comesBackAndChanges() {
+        let h = ContentHarness(.delta)
+        let client = h.connect(.delta)
+        client.subscribe(.vhds, ["rc/foo.com"], held: ["rc/vh1": "1"])
+        client.unsubscribe(.vhds, ["rc/foo.com"])
+        client.subscribe(.vhds, ["rc/foo.com"])
+        h.respond(.vhds, [Self.entry])
+        #expect(client.takeAndAck() == ["vhds rc/vh1@1=rc/foo.com=rc/bar.com"])
+    }
+
+    @Test("NAME-08 DELTA-12 a host that is had by an alias beside a wildcard is not taken for gone")
+    func comesBackBesideWildcard() {
+        let h = ContentHarness(.delta)
+        let first = h.connect(.delta)
+        first.subscribe(.vhds, ["*", "rc/foo.com"])
+        h.advance(.milliseconds(20))
+        h.respond(.vhds, [ContentHarness.entry(.vhds, "rc/all", 1)], on: 0)
+        h.respond(.vhds, [Self.entry], on: 1)
+        first.takeAndAck()
+        first.takeAndAck()
+        let back = h.connect(.delta)
+        back.subscribe(.vhds, ["*", "rc/foo.com"], held: ["rc/vh1": "1", "rc/all": "1", "rc/old": "1"])
+        #expect(back.takeAndAck() == ["vhds -rc/old"])
+    }
+
     @Test("DELTA-06 NAME-08 an alias given up beside a wildcard: the resource stays if the wildcard has it")
     func besideWildcard() {
         let h = ContentHarness(.delta)

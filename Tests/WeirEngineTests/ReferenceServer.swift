@@ -17,6 +17,8 @@ final class ReferenceServer {
         var timeToLive: Nanoseconds?
         /// When it is gone without a word; nil: there is word of it in time.
         var dies: Instant?
+        /// Whether it says that it must not be cached.
+        var isUncached = false
     }
 
     let variant: ProtocolVariant
@@ -33,6 +35,8 @@ final class ReferenceServer {
     private var revision = 0
     private var streams: [Int: [String: Subscription]] = [:]
     private(set) var requests: [String] = []
+    /// How often each resource was sent whole, by type URL.
+    private(set) var sends: [String: [String: Int]] = [:]
     /// Responses on their way, by stream.
     var outbox: [(stream: Int, message: [UInt8])] = []
 
@@ -97,7 +101,14 @@ final class ReferenceServer {
         guard !due.isEmpty else { return }
         for name in due.keys { subscription.beats[name] = self.now }
         subscription.nonce += 1
-        self.outbox.append((stream, self.delta(type, due, [], subscription.nonce, isHeartbeat: true)))
+        switch self.variant {
+        case .sotw:
+            // Where absence means deletion, the others stand beside it (TTL-06).
+            let all = self.resources[type.typeURL] ?? [:]
+            let others = all.filter { type.isFullSet && self.covers(subscription, type, $0.key) && due[$0.key] == nil }
+            self.outbox.append((stream, self.sotw(type, others, subscription.nonce, heartbeats: due)))
+        case .delta: self.outbox.append((stream, self.delta(type, due, [], subscription.nonce, isHeartbeat: true)))
+        }
     }
 
     /// A name cannot be answered; with nil it can again. Who has it keeps it.
@@ -140,6 +151,11 @@ final class ReferenceServer {
         self.streams.sorted { $0.key < $1.key }.compactMap { $0.value[type.typeURL] }.first {
             lane == .wildcard ? $0.wildcard : !$0.names.isEmpty
         }
+    }
+
+    /// Whether somebody was sent this version of a resource on a stream that lasts.
+    func hasTold(_ type: XDSType, _ name: String, _ entry: Entry) -> Bool {
+        self.streams.values.contains { $0[type.typeURL]?.sent[name] == entry.version }
     }
 
     // MARK: Requests
@@ -211,7 +227,7 @@ final class ReferenceServer {
         for name in remove where !self.covers(subscription, type, name) || subscription.wildcard {
             subscription.sent[name] = nil
         }
-        let endsMany = remove.contains { $0 == "*" || ResourceName.isGlob($0, type: type) }
+        let endsMany = type == .vhds || remove.contains { $0 == "*" || ResourceName.isGlob($0, type: type) }
         for name in subscription.sent.keys where endsMany && !self.covers(subscription, type, name) {
             subscription.sent[name] = nil
         }
@@ -229,13 +245,18 @@ final class ReferenceServer {
     private func covers(_ subscription: Subscription, _ type: XDSType, _ name: String) -> Bool {
         guard let entry = self.resources[type.typeURL]?[name] else { return false }
         if subscription.names.contains(name) || subscription.wildcard && entry.inWildcard { return true }
+        if RichStep.aliases(of: name).contains(where: { subscription.names.contains($0) }) { return true }
         return ResourceName.collection(of: name, type: type).map { subscription.names.contains($0) } ?? false
     }
 
-    private func members(of globs: [String], _ type: XDSType) -> [String] {
-        (self.resources[type.typeURL] ?? [:]).keys.filter { name in
-            ResourceName.collection(of: name, type: type).map { globs.contains($0) } ?? false
-        }
+    /// What there is in collections, and under aliases.
+    private func members(of names: [String], _ type: XDSType) -> [String] {
+        (self.resources[type.typeURL] ?? [:]).keys.filter { Self.stands($0, for: names, type) }
+    }
+
+    private static func stands(_ name: String, for names: [String], _ type: XDSType) -> Bool {
+        RichStep.aliases(of: name).contains(where: names.contains)
+            || ResourceName.collection(of: name, type: type).map { names.contains($0) } ?? false
     }
 
     private func push(
@@ -255,13 +276,21 @@ final class ReferenceServer {
             } else if changed.isEmpty {
                 return
             }
+            self.note(type, changed.keys, subscription)
             subscription.nonce += 1
             self.outbox.append((stream, self.sotw(type, changed, subscription.nonce)))
         case .delta:
-            for name in changed.keys { subscription.beats[name] = self.now }
+            self.note(type, changed.keys, subscription)
             let (removed, errors) = self.unanswerable(type, subscription, gone)
             guard isNew || !changed.isEmpty || !removed.isEmpty || !errors.isEmpty else { return }
             self.answerDelta(stream, type, changed, removed, errors, subscription)
+        }
+    }
+
+    private func note(_ type: XDSType, _ names: [String: Entry].Keys, _ subscription: Subscription) {
+        for name in names {
+            subscription.beats[name] = self.now
+            self.sends[type.typeURL, default: [:]][name, default: 0] += 1
         }
     }
 
@@ -279,8 +308,8 @@ final class ReferenceServer {
                 subscription.failed[name] = nil
             } else if let code = self.failing[type.typeURL]?[name] {
                 if subscription.failed.updateValue(code, forKey: name) != code { errors[name] = code }
-            } else if gone.contains(where: { ResourceName.collection(of: $0, type: type) == name }) {
-                // That its last member is gone says that a collection is empty.
+            } else if gone.contains(where: { Self.stands($0, for: [name], type) }) {
+                // That its last member is gone says that a collection is empty; an alias goes with its resource.
                 subscription.missing.insert(name)
             } else if subscription.missing.insert(name).inserted {
                 removed.append(name)
@@ -320,11 +349,45 @@ final class ReferenceServer {
         return any.bytes
     }
 
-    private func sotw(_ type: XDSType, _ resources: [String: Entry], _ nonce: Int) -> [UInt8] {
+    /// A whole `Resource` message.
+    private static func envelope(
+        _ type: XDSType, _ name: String, _ entry: Entry, isHeartbeat: Bool = false
+    ) -> [UInt8] {
+        var envelope = WireWriter()
+        envelope.string(1, String(entry.version))
+        if !isHeartbeat {
+            envelope.message(2, Self.payload(type, name, entry.version, references: entry.references))
+        }
+        envelope.string(3, name)
+        if !isHeartbeat { for alias in RichStep.aliases(of: name) { envelope.element(4, alias) } }
+        if let span = entry.timeToLive { envelope.message(6, ProtobufDuration.encoded(span)) }
+        // `cache_control { do_not_cache: true }`.
+        if entry.isUncached { envelope.message(7, [8, 1]) }
+        return envelope.bytes
+    }
+
+    /// What SotW has for what its resources cannot say by themselves.
+    private static func wrapped(_ envelope: [UInt8]) -> [UInt8] {
+        var any = WireWriter()
+        any.string(1, XDSType.wrapperURL)
+        any.message(2, envelope)
+        return any.bytes
+    }
+
+    private func sotw(
+        _ type: XDSType, _ resources: [String: Entry], _ nonce: Int, heartbeats: [String: Entry] = [:]
+    ) -> [UInt8] {
         var writer = WireWriter()
         writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
-            writer.message(2, Self.payload(type, name, entry.version, references: entry.references))
+            if entry.timeToLive != nil || entry.isUncached {
+                writer.message(2, Self.wrapped(Self.envelope(type, name, entry)))
+            } else {
+                writer.message(2, Self.payload(type, name, entry.version, references: entry.references))
+            }
+        }
+        for (name, entry) in heartbeats.sorted(by: { $0.key < $1.key }) {
+            writer.message(2, Self.wrapped(Self.envelope(type, name, entry, isHeartbeat: true)))
         }
         writer.string(4, type.typeURL)
         writer.string(5, String(nonce))
@@ -338,18 +401,17 @@ final class ReferenceServer {
         var writer = WireWriter()
         writer.string(1, "\(self.versionPrefix)\(self.revision)")
         for (name, entry) in resources.sorted(by: { $0.key < $1.key }) {
+            writer.message(2, Self.envelope(type, name, entry, isHeartbeat: isHeartbeat))
+        }
+        for name in removed where name == RichStep.unresolvable {
             var envelope = WireWriter()
-            envelope.string(1, String(entry.version))
-            if !isHeartbeat {
-                envelope.message(2, Self.payload(type, name, entry.version, references: entry.references))
-            }
             envelope.string(3, name)
-            if let span = entry.timeToLive { envelope.message(6, ProtobufDuration.encoded(span)) }
+            envelope.element(4, name)
             writer.message(2, envelope.bytes)
         }
         writer.string(4, type.typeURL)
         writer.string(5, String(nonce))
-        for name in removed { writer.element(6, name) }
+        for name in removed where name != RichStep.unresolvable { writer.element(6, name) }
         for (name, code) in errors.sorted(by: { $0.key < $1.key }) {
             writer.message(9, ContentHarness.error(name, code))
         }

@@ -45,12 +45,15 @@ final class RelayClient {
         var errors: [String: Int] = [:]
         /// Collections of which something was heard.
         var answered: Set<String> = []
+        /// Of names asked for that must not be answered from memory: how often the control plane had sent them by then.
+        var fetching: [String: Int] = [:]
 
-        /// Whether a name is asked for, by itself or through a collection.
+        /// Whether a name is asked for, by itself, by an alias or through a collection.
         func asksFor(_ name: String, _ type: XDSType) -> Bool { Self.covers(self.names, name, type) }
 
         static func covers(_ names: Set<String>, _ name: String, _ type: XDSType) -> Bool {
-            names.contains(name) || ResourceName.collection(of: name, type: type).map { names.contains($0) } ?? false
+            names.contains(name) || RichStep.aliases(of: name).contains(where: names.contains)
+                || ResourceName.collection(of: name, type: type).map { names.contains($0) } ?? false
         }
 
         mutating func drop(_ name: String) {
@@ -91,6 +94,9 @@ final class RelayClient {
     var mayGoBack = false
     /// Whether resources have times to live, which it does not know of if it speaks SotW.
     var mayMissDeaths = false
+    /// How often the control plane has sent a resource; `asking`: nil unless it must be asked each time, and nothing is on
+    /// its way that could answer by chance.
+    var sends: (_ name: String, _ type: XDSType, _ asking: Bool) -> Int? = { _, _, _ in nil }
     /// What was sent and received, if somebody wants to know.
     var log: ((String) -> Void)?
 
@@ -190,6 +196,10 @@ final class RelayClient {
     }
 
     private func note(_ type: XDSType, _ wildcard: Bool, _ names: Set<String>, _ state: inout Held) {
+        state.fetching = state.fetching.filter { names.contains($0.key) && !wildcard }
+        for name in names.subtracting(state.names) where !wildcard && self.reads && !self.hasUnread {
+            state.fetching[name] = self.sends(name, type, true)
+        }
         state.wildcard = wildcard
         state.names = names
         state.everNamed.formUnion(names)
@@ -215,7 +225,9 @@ final class RelayClient {
         }
         state.missing.subtract(added)
         state.missing.subtract(removed)
-        if !wildcard { Self.keep(names, type, in: &state) }
+        // What was had by names given up goes with them; an alias asked for only now is answered anew.
+        let kept = type == .vhds && !isFirst ? names.subtracting(added) : names
+        if !wildcard { Self.keep(kept, type, in: &state) }
         self.note(type, wildcard, names, &state)
         self.transmit { node in
             if let node = node { request.node = node }
@@ -300,6 +312,9 @@ final class RelayClient {
     private func accept(_ name: String, _ version: Int, _ references: [String], _ type: XDSType) {
         guard let state = self.held[type] else { return }
         if !self.isOwnVersion(version) { self.fault("\(type.label): \(name)@\(version) is another group's") }
+        if let before = self.held[type]?.fetching.removeValue(forKey: name), before == self.sends(name, type, false) {
+            self.fault("\(type.label): \(name)@\(version) was not fetched for it")
+        }
         if self.hasTwoStreams(type) {
             self.held[type]?.newest[name] = version
         } else {
@@ -374,17 +389,23 @@ final class RelayClient {
             if !seen.insert(name).inserted { self.fault("\(type.label): \(name) twice") }
             if envelope.version.isEmpty { self.fault("\(type.label): \(name) without version") }
             self.checkLeak(name, type)
+            let aliases = envelope.aliases.map { span.string($0) }
             guard let any = envelope.resource else {
+                if !aliases.isEmpty {
+                    self.receiveUnresolved(aliases, type)
+                    continue
+                }
                 self.receiveHeartbeat(name, span.string(envelope.version), envelope.ttl, type)
                 continue
             }
             let (_, version, references) = Self.payload(any, span)
             self.log?("    \(name)@\(version)")
             self.accept(name, version, references, type)
+            if aliases != RichStep.aliases(of: name) { self.fault("\(type.label): \(name) with aliases \(aliases)") }
             guard self.isWanted(name, type), !self.rejects else { continue }
             self.held[type]?.resources[name] = version
             self.held[type]?.versions[name] = span.string(envelope.version)
-            self.held[type]?.missing.remove(name)
+            self.held[type]?.missing.subtract([name] + aliases)
             self.held[type]?.errors[name] = nil
             self.noteTime(name, envelope.ttl, type)
             if let glob = ResourceName.collection(of: name, type: type) { self.held[type]?.answered.insert(glob) }
@@ -402,7 +423,17 @@ final class RelayClient {
         for range in response.resourceErrors { self.receiveError(range, span, seen, type) }
     }
 
-    // MARK: Times to live, and errors of single resources
+    // MARK: Aliases, times to live, and errors of single resources
+
+    private func receiveUnresolved(_ aliases: [String], _ type: XDSType) {
+        self.log?("    \(aliases) cannot be resolved")
+        for alias in aliases {
+            if self.held[type]?.everNamed.contains(alias) != true {
+                self.fault("\(type.label): \(alias) cannot be resolved, and was never asked for")
+            }
+            if !self.rejects { self.held[type]?.missing.insert(alias) }
+        }
+    }
 
     private func noteTime(_ name: String, _ span: Nanoseconds?, _ type: XDSType) {
         self.held[type]?.lifetimes[name] = span

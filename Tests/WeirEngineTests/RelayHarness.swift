@@ -74,8 +74,10 @@ final class RelayHarness {
         var policy = ShardPolicy()
         // However short a list of names, who asks in the same words shares what was read of it.
         policy.sharedWishNamesMin = 1
-        self.shards = (0..<count).map { _ in
-            Shard(policy: policy) { request in
+        self.shards = (0..<count).map { index in
+            // To one of two workers, nearly every update is a large one.
+            policy.changesAtOnceMax = index % 2 == 1 ? 2 : 4096
+            return Shard(policy: policy) { request in
                 let id = (try? ShardHarness.nodeID(request.node)) ?? ""
                 return .group(
                     key: id == "n" ? "k" : id, upstream: "u", coldTimeout: .seconds(5),
@@ -94,6 +96,7 @@ final class RelayHarness {
         self.stalled = []
         self.toHome = []
         self.toShards = []
+        self.prepared = [:]
         self.groups = [:]
         self.clients = []
         self.start(self.shards.count)
@@ -146,6 +149,9 @@ final class RelayHarness {
     var stalledStreams: Set<Int> = []
     /// Responses on those.
     private var stalled: [(stream: StreamID, message: [UInt8])] = []
+
+    /// Whether control planes have said what did not arrive yet.
+    var hasResponsesUnderWay: Bool { !self.stalled.isEmpty || self.servers.contains { !$0.value.outbox.isEmpty } }
 
     private var lost: Set<StreamID> = []
 
@@ -260,18 +266,48 @@ final class RelayHarness {
         self.toShards.removeAll { !self.slowWorkers.contains($0.shard) }
         self.toHome.removeAll { !self.slowWorkers.contains($0.worker) }
         self.sabotage?.lose(&updates)
+        var kept: [ShardMail] = []
+        var busy: Set<Place> = []
         for entry in updates {
+            let place = Place(shard: entry.shard, key: entry.key)
+            if busy.contains(place) || !self.isReady(entry, place) {
+                busy.insert(place)
+                kept.append(entry)
+                continue
+            }
             self.log?("  to worker \(entry.shard) of \(entry.key): \(entry.content.text)")
             switch entry.content {
             case .update(let update): self.shards[entry.shard].update(group: entry.key, update)
             case .rollout(let order): self.shards[entry.shard].rollout(group: entry.key, order)
             }
         }
+        self.toShards = kept + self.toShards
         for entry in commands {
             self.log?("  from worker \(entry.worker) of \(entry.key): \(entry.command.text)")
             self.receive(entry.command, entry.key, from: entry.worker)
         }
         return !updates.isEmpty || !commands.isEmpty
+    }
+
+    private struct Place: Hashable {
+        var shard: Int
+        var key: String
+    }
+
+    /// How far large updates are prepared; nil: all that can be done ahead is done.
+    private var prepared: [Place: Int?] = [:]
+
+    /// A large update takes several steps, and what comes after it waits.
+    private func isReady(_ mail: ShardMail, _ place: Place) -> Bool {
+        guard case .update(let update) = mail.content, self.shards[mail.shard].isLarge(update) else { return true }
+        let known: Int?? = self.prepared[place]
+        if case .some(.none) = known {
+            self.prepared[place] = nil
+            return true
+        }
+        let next = self.shards[mail.shard].prepare(group: mail.key, update, from: (known ?? 0) ?? 0)
+        self.prepared.updateValue(next, forKey: place)
+        return false
     }
 
     private func receive(_ command: GroupCommand, _ key: String, from worker: Int) {

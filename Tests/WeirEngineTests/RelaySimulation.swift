@@ -35,9 +35,10 @@ final class RelaySimulation {
     /// Whether pushes are tried first, held and rolled back: then clients go back to earlier states, of each type by itself.
     let isGuarded: Bool
 
-    /// Whether there are collections, times to live and errors of single resources: with control planes that speak delta,
-    /// where every removal is told.
+    /// Whether there are collections, aliases, times to live, what must be fetched, and errors of single resources.
     let isRich: Bool
+    /// Whether a control plane may speak SotW, in which not all of that can be said, nor every removal.
+    let maySpeakSotW: Bool
     /// The types of this run.
     let types: [XDSType]
 
@@ -50,8 +51,8 @@ final class RelaySimulation {
         self.isFederated = isFederated
         self.isGuarded = isGuarded
         self.isRich = isRich
-        self.types = isRich ? Self.types + [.leds] : Self.types
-        let variant = isRich ? .delta : variant
+        self.maySpeakSotW = !isRich || variant == .sotw
+        self.types = isRich && variant == .delta ? Self.types + [.leds, .vhds] : Self.types
         var others = ["other": ReferenceServer(variant)]
         if isFederated {
             others["k/far"] = ReferenceServer(
@@ -82,8 +83,9 @@ final class RelaySimulation {
         for type in Self.types where type.isFullSet {
             server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: true)])
         }
-        if self.isRich {
-            server.set(.leds, ["p/keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: false)])
+        for type in RichStep.collectionTypes where self.isRich && (type != .leds || !self.maySpeakSotW) {
+            let name = RichStep.name("p/keep", type)
+            server.set(type, [name: ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: false)])
         }
     }
 
@@ -233,7 +235,8 @@ final class RelaySimulation {
 
     private func connect(_ variant: ProtocolVariant, _ shard: Int, _ group: Int) -> RelayClient {
         let client = self.harness.connect(variant, shard: shard, group: Self.groups[group])
-        client.neverInWildcard = Set(Self.onDemand + [Self.far, "p/keep"] + RichStep.members)
+        client.neverInWildcard = Set(Self.onDemand + [Self.far] + RichStep.named)
+        client.sends = { [unowned self] name, type, isAsking in self.sends(name, type, group, isAsking) }
         client.isOwnVersion = { $0 % 2 == group }
         client.mayGoBack = self.isGuarded
         client.mayMissDeaths = self.isRich
@@ -263,6 +266,20 @@ final class RelaySimulation {
         self.expectNoOrder("k")
         self.expectNoOrder("other")
         for client in clients { self.replace(client, onShard: client.shardIndex, resumes) }
+    }
+
+    /// How often a group's control plane has sent a resource; for who asks, nil unless it must be asked each time, and
+    /// nothing is on its way that could answer by chance.
+    private func sends(_ name: String, _ type: XDSType, _ group: Int, _ isAsking: Bool) -> Int? {
+        let server = self.server(group)
+        guard isAsking else { return server.sends[type.typeURL]?[name] ?? 0 }
+        guard let entry = server.resources[type.typeURL]?[name], entry.isUncached else { return nil }
+        // Who was not told of it cannot know what it says of itself.
+        guard server.hasTold(type, name, entry) else { return nil }
+        if !self.harness.isQuiet || self.harness.hasResponsesUnderWay { return nil }
+        // What a wildcard brought is what its control plane said last, and serves until the name is answered.
+        if entry.inWildcard, server.subscription(type, lane: .wildcard) != nil { return nil }
+        return server.sends[type.typeURL]?[name] ?? 0
     }
 
     // MARK: Order
@@ -362,7 +379,7 @@ final class RelaySimulation {
 
     private func replaceServer(_ same: Bool, _ variant: ProtocolVariant, _ ignores: Bool, _ splits: Bool) {
         self.servers += 1
-        let server = ReferenceServer(self.isRich ? .delta : variant, name: "server \(self.servers)")
+        let server = ReferenceServer(self.maySpeakSotW ? variant : .delta, name: "server \(self.servers)")
         server.versionPrefix = "s\(self.servers)."
         server.ignoresInitialVersions = ignores
         server.splitsAnswers = splits
@@ -374,7 +391,13 @@ final class RelaySimulation {
             for type in Self.types {
                 server.set(type, self.entries(type, ["a": .wild, "c": .named, "x": .named], server, 0))
             }
-            if self.isRich { server.set(.leds, self.entries(.leds, ["p/1": .named, "r/1": .named], server, 0)) }
+            for type in RichStep.collectionTypes where self.isRich && (type != .leds || !self.maySpeakSotW) {
+                let members = [
+                    RichStep.name("p/1", type): SimulationStep.Change.named, RichStep.name("r/1", type): .named,
+                ]
+                server.set(type, self.entries(type, members, server, 0))
+            }
+            if !self.maySpeakSotW { server.set(.vhds, self.entries(.vhds, ["v/2": .named], server, 0)) }
         }
         self.harness.loseUpstream(replacement: server)
     }
@@ -389,7 +412,11 @@ final class RelaySimulation {
             for type in Self.types {
                 self.set(type, ["a": .gone, "b": .wild, "c": .named, "x": .named, "y": .gone], group)
             }
-            if self.isRich { self.set(.leds, ["p/1": .gone, "p/2": .named, "r/1": .gone], group) }
+            guard self.isRich else { continue }
+            for type in RichStep.collectionTypes {
+                self.setMembers(type, ["p/1": .gone, "p/2": .named, "r/1": .gone], group)
+            }
+            if !self.maySpeakSotW { self.set(.vhds, ["v/1": .named, "v/2": .gone], group) }
         }
         self.settle()
         if self.isGuarded {
@@ -473,7 +500,7 @@ final class RelaySimulation {
         }
         // Where absence means nothing in SotW, on either side, deleted resources may live on. Any server may have spoken it.
         let keepsDeleted =
-            !type.isFullSet && (client.variant == .sotw || !self.isRich)
+            !type.isFullSet && (client.variant == .sotw || self.maySpeakSotW)
         for name in held.resources.keys where wanted[name] == nil {
             if keepsDeleted || held.undecided.contains(name) { continue }
             // What cannot be answered is kept as it was (NAME-14).
@@ -491,6 +518,7 @@ final class RelaySimulation {
         guard client.variant == .delta else { return result.sorted() }
         for name in held.names where wanted[name] == nil && held.resources[name] == nil {
             if held.missing.contains(name) || held.answered.contains(name) { continue }
+            if wanted.contains(where: { RichStep.aliases(of: $0.key).contains(name) }) { continue }
             if held.errors[name] != nil, self.server(group).failing[type.typeURL]?[name] != nil { continue }
             result.append("was not told that \(name) does not exist")
         }

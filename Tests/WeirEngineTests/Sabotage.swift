@@ -7,10 +7,10 @@ import WeirXDS
 final class Sabotage {
     enum Kind: CaseIterable {
         case loseUpdate, routesBeforeClusters, foreignBody, oldVersion, repeatResponse, forgetStream
-        case keepMember, loseHeartbeats, loseErrors
+        case keepMember, loseHeartbeats, loseErrors, loseAlias, answerFromMemory
 
         /// Whether it is about what happens in rich runs only.
-        var isRich: Bool { [.keepMember, .loseHeartbeats, .loseErrors].contains(self) }
+        var isRich: Bool { [.keepMember, .loseHeartbeats, .loseErrors, .loseAlias, .answerFromMemory].contains(self) }
 
         /// What the simulation says of it.
         var complaint: String {
@@ -24,6 +24,8 @@ final class Sabotage {
             case .keepMember: "which is gone"
             case .loseHeartbeats: "@nothing"
             case .loseErrors: "was not told"
+            case .loseAlias: "vhds: holds v/"
+            case .answerFromMemory: "was not fetched"
             }
         }
     }
@@ -58,6 +60,7 @@ final class Sabotage {
             for i in updates.indices {
                 guard case .update(var update) = updates[i].content else { continue }
                 update.changes.removeAll { self.loses($0) }
+                if self.kind == .answerFromMemory { update.changes = update.changes.map(Self.withoutFlag) }
                 updates[i].content = .update(update)
             }
         }
@@ -75,8 +78,24 @@ final class Sabotage {
             return true
         case .loseHeartbeats: return change.isRefresh && change.error == nil
         case .loseErrors: return change.error != nil
+        case .loseAlias:
+            guard case .present(let resource) = change.presence else { return false }
+            return resource.aliases.contains(change.name)
         default: return false
         }
+    }
+
+    /// That it must be fetched each time is not noticed.
+    private static func withoutFlag(_ change: ResourceChange) -> ResourceChange {
+        guard case .present(let resource) = change.presence, resource.mustBeFetched else { return change }
+        var change = change
+        let bytes = resource.encoded
+        change.presence = .present(
+            Resource(
+                name: resource.name, version: resource.version, type: XDSType.of(typeURL: "other"),
+                any: resource.anyRange,
+                timeToLive: resource.timeToLive, in: bytes.span))
+        return change
     }
 
     func change(_ sends: inout [(UInt64, [UInt8], Nonce)], _ clients: [RelayClient]) {
@@ -88,7 +107,8 @@ final class Sabotage {
             sends = sends.flatMap { send in
                 self.strikes() ? [send, (send.0, send.1, Nonce(rawValue: send.2.rawValue + 0x80_0000))] : [send]
             }
-        case .loseUpdate, .forgetStream, .keepMember, .loseHeartbeats, .loseErrors: return
+        case .loseUpdate, .forgetStream, .keepMember, .loseHeartbeats, .loseErrors, .loseAlias, .answerFromMemory:
+            return
         }
     }
 

@@ -20,12 +20,27 @@ func fuzzFiles(_ input: [UInt8]) throws(FuzzFinding) {
         return
     }
     let text = input.rest()
+    try checkSnapshot(text, descriptors)
     guard case .loaded(let resources) = readResources(text, file: "f", descriptors: descriptors) else { return }
     for resource in resources { try checkResource(resource, descriptors) }
     guard case .loaded(let again) = readResources(text, file: "f", descriptors: descriptors) else {
         throw FuzzFinding(description: "loaded once, but not twice")
     }
     try check(again == resources, "the same file gives other resources")
+}
+
+/// The same bytes as a snapshot that is put over HTTP.
+private func checkSnapshot(_ bytes: [UInt8], _ descriptors: DescriptorSet) throws(FuzzFinding) {
+    for reading in [
+        readSnapshot(json: bytes, typeURL: nil, descriptors: descriptors),
+        readSnapshot(protobuf: bytes, typeURL: nil, descriptors: descriptors),
+    ] {
+        switch reading {
+        case .read(let body): for resource in body.resources { try checkResource(resource, descriptors) }
+        case .malformed(let fault): try check(!fault.message.isEmpty, "no word of what is wrong")
+        case .invalid(let faults): try check(!faults.isEmpty && faults.count <= 100, "\(faults.count) mistakes")
+        }
+    }
 }
 
 private func checkResource(_ resource: LoadedResource, _ descriptors: DescriptorSet) throws(FuzzFinding) {

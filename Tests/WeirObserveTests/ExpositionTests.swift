@@ -120,6 +120,7 @@ struct RelayMetricsTests {
                 "weir_drift_groups gauge", "weir_drift_checks_total counter", "weir_drift_check_age_seconds gauge",
                 "weir_drift_heals_total counter", "weir_freshness_seconds histogram",
                 "weir_freshness_lag_seconds gauge", "weir_freshness_checks_total counter",
+                "weir_snapshot_keys gauge", "weir_snapshot_bytes gauge", "weir_snapshot_requests_total counter",
                 "process_cpu_seconds_total counter", "process_resident_memory_bytes gauge",
                 "process_virtual_memory_bytes gauge", "process_open_fds gauge", "process_max_fds gauge",
                 "process_start_time_seconds gauge",

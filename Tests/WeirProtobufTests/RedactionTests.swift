@@ -221,3 +221,25 @@ import Testing
         return result + [UInt8(count)] + content
     }
 }
+
+/// What was shown redacted is not taken for what it was.
+@Suite struct RedactedMarkTests {
+    private static let prefix = "type.googleapis.com/"
+    private static let secret = prefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
+    private static let listener = prefix + "envoy.config.listener.v3.Listener"
+
+    @Test(
+        "a mark in a sensitive field is found, at any depth; elsewhere it is text like any other",
+        arguments: [
+            (Self.secret, #"{"name":"s","generic_secret":{"secret":{"inline_string":"[redacted]"}}}"#, true),
+            (Self.secret, #"{"name":"s","generic_secret":{"secret":{"inline_bytes":"W3JlZGFjdGVkXQ=="}}}"#, true),
+            (Self.secret, #"{"name":"[redacted]","generic_secret":{"secret":{"inline_string":"real"}}}"#, false),
+            (Self.secret, #"{"name":"[redacted]","generic_secret":{"secret":{"inline_string":"[redacted]"}}}"#, true),
+            (Self.listener, #"{"name":"[redacted]","stat_prefix":"[redacted]"}"#, false),
+            (Self.secret, #"{"name":"s","generic_secret":{"secret":{"inline_string":"real"}}}"#, false),
+        ])
+    func marks(typeURL: String, json: String, isFound: Bool) throws {
+        let set = try Descriptors.load()
+        #expect(set.holdsRedacted(typeURL: typeURL, bytes: try set.encode(json: json, typeURL: typeURL)) == isFound)
+    }
+}

@@ -127,6 +127,28 @@ struct StoreTests {
         store.close()
     }
 
+    @Test("a type that is to go is gone with all it has, in the same transaction as what comes, and can come again")
+    func removal() throws {
+        let folder = Folder()
+        var store = try folder.open().store
+        let key = StoreKey(upstream: "primary", key: "web", typeURL: "t")
+        let other = StoreChange(
+            key: StoreKey(upstream: "primary", key: "web", typeURL: "u"), record: Self.record("1"),
+            replacesWildcard: false, resources: [Self.put("x", "1")])
+        try store.write(
+            [Self.change([Self.put("a", "1"), Self.put("n", "1", wildcard: false)])], now: WallTime(rawValue: 1),
+            keeping: [])
+        try store.write([StoreChange(removing: key), other], now: WallTime(rawValue: 2), keeping: [])
+        #expect(try self.contents(store) == ["x=1"] && store.typeURLs(of: Self.web) == ["u"])
+        try store.write([StoreChange(removing: key)], now: WallTime(rawValue: 2), keeping: [])
+        try store.write([Self.change([Self.put("b", "1")])], now: WallTime(rawValue: 3), keeping: [])
+        store.close()
+        store = try folder.open().store
+        #expect(try self.contents(store).sorted() == ["b=1", "x=1"])
+        #expect(store.typeURLs(of: Self.web) == ["t", "u"])
+        store.close()
+    }
+
     @Test("a lane that a change does not speak of stays as it was")
     func lanes() throws {
         let folder = Folder()

@@ -98,14 +98,16 @@ struct DocumentTests {
 
     @Test("the configurations that come with the project are valid", arguments: relayConfigurations)
     func configurations(_ path: String) throws {
-        guard text(of: path).contains("private_key:") else {
+        guard text(of: path).contains("private_key:") || text(of: path).contains("token_file:") else {
             let (configuration, diagnostics) = loadConfiguration(path: "\(root)/\(path)", environment: [:])
             #expect(configuration != nil && diagnostics.isEmpty, "\(diagnostics)")
             return
         }
-        // Keys do not come with the project.
+        // Keys and tokens do not come with the project.
         let folder = try #require(ScratchFolder())
-        for name in ["ca.crt", "server.crt", "server.key", "relay.crt", "relay.key"] { folder.write(name, "") }
+        for name in ["ca.crt", "server.crt", "server.key", "relay.crt", "relay.key", "tokens"] {
+            folder.write(name, "")
+        }
         folder.write("relay.yaml", text(of: path))
         let (configuration, diagnostics) = loadConfiguration(path: "\(folder.path)/relay.yaml", environment: [:])
         #expect(configuration != nil && diagnostics.isEmpty, "\(diagnostics)")

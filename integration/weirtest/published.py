@@ -6,8 +6,9 @@ import shutil
 from weirtest import weir as weir_module
 from weirtest.ports import free_port
 
-#: Ports that the published configurations listen on: weir, its debug endpoint, Envoy's listener, Envoy's admin page.
-PORTS = (18000, 9901, 10000, 19000)
+#: Ports that the published configurations listen on: weir, its debug endpoint, where it takes snapshots, Envoy's
+#: listener, Envoy's admin page.
+PORTS = (18000, 9901, 18080, 10000, 19000)
 
 
 class Published:
@@ -27,7 +28,7 @@ class Published:
 
     def moved(self, text):
         """`text` with the ports of this copy in place of the published ones."""
-        return re.sub(r"\b(18000|9901|10000|19000)\b", lambda found: str(self.ports[int(found[0])]), text)
+        return re.sub(r"\b(18000|9901|18080|10000|19000)\b", lambda found: str(self.ports[int(found[0])]), text)
 
     def published(self, text):
         """`text` with the published ports in place of those of this copy."""

@@ -27,6 +27,10 @@ int weir_pb_json(
     const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, int redact,
     char **json, size_t *json_count, char **error);
 
+/// Whether the bytes are the encoding of a message of this name.
+int weir_pb_check(
+    const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, char **error);
+
 /// The encoding of a message with its sensitive fields replaced.
 int weir_pb_redact(
     const weir_pb_descriptors *descriptors, const char *name, const uint8_t *bytes, size_t count, uint8_t **redacted,

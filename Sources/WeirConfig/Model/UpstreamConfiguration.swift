@@ -8,6 +8,7 @@ package struct UpstreamConfiguration: Hashable, Sendable {
         case files(FilesOriginConfiguration)
         /// A program that the relay is a part of sets snapshots; no file can ask for it.
         case program
+        case http(HTTPOriginConfiguration)
     }
 
     package var name: String
@@ -54,6 +55,25 @@ package struct ClientTLSConfiguration: Hashable, Sendable {
     package var privateKey: String?
     /// Name to ask for and to verify; nil: the server's host.
     package var serverName: String?
+}
+
+/// An upstream that is fed over HTTP: snapshots that a back end puts, by key.
+package struct HTTPOriginConfiguration: Hashable, Sendable {
+    /// Where weir listens for them.
+    package var address: EndpointAddress
+    /// A file with the bearer tokens of those who may.
+    package var tokenFile: String
+    /// Nil: plaintext.
+    package var tls: AdminTLSConfiguration?
+    /// Keys that have a snapshot at one time.
+    package var keysMax = 1_000
+    /// Bytes of a request's body, and of all resources of a key.
+    package var snapshotBytesMax = 16 << 20
+
+    package init(address: EndpointAddress, tokenFile: String) {
+        self.address = address
+        self.tokenFile = tokenFile
+    }
 }
 
 /// An upstream that is a file or folder in Envoy's own file format.

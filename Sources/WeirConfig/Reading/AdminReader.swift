@@ -27,7 +27,7 @@ extension Field {
         return history
     }
 
-    private func adminTLS(in folder: String) -> AdminTLSConfiguration? {
+    func adminTLS(in folder: String) -> AdminTLSConfiguration? {
         guard let section = self.section(["certificate_chain", "private_key"]) else { return nil }
         let chain = section.require("certificate_chain")?.readableFile(in: folder)
         let key = section.require("private_key")?.readableFile(in: folder)

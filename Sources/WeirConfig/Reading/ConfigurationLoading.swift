@@ -50,6 +50,7 @@ extension Field {
         section.read("guards", into: &relay.guards) { $0.guards() }
         section.read("checks", into: &relay.checks) { $0.checks() }
         section.read("admin", into: &relay.admin) { $0.admin(in: folder) }
+        section["upstreams"]?.checkAddresses(relay)
         section.read("log", into: &relay.log) { $0.log() }
         section.read("tracing", into: &relay.tracing) { $0.tracing(in: folder) }
         section.read("workers", into: &relay.workers) { $0.integer(0...1_024) }

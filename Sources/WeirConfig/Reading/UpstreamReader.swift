@@ -20,23 +20,25 @@ extension Field {
         let ofServers = [
             "protocol", "servers", "tls", "node", "connect_timeout", "cold_timeout", "backoff", "keepalive",
         ]
-        guard let section = self.section(ofServers + ["files", "authorities"]) else { return nil }
+        guard let section = self.section(ofServers + ["files", "http", "authorities"]) else { return nil }
         var coldTimeout = Nanoseconds.seconds(5)
         section.read("cold_timeout", into: &coldTimeout) { $0.duration(.timeout) }
         var authorities: [String] = []
         section.read("authorities", into: &authorities) { $0.authorities(of: name, &claims) }
-        guard let (kind, field) = section.exactlyOne(of: ["servers", "files"]) else { return nil }
-        if kind == "files" {
+        guard let (kind, field) = section.exactlyOne(of: ["servers", "files", "http"]) else { return nil }
+        if kind != "servers" {
             for name in ofServers where name != "cold_timeout" && name != "servers" {
-                section[name]?.error("it does not apply to an upstream of files")
+                section[name]?.error("it does not apply to an upstream of \(kind)")
             }
-            guard let files = field.filesOrigin(in: folder) else { return nil }
-            return UpstreamConfiguration(
-                name: name, origin: .files(files), coldTimeout: coldTimeout, authorities: authorities)
         }
-        guard let origin = self.grpcOrigin(section, servers: field, in: folder) else { return nil }
-        return UpstreamConfiguration(
-            name: name, origin: .grpc(origin), coldTimeout: coldTimeout, authorities: authorities)
+        let origin: UpstreamConfiguration.Origin? =
+            switch kind {
+            case "files": field.filesOrigin(in: folder).map { .files($0) }
+            case "http": field.httpOrigin(in: folder).map { .http($0) }
+            default: self.grpcOrigin(section, servers: field, in: folder).map { .grpc($0) }
+            }
+        guard let origin else { return nil }
+        return UpstreamConfiguration(name: name, origin: origin, coldTimeout: coldTimeout, authorities: authorities)
     }
 
     /// Authorities of `xdstp:` names; each belongs to one upstream.

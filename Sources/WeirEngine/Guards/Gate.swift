@@ -113,6 +113,8 @@ struct Hold {
     var detail: String
     /// What had left each lane right before.
     var departed: [Lane: Int] = [:]
+    /// A digest of the content that clients rejected, where that was before the relay was started; else empty.
+    var rejectedBefore = ""
 }
 
 /// What a state that clients have is called.

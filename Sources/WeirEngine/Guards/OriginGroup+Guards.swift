@@ -125,6 +125,8 @@ extension OriginGroup {
             self.open(type, how: "the control plane sent what clients have", now, wall)
         } else if self.isStaged(type) {
             let isUntried = type.gate.trial == nil && hold?.reason != .nack
+            // To some of them it was given before the relay was started.
+            if self.wasRejectedBefore(type) { return }
             if isNews || isUntried { self.beginTrial(type, now, wall) }
         } else {
             self.open(type, how: "the control plane sent another state", now, wall)

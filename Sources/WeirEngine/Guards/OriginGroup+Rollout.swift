@@ -161,6 +161,7 @@ extension OriginGroup {
     private func fail(_ type: OriginType, _ trial: Trial, _ now: Instant, _ wall: WallTime) {
         self.takeBack(type, now, wall)
         type.gate.hold = Hold(reason: .nack, since: now, sinceWall: wall, detail: trial.verdict)
+        self.storeRejection(of: type)
         self.amend(trial.push, type, .held(.nack), trial.verdict)
         self.answerPending(type, rejection: trial.verdict, now)
         self.actions.append(.event(.rejectedByClients(typeURL: type.type.typeURL, version: type.version)))

@@ -62,6 +62,9 @@ package final class FederatedGroup {
 
     private var isFederated: Bool { !self.others.isEmpty || !self.joint.isEmpty || !self.actions.isEmpty }
 
+    /// Whether no name can go to another upstream.
+    var isOfOneOrigin: Bool { self.routes.isEmpty }
+
     /// The own one first, the others by name.
     var origins: [(upstream: String, origin: OriginGroup)] {
         [(self.upstream, self.own)] + self.others.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }

@@ -72,10 +72,10 @@ extension OriginGroup {
             var mentioned = Set(received.resources.map(\.name))
             mentioned.formUnion(received.badNames)
             mentioned.formUnion(received.errors.map(\.name))
-            for name in type.presentNames(in: feed.lane).sorted()
-            where !mentioned.contains(type.resource(name, in: feed.lane)?.name ?? name) {
-                changes.append(self.absence(of: name, feed))
+            let gone = type.presentNames(in: feed.lane).filter {
+                !mentioned.contains(type.resource($0, in: feed.lane)?.name ?? $0)
             }
+            for name in gone.sorted() { changes.append(self.absence(of: name, feed)) }
         }
         changes += self.errorChanges(received, feed, type)
         // The version counts once the response is acknowledged.

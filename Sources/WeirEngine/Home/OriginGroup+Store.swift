@@ -211,6 +211,8 @@ extension OriginGroup {
 /// What was stored of one type, as far as nobody has asked for it yet.
 struct RestoredContent {
     let head: StoredHead
+    /// Entries that nobody has asked for.
+    var count: Int { self.wild.count + self.named.count }
     private var wild: [StoredEntry] = []
     private var named: [String: StoredEntry] = [:]
 

@@ -22,6 +22,8 @@ final class OriginType {
     private var versions: [Lane: (text: String, isDerived: Bool)] = [:]
     private(set) var equalVersions: [String] = []
     private var digest = ContentHash.zero
+    /// The same for the same names in the same versions, on any relay.
+    var contentDigest: String { self.digest.shortHex }
     private(set) var bytes = 0
     private(set) var updated: WallTime?
 

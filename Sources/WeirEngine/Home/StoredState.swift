@@ -30,7 +30,7 @@ package struct StoredHead: Hashable, Sendable {
     package var named: StoredLane?
     package var equalVersions: [String]
     package var updated: WallTime?
-    /// An operator's hold, under which clients have what is stored; nil: none.
+    /// A hold under which clients have what is stored, an operator's or one that clients caused; nil: none.
     package var hold: StoredHold?
 
     package init(
@@ -46,15 +46,18 @@ package struct StoredHead: Hashable, Sendable {
     }
 }
 
-/// What outlives the process of an operator's hold.
+/// What outlives the process of a hold: an operator's, or that of a push that clients rejected.
 package struct StoredHold: Hashable, Sendable {
     package var since: WallTime
-    /// Who asked for it.
+    /// Who asked for it, or why clients rejected it.
     package var detail: String
+    /// A digest of the content that clients rejected; empty: it is an operator's hold.
+    package var rejected: String
 
-    package init(since: WallTime, detail: String) {
+    package init(since: WallTime, detail: String, rejected: String = "") {
         self.since = since
         self.detail = detail
+        self.rejected = rejected
     }
 }
 

@@ -45,22 +45,22 @@ extension OriginGroup {
         _ changes: [ResourceChange], _ type: OriginType, _ lane: Lane, version: String?, force: Bool = false,
         cause: PublishCause = .interest, _ now: Instant, _ wall: WallTime
     ) -> Int {
-        self.asPush(type, .state, .sent, now, wall) {
+        self.asPush(type, .state, .sent, version: cause == .upstream ? version : nil, now, wall) {
             self.publishWithinPush(
                 changes, type, lane, version: version, force: force, cause: cause, now, wall)
         }
     }
 
-    /// Runs what may tell clients something as one push, unless it is part of one.
+    /// Runs what may tell clients something as one push, unless it is part of one. `version` nil: what clients have then.
     func asPush<Result>(
-        _ type: OriginType, _ kind: PushDraft.Kind, _ outcome: PushOutcome, by detail: String = "", _ now: Instant,
-        _ wall: WallTime, _ body: () -> Result
+        _ type: OriginType, _ kind: PushDraft.Kind, _ outcome: PushOutcome, by detail: String = "",
+        version: String? = nil, _ now: Instant, _ wall: WallTime, _ body: () -> Result
     ) -> Result {
         guard self.draft == nil else { return body() }
         self.beginPush(kind)
         let result = body()
         let outcome = kind == .state ? self.outcome(outcome, type) : outcome
-        self.endPush(type, outcome, version: type.label.version, detail: detail, now, wall)
+        self.endPush(type, outcome, version: version ?? type.label.version, detail: detail, now, wall)
         return result
     }
 

@@ -27,20 +27,31 @@ struct ResponseEncoder {
             retired.isEmpty
             ? self.view.sotwVersion(for: content) : self.view.derivedVersion(for: content, and: retired)
         let endpoints = self.endpointNames(of: names, content)
-        guard !self.view.type.isDeltaOnly else { return Encoded(bodies: [], version: version, endpointNames: []) }
+        guard !self.view.type.isDeltaOnly else { return Encoded(bodies: [], version: version, endpointNames: nil) }
         let listed: [NameID]
         if self.view.sendsFullSet {
-            guard mustSend || !names.isEmpty else { return Encoded(bodies: [], version: version, endpointNames: []) }
+            guard mustSend || !names.isEmpty else { return Encoded(bodies: [], version: version, endpointNames: nil) }
             listed = self.everything(content)
         } else {
             listed = names
         }
-        let resources = (listed.compactMap { self.view.visible($0, to: content) } + retired).filter(\.hasBody)
-        let errors = names.compactMap { self.error($0, content) }
-        if resources.isEmpty, errors.isEmpty, !self.view.sendsFullSet {
-            return Encoded(bodies: [], version: version, endpointNames: [])
+        var resources: [Resource] = []
+        resources.reserveCapacity(listed.count + retired.count)
+        var bytes = 256
+        for id in listed {
+            guard let resource = self.view.visible(id, to: content), resource.hasBody else { continue }
+            bytes += resource.sotwElement.count
+            resources.append(resource)
         }
-        var writer = self.begin(reserving: resources.reduce(256) { $0 + $1.sotwElement.count })
+        for resource in retired where resource.hasBody {
+            bytes += resource.sotwElement.count
+            resources.append(resource)
+        }
+        let errors = self.view.errors.isEmpty ? [] : names.compactMap { self.error($0, content) }
+        if resources.isEmpty, errors.isEmpty, !self.view.sendsFullSet {
+            return Encoded(bodies: [], version: version, endpointNames: nil)
+        }
+        var writer = self.begin(reserving: bytes)
         writer.string(1, version)
         writer.string(4, self.view.type.typeURL)
         self.appendControlPlane(field: 6, to: &writer)
@@ -130,9 +141,13 @@ struct ResponseEncoder {
         return self.view.wildcardMembers + content.names.filter { self.view[$0].wild == nil }
     }
 
-    private func endpointNames(of names: [NameID], _ content: Subscription.Content) -> [String] {
-        guard self.view.type == .cds else { return [] }
-        return Set(names.compactMap { self.view.visible($0, to: content)?.endpointsName }).sorted()
+    private func endpointNames(of names: [NameID], _ content: Subscription.Content) -> EndpointNames? {
+        guard self.view.type == .cds else { return nil }
+        return EndpointNames(
+            of: names.compactMap {
+                guard let cluster = self.view.visible($0, to: content), cluster.endpointsName != nil else { return nil }
+                return cluster
+            })
     }
 
     // MARK: Framing

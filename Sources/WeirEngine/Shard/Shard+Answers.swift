@@ -195,7 +195,7 @@ extension Shard {
                 // What it was told is gone it does not hold any more, should it come after all.
                 for name in self.gone(known, besides: told, subscription.content, base, in: view) { held?[name] = nil }
             }
-            for id in told { held?[view[id].name] = nil }
+            for id in told { held?[view.visible(id, to: subscription.content)?.name ?? view[id].name] = nil }
             owed = OwedAnswer(
                 names: undecided.union(encoded.left), resume: held.map { .resources($0) }, resumedAt: owed.resumedAt)
             self.typeStreams[Int(index)].base = view.generation
@@ -309,7 +309,8 @@ extension Shard {
         names += request.owed.subtracting(names).sorted()
         if let left = request.left { names += Set(view.left(since: left)).subtracting(names).sorted() }
         let splits = request.splitting && !isPlain
-        let asked = isPlain ? Set(subscription.content.names) : request.owed
+        // Who has nothing holds nothing of which there could be less to say.
+        let asked = isPlain ? [] : request.owed
         let encoded =
             splits
             ? self.encodeSplit(

@@ -18,7 +18,7 @@ extension Shard {
         // everything would show clients a part. A home tells each worker the whole first.
         guard update.isFull || view.generation > 0 else { return }
         if !view.isWanted { self.touchedViews.insert(index) }
-        let dirty = view.apply(update)
+        let dirty = view.takeApplied(update) ?? view.apply(update)
         view.track.arrived(update, at: view.generation)
         view.forgetGone { self.oldestBase(of: index) }
         if !view.retired.isEmpty { self.retiring.insert(index) }
@@ -69,7 +69,7 @@ extension Shard {
         view.cohorts[Int(source)].idle.removeAll(keepingCapacity: false)
         let target = view.currentCohort(of: subscription, isDelta: cohort.isDelta, version: encoded.version)
         let first = self.register(encoded.bodies)
-        let repush = EndpointRepush(names: encoded.endpointNames)
+        let repush = encoded.endpointNames.map { EndpointRepush(names: $0) }
         var joined: [Int32] = view.cohorts[Int(target)].awaiting
         view.cohorts[Int(target)].awaiting = []
         joined.reserveCapacity(joined.count + cohort.idle.count)
@@ -89,7 +89,7 @@ extension Shard {
             self.typeStreams[Int(member)].position = Int32(joined.count)
             joined.append(member)
             self.unsettle(member, in: view)
-            if !repush.names.isEmpty { self.repushEndpoints(after: member, stream, repush) }
+            if let repush { self.repushEndpoints(after: member, stream, repush) }
         }
         view.cohorts[Int(target)].awaiting = joined
         if self.watch != nil { self.showResponses(joined[before...], count: encoded.bodies.count, in: view) }
@@ -231,7 +231,7 @@ extension Shard {
         return SplitEncoded(
             first: encoder.sotw(content, names: staying, retired: retired, mustSend: false),
             late: Encoded(
-                bodies: whole.bodies, version: whole.version, endpointNames: [], usableUntil: whole.usableUntil))
+                bodies: whole.bodies, version: whole.version, endpointNames: nil, usableUntil: whole.usableUntil))
     }
 
     private func encoder(_ view: TypeView) -> ResponseEncoder {
@@ -295,7 +295,8 @@ extension Shard {
         }
     }
 
-    /// Names a reconnecting delta client holds of the wildcard set that are not in it any more.
+    /// Names a reconnecting delta client holds of the wildcard set, of a collection or by an alias that are not there any
+    /// more.
     func gone(
         _ held: [String: String], besides names: [NameID], _ content: Subscription.Content, _ base: Generation,
         in view: TypeView
@@ -303,8 +304,12 @@ extension Shard {
         let listed = Set(names)
         let answered = Set(content.globs.filter { view[$0].namedChanged > base && !view.isUnknown($0) })
         let isWildcardAnswered = content.wildcard && view.wildcardKnownAt > base
-        guard isWildcardAnswered || !answered.isEmpty else { return [] }
+        let present = self.ownNames(content, in: view)
+        guard isWildcardAnswered || !answered.isEmpty else {
+            return self.goneByAlias(held, besides: present, content, in: view)
+        }
         return held.keys.filter { name in
+            if present.contains(name) { return false }
             let glob =
                 content.globs.isEmpty
                 ? nil : ResourceName.collection(of: name, type: view.type).flatMap { view.existingID(of: $0) }
@@ -378,13 +383,26 @@ extension Shard {
     // MARK: Endpoints after clusters
 
     func repushEndpoints(after member: Int32, _ stream: Int32, of encoded: Encoded) {
-        guard !encoded.endpointNames.isEmpty, !encoded.bodies.isEmpty else { return }
-        self.repushEndpoints(after: member, stream, self.endpointRepush(of: encoded.endpointNames))
+        guard let names = encoded.endpointNames, !encoded.bodies.isEmpty, self.hasEndpoints(after: member) else {
+            return
+        }
+        self.repushEndpoints(after: member, stream, self.endpointRepush(of: names))
+    }
+
+    /// Whether the stream has endpoints at all: until then their names are of no use.
+    private func hasEndpoints(after member: Int32) -> Bool {
+        var index = self.typeStreams[Int(member)].next
+        while index != TypeStream.none {
+            let record = self.typeStreams[Int(index)]
+            if self.views[Int(record.view)]?.type == .eds { return true }
+            index = record.next
+        }
+        return false
     }
 
     /// One for all streams that are answered the same in this round.
-    private func endpointRepush(of names: [String]) -> EndpointRepush {
-        if let memo = self.repushMemo, memo.round == self.round, memo.repush.names == names { return memo.repush }
+    private func endpointRepush(of names: EndpointNames) -> EndpointRepush {
+        if let memo = self.repushMemo, memo.round == self.round, memo.repush.names === names { return memo.repush }
         let repush = EndpointRepush(names: names)
         self.repushMemo = (self.round, repush)
         return repush
@@ -418,7 +436,7 @@ extension Shard {
             first = known
         } else {
             let content = self.content(of: index, view)
-            let ids = repush.names.compactMap { view.existingID(of: $0) }.filter {
+            let ids = repush.names.list.compactMap { view.existingID(of: $0) }.filter {
                 view.visible($0, to: content) != nil
             }
             let encoded = self.encode(content, isDelta: isDelta, names: ids, base: view.generation, in: view)
@@ -427,7 +445,7 @@ extension Shard {
         }
         guard first.1 != 0 else { return }
         if first.1 < 0 || self.isFull(stream) {
-            self.owe(index) { $0.names.formUnion(repush.names.compactMap { view.existingID(of: $0) }) }
+            self.owe(index) { $0.names.formUnion(repush.names.list.compactMap { view.existingID(of: $0) }) }
             return self.makeDue(index)
         }
         self.moveToAwaiting(index, in: view)
@@ -442,7 +460,7 @@ extension Shard {
         // A first answer to one who holds nothing has all of them.
         guard record.wasAnswered || self.owed(record)?.resume != nil else { return }
         let content = self.content(of: index, view)
-        let ids = repush.names.compactMap { view.existingID(of: $0) }.filter {
+        let ids = repush.names.list.compactMap { view.existingID(of: $0) }.filter {
             content.contains($0) || view.visible($0, to: content) != nil
         }
         var resumes = false
@@ -478,10 +496,23 @@ final class EndpointRepush {
         var isDelta: Bool
     }
 
-    let names: [String]
+    let names: EndpointNames
     /// Bodies of this round: the first and how many.
     var encoded: [Key: (Int32, Int)] = [:]
 
-    /// `names`: each once, in order.
-    init(names: [String]) { self.names = names }
+    init(names: EndpointNames) { self.names = names }
+}
+
+/// The EDS names of the clusters in a response. Put in order when somebody asks: for many clusters that costs more than to
+/// encode them, and a stream that has no endpoints yet does not.
+final class EndpointNames {
+    private let clusters: [Resource]
+    /// Each once, in order.
+    private(set) lazy var list: [String] = Set(self.clusters.compactMap(\.endpointsName)).sorted()
+
+    /// Nil if none of them gets its endpoints by EDS.
+    init?(of clusters: [Resource]) {
+        guard !clusters.isEmpty else { return nil }
+        self.clusters = clusters
+    }
 }

@@ -96,6 +96,7 @@ extension Shard {
             self.typeStreams[Int(index)].hasNamed = true
             return true
         }
+        if names.count > self.policy.changesAtOnceMax { view.reserve(names: names.count) }
         var wildcard = names.isEmpty && !record.hasNamed && view.type.acceptsLegacyWildcard
         var ids: Set<NameID> = []
         for name in names {
@@ -163,6 +164,9 @@ extension Shard {
             return self.makeDue(index)
         }
         let old = self.content(of: index, view)
+        // A stream that was sent nothing is owed everything as it is.
+        let isOwedAll = isPlain && self.typeStreams[Int(index)].base == 0
+        if request.subscribe.count > self.policy.changesAtOnceMax { view.reserve(names: request.subscribe.count) }
         var wildcard = old.wildcard || legacy
         var names = Set(old.names)
         var owed: Set<NameID> = []
@@ -171,11 +175,11 @@ extension Shard {
             let name = ResourceName.canonical(bytes.string(range))
             if name == "*" {
                 wildcard = true
-                everything = true
+                everything = !isOwedAll
             } else {
                 let id = view.id(of: name)
                 names.insert(id)
-                owed.insert(id)
+                if !isOwedAll { owed.insert(id) }
             }
         }
         for range in request.unsubscribe {
@@ -219,6 +223,10 @@ extension Shard {
     ) {
         let place = self.typeStreams[Int(index)].owed
         guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
+        // Of which names of its own an alias was, nobody knows yet.
+        if view.type == .vhds, !request.subscribe.isEmpty || !request.unsubscribe.isEmpty {
+            held = held.mapValues { _ in "" }
+        }
         for range in request.subscribe {
             let name = ResourceName.canonical(bytes.string(range))
             // Of the wildcard everything is sent then; what is gone from it is still to be told.

@@ -16,6 +16,8 @@ package struct ShardPolicy: Sendable {
     package var trustsVersionsOfNames = true
     /// Lists of names at least so long are found again by their bytes; shorter ones are read as fast.
     package var sharedWishNamesMin = 4
+    /// Changes of an update that are worked on in one turn; a larger update takes several.
+    package var changesAtOnceMax = 4096
     /// Types one aggregated stream may subscribe to.
     package var maxTypesPerStream = 256
     /// `control_plane.identifier` of every response: tells an operator which relay fed a proxy. May be empty.

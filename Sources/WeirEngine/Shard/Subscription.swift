@@ -76,7 +76,7 @@ struct Cohort {
     }
 
     /// Stands where there is none.
-    static let unused = Cohort(subscription: -1, isDelta: false, generation: 0, version: "")
+    static var unused: Cohort { Cohort(subscription: -1, isDelta: false, generation: 0, version: "") }
 }
 
 /// A response encoded once for many streams.
@@ -86,13 +86,13 @@ struct Encoded {
     /// What clients see as version: `version_info`, or the type's version for delta.
     var version: String
     /// For clusters: the EDS names of those that are new or changed in it (ORD-05).
-    var endpointNames: [String]
+    var endpointNames: EndpointNames?
     /// Until when it may be sent to further clients: what is left of a time to live shrinks. Nil: ever.
     var usableUntil: Instant?
     /// Names that did not fit: they are owed to who gets it.
     var left: Set<NameID> = []
 
-    static let nothing = Encoded(bodies: [], version: "", endpointNames: [])
+    static var nothing: Encoded { Encoded(bodies: [], version: "", endpointNames: nil) }
 
     func isUsable(at now: Instant) -> Bool { self.usableUntil.map { now < $0 } ?? true }
 }

@@ -31,12 +31,4 @@ extension TypeView {
             self.uncached.remove(id)
         }
     }
-
-    /// Whether what came for a name is what is held, fetched for one more stream.
-    func isFetchedAgain(_ id: NameID, _ presence: Presence) -> Bool {
-        guard case .present(let new) = presence, new.mustBeFetched, case .present(let old) = self[id].named else {
-            return false
-        }
-        return old.hash == new.hash && old.version == new.version
-    }
 }

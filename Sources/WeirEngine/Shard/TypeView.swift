@@ -90,6 +90,12 @@ final class TypeView {
     }
     var freeCohorts: [Int32] = []
 
+    /// A large update that was applied in a turn of its own: what it concerns is to be told in the next.
+    var ahead: (update: Generation, dirty: [Int32])?
+    /// The ids of its names, as far as they have been looked up, and the epoch in which that began.
+    var preparedIDs: (update: Generation, epoch: Int, ids: [NameID])?
+    /// Whether no update has come since it was made, or has forgotten everything.
+    private var isBlank = true
     var staging = Staging()
     /// Whether it was said that responses are larger than clients take by default.
     var saidOversized = false
@@ -141,6 +147,11 @@ final class TypeView {
     var awaitsWildcard: Bool { self.type.isFullSet && self.wildcardKnownAt == 0 }
 
     // MARK: Names
+
+    func reserve(names count: Int) {
+        self.ids.reserveCapacity(self.ids.count + count)
+        self.entries.reserveCapacity(self.entries.count + count)
+    }
 
     func id(of name: String) -> NameID {
         if let id = self.ids[name] { return id }
@@ -237,10 +248,16 @@ final class TypeView {
         self.equalVersions = update.equalVersions
         self.passesVersionToSotW = update.passesVersionToSotW
         self.recent.removeAll(keepingCapacity: true)
+        let wasEmpty = self.isBlank
+        self.isBlank = false
 
         var dirty = DirtySubscriptions(generation: self.generation)
-        for change in update.changes where !self.isAboutNothing(change) { self.apply(change, &dirty) }
-        if update.isFull { self.forgetUnmentioned(by: update, &dirty) }
+        let ids = self.takePrepared(for: update)
+        let changes = update.changes.span
+        for index in changes.indices where !self.isAboutNothing(changes[index]) {
+            self.apply(changes[index], ids.isEmpty ? self.id(of: changes[index].name) : ids[index], &dirty)
+        }
+        if update.isFull, !wasEmpty { self.forgetUnmentioned(by: update, &dirty) }
         if update.wildcardKnown || self.wildcardSubscriptions.isEmpty { self.endDoubts(&dirty) }
         if !self.doubtedMembers.isEmpty { self.endMemberDoubts(&dirty) }
         if update.wildcardKnown, self.wildcardKnownAt == 0 {
@@ -255,7 +272,10 @@ final class TypeView {
     }
 
     func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {
-        let id = self.id(of: change.name)
+        self.apply(change, self.id(of: change.name), &dirty)
+    }
+
+    private func apply(_ change: ResourceChange, _ id: NameID, _ dirty: inout DirtySubscriptions) {
         if self.noteError(id, change, &dirty) {
             self.recent.append(Recent(name: id, lane: change.lane))
             return
@@ -336,8 +356,8 @@ final class TypeView {
     }
 
     private func setWild(_ id: NameID, _ resource: Resource?) {
-        if let old = self[id].wild { self.wildcardHash.subtract(Self.digest(of: old)) }
-        if let new = resource { self.wildcardHash.add(Self.digest(of: new)) }
+        if let old = self[id].wild { self.wildcardHash.subtract(old.identity) }
+        if let new = resource { self.wildcardHash.add(new.identity) }
         self.noteRetirement(of: self[id].wild, by: resource, .wildcard)
         if resource != nil, self[id].wildPosition < 0 {
             self[id].wildPosition = Int32(self.wildcardMembers.count)
@@ -406,19 +426,15 @@ final class TypeView {
 
     // MARK: Digests
 
-    private static func digest(of resource: Resource) -> ContentHash {
-        ContentHash(of: resource.name).followed(by: resource.hash)
-    }
-
     /// A version derived from what a SotW client with this subscription sees: equal on every relay that holds the same,
     /// and changed exactly when it changes (XLT-06).
     /// `retired` is seen besides.
     func derivedVersion(for subscription: Subscription.Content, and retired: [Resource] = []) -> String {
         var hash = subscription.wildcard ? self.wildcardHash : .zero
-        for resource in retired { hash.add(Self.digest(of: resource)) }
+        for resource in retired { hash.add(resource.identity) }
         for id in subscription.names {
             if subscription.wildcard, self[id].wild != nil { continue }
-            if let resource = self.visible(id, to: subscription) { hash.add(Self.digest(of: resource)) }
+            if let resource = self.visible(id, to: subscription) { hash.add(resource.identity) }
         }
         return hash.shortHex
     }
@@ -516,10 +532,13 @@ final class TypeView {
         self.interestWildcard = nil
         change.renewed = self.interestRenewals.map { self[$0].name }.sorted()
         self.interestRenewals.removeAll()
-        change.added.sort()
-        change.removed.sort()
+        // In order for those who look; of so many nobody does, and it would take longer than all else.
+        if change.added.count <= Self.namesSortedMax { change.added.sort() }
+        if change.removed.count <= Self.namesSortedMax { change.removed.sort() }
         return change.isEmpty ? nil : change
     }
+
+    private static let namesSortedMax = 4096
 
     /// Whether any stream subscribes to anything.
     var isWanted: Bool { self.subscriptionIndex.count > 0 }
@@ -527,6 +546,9 @@ final class TypeView {
     /// Forgets all content, because the home stops telling a worker that wants nothing of the type: what is kept would
     /// grow stale unseen (AGG-07).
     func forgetContent() {
+        self.ahead = nil
+        self.preparedIDs = nil
+        self.isBlank = true
         self.unwanted.removeAll()
         self.uncached.removeAll()
         self.fresh.removeAll()
@@ -554,26 +576,6 @@ final class TypeView {
         self.wildcardKnownAt = 0
         self.version = ""
         self.equalVersions = []
-    }
-}
-
-/// Collects the subscriptions that one update concerns, each once.
-struct DirtySubscriptions {
-    let generation: Generation
-    var wildcard = false
-    var marked: [Int32] = []
-
-    init(generation: Generation) { self.generation = generation }
-
-    mutating func mark(_ index: Int32, in view: TypeView) {
-        guard view.subscriptions[Int(index)] != nil, view.subscriptions[Int(index)]?.changed != self.generation else {
-            return
-        }
-        let before = view.subscriptions[Int(index)]?.changed ?? 0
-        view.subscriptions[Int(index)]?.changedBefore = before
-        view.subscriptions[Int(index)]?.changed = self.generation
-        view.subscriptions[Int(index)]?.full = VariantSlots()
-        self.marked.append(index)
     }
 }
 

@@ -17,6 +17,8 @@ package final class Resource: Sendable {
     package let version: String
     /// Digest of what clients see of the resource apart from name and version.
     package let hash: ContentHash
+    /// Digest of name and content: what makes the versions of SotW clients of a delta upstream.
+    let identity: ContentHash
     /// The delta element, tag and length included.
     package let encoded: [UInt8]
     /// Where the SotW element begins in `encoded`; equal to its count when there is no body.
@@ -67,6 +69,7 @@ package final class Resource: Sendable {
         self.name = name
         self.version = version
         self.hash = hash
+        self.identity = ContentHash(of: name).followed(by: hash)
         self.bareOffset = bareOffset
         self.anyRange = ByteRange(offset: writer.bytes.count - (any?.count ?? 0), count: any?.count ?? 0)
         self.encoded = writer.bytes
@@ -88,6 +91,7 @@ package final class Resource: Sendable {
         self.name = other.name
         self.version = other.version
         self.hash = other.hash
+        self.identity = other.identity
         self.encoded = other.encoded
         self.bareOffset = other.bareOffset
         self.anyRange = other.anyRange

@@ -36,6 +36,8 @@ package struct Snapshot: Sendable {
     /// By type URL.
     package private(set) var contents: [String: Content] = [:]
     package private(set) var isWhole = false
+    /// Types that were forgotten of a whole snapshot: nothing is known of them, by URL.
+    package private(set) var unknown: Set<String> = []
     /// What a whole snapshot is called, also where single types have been replaced since. Empty where it never was whole.
     package private(set) var version = ""
 
@@ -60,28 +62,39 @@ package struct Snapshot: Sendable {
     /// left out.
     package mutating func set(_ resources: [SnapshotResource], ofType typeURL: String, version: String = "") {
         self.contents[typeURL] = Self.content(Self.resources(resources.filter { $0.typeURL == typeURL }), version)
+        self.unknown.remove(typeURL)
+    }
+
+    /// Replaces one type by what another snapshot says of it.
+    package mutating func take(_ typeURL: String, from other: Snapshot) {
+        self.contents[typeURL] = other.contents[typeURL]
+        self.unknown.remove(typeURL)
     }
 
     /// Takes over what was made elsewhere, as from disk.
-    package init(contents: [String: (version: String, resources: [Resource])], version: String, isWhole: Bool) {
+    package init(
+        contents: [String: (version: String, resources: [Resource])], version: String, isWhole: Bool,
+        unknown: Set<String> = []
+    ) {
         self.version = version
         self.isWhole = isWhole
+        self.unknown = unknown
         for (typeURL, content) in contents {
             let named = Dictionary(content.resources.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
             self.contents[typeURL] = Self.content(named, content.version)
         }
     }
 
-    /// Says nothing of a type any more, and so not everything.
+    /// Says nothing of a type any more; of the others it says what it said.
     package mutating func forget(typeURL: String) {
         self.contents[typeURL] = nil
-        self.isWhole = false
+        if self.isWhole { self.unknown.insert(typeURL) }
     }
 
     /// What is known of a type: nil if nothing is; without resources, that there are none.
     package func content(ofType typeURL: String) -> Content? {
         if let content = self.contents[typeURL] { return content }
-        return self.isWhole ? Self.content([:], self.version) : nil
+        return self.isWhole && !self.unknown.contains(typeURL) ? Self.content([:], self.version) : nil
     }
 
     /// Bytes of all resources, encoded.
@@ -90,7 +103,8 @@ package struct Snapshot: Sendable {
 
     /// A digest of everything there is to see: content, versions, and whether it is whole.
     package var digest: ContentHash {
-        var digest = ContentHash(of: self.isWhole ? "whole \(self.version)" : "part")
+        let unknown = self.unknown.sorted().joined(separator: " ")
+        var digest = ContentHash(of: self.isWhole ? "whole \(self.version) \(unknown)" : "part")
         for (typeURL, content) in self.contents {
             digest.add(ContentHash(of: typeURL).followed(by: content.tag))
         }

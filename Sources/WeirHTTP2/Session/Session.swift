@@ -17,7 +17,7 @@ package struct SessionIncidents: Hashable, Sendable {
 /// Events are delivered to the delegate after nghttp2 has returned, never from its callbacks.
 @safe package final class Session {
     package let context: SessionContext
-    /// Its owner, which must outlive its activity.
+    /// Its owner, which must outlive its activity: it lets the session work, abandons it, and only then lets go of it.
     package unowned let delegate: any SessionDelegate
 
     /// Allocated by nghttp2, freed in `deinit`.

@@ -93,10 +93,15 @@ package final class RelayMetrics: Sendable {
     /// What the relay looks at by itself.
     package let checks: CheckMetrics
     private let registry: MetricsRegistry
+    /// Upstreams that are fed over HTTP.
+    package let snapshots: SnapshotMetrics
     /// Metrics about the running of the process itself.
     package let operation: OperationMetrics
 
-    package init(upstreams: [(name: String, servers: [String])], version: String, workers: Int = 1) {
+    package init(
+        upstreams: [(name: String, servers: [String])], snapshotUpstreams: [String] = [], version: String,
+        workers: Int = 1
+    ) {
         var build = MetricFamily("weir_build_info", .gauge, help: "Always 1; the label says which build runs.")
         build.gauge(["version": version]).set(1)
         var connections = MetricFamily("weir_downstream_connections", .gauge, help: "Open connections of clients.")
@@ -257,6 +262,7 @@ package final class RelayMetrics: Sendable {
 
         self.operation = OperationMetrics(upstreams: upstreams.map(\.name), types: Self.types)
         self.checks = CheckMetrics(workers: workers)
+        self.snapshots = SnapshotMetrics(upstreams: snapshotUpstreams)
         let families = [
             build, connections, streams, requests, responses, acks, nacks, oversized, rejected, nodeChanges, delayed,
             paced, acceptPauses, loopStalls, memoryPressure, serviceStreams, serviceRequests, connected,
@@ -265,7 +271,8 @@ package final class RelayMetrics: Sendable {
             historyBytes, historyLost, eventListeners, eventsDropped,
             storeBytes, storeWrites, storeErrors, storeRestored, storeBehind, traceSpans,
         ]
-        self.registry = MetricsRegistry(families + self.operation.families + self.checks.families)
+        self.registry = MetricsRegistry(
+            families + self.operation.families + self.checks.families + self.snapshots.families)
     }
 
     /// `weir_trace_spans_total`: `sent`, `failed` or `dropped`.
@@ -330,6 +337,11 @@ extension MetricFamily {
                 self.gauge(["type": type, "reason": reason], hiddenWhileZero: isOther || isOtherReason)
             }
         }
+    }
+
+    /// A gauge for each value of one label, and one for all others.
+    mutating func gauges(by label: String, _ values: [String]) -> LabelTable<Gauge> {
+        LabelTable(values) { value, isOther in self.gauge([label: value], hiddenWhileZero: isOther) }
     }
 
     /// A counter for each value of one label, and one for all others.

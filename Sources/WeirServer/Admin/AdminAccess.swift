@@ -29,14 +29,19 @@ final class AdminAccess: Sendable {
     func caller(of request: HTTPRequest) -> Caller {
         guard let path = self.tokenFile.withLock({ $0 }) else { return .known(Self.anonymous) }
         if Self.openPaths.contains(request.path), request.method != "POST" { return .known(Self.anonymous) }
-        guard let presented = Self.bearerToken(request.authorization) else { return .unknown }
+        return Self.name(of: request.authorization, in: path).map { .known($0) } ?? .unknown
+    }
+
+    /// Whose token an `Authorization` header presents, if the file has it.
+    static func name(of authorization: String?, in path: String) -> String? {
+        guard let presented = self.bearerToken(authorization) else { return nil }
         // Read each time: a token that was changed or taken away counts at once. A file that cannot be read has none.
         let bytes = ProcessReader.readBytes(path) ?? []
-        guard bytes.count <= Self.tokenBytesMax else { return .unknown }
+        guard bytes.count <= self.tokenBytesMax else { return nil }
         // All are compared, so that the time does not tell which one came near.
         var name: String?
         for token in AdminTokens.read(bytes) where token.matches(presented) { name = token.name }
-        return name.map { .known($0) } ?? .unknown
+        return name
     }
 
     private static func bearerToken(_ header: String?) -> [UInt8]? {

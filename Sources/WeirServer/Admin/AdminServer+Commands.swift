@@ -28,12 +28,14 @@ extension AdminServer {
         let isPosted = self.shared.links[home].post(
             .perform { worker in
                 guard turn.take() else { return }
-                do throws(CommandRefusal) {
-                    let types = try worker.homes.carryOut(command, key: key, by: who)
-                    self.shared.renderer.run { Self.answer(answer, key, command, types) }
-                } catch {
-                    self.noteRefusal(command, key, error.message)
-                    answer.error(error.kind == .notFound ? 404 : 409, error.message)
+                worker.homes.carryOut(command, key: key, by: who) { result in
+                    switch result {
+                    case .success(let types):
+                        self.shared.renderer.run { Self.answer(answer, key, command, types) }
+                    case .failure(let refusal):
+                        self.noteRefusal(command, key, refusal.message)
+                        answer.error(refusal.kind == .notFound ? 404 : 409, refusal.message)
+                    }
                 }
             })
         let refuse: @Sendable () -> Void = {

@@ -40,15 +40,17 @@ extension AdminServer {
         let absent = Set(missing)
         self.gather { (worker: Worker, done: @escaping @Sendable (HomeFacts) -> Void) in
             guard homes.contains(worker.index) else { return done([:]) }
-            var facts: HomeFacts = [:]
-            for (key, types) in asked {
-                guard let home = worker.homes.groups[key] else { continue }
-                for (url, names) in types {
-                    facts[key, default: [:]][url] =
-                        home.group.explain(typeURL: url, names: names.sorted(), now: worker.loop.now)
+            worker.homes.whenHere(Array(asked.keys)) { homes in
+                var facts: HomeFacts = [:]
+                for (key, types) in asked {
+                    guard let home = homes.groups[key] else { continue }
+                    for (url, names) in types {
+                        facts[key, default: [:]][url] =
+                            home.group.explain(typeURL: url, names: names.sorted(), now: homes.loop.now)
+                    }
                 }
+                done(facts)
             }
-            done(facts)
         } except: {
             absent.contains($0)
         } render: { [self] gathered in

@@ -104,6 +104,7 @@ extension AdminServer {
         case .grpc(let origin): origin.variant.rawValue
         case .files: "files"
         case .program: "program"
+        case .http: "http"
         }
     }
 

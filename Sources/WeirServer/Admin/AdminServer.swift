@@ -5,7 +5,6 @@ import WeirHTTP1
 import WeirLoop
 import WeirObserve
 import WeirProtobuf
-import WeirTLS
 import WeirXDS
 
 /// The debug HTTP endpoint: reads what the threads show, asks the workers for the rest, and renders on a thread of its
@@ -14,73 +13,36 @@ final class AdminServer: Sendable {
     let shared: RelayShared
     let descriptors: DescriptorSet?
     private var renderer: AdminThread { self.shared.renderer }
-    private let server: Locked<HTTPServer?> = Locked(nil)
+    private let listener: HTTPListener
     private let access: AdminAccess
-    /// What the running server shows its clients.
-    private let tls: Locked<HTTPServerTLS?> = Locked(nil)
 
     init(shared: RelayShared, descriptors: DescriptorSet?) {
         self.shared = shared
         self.descriptors = descriptors
         self.access = AdminAccess(shared.configuration.admin)
+        self.listener = HTTPListener(
+            "admin", shared.configuration.admin.address, HTTPServerOptions(), shared.certificates)
     }
 
     /// Whether that only this machine can ask is all that keeps others from asking.
     private var isLocal: Bool { self.shared.configuration.admin.address.isLoopback && !self.access.wantsToken }
 
     func start() throws(StartError) {
-        let configuration = self.shared.configuration.admin
-        try self.start(try configuration.tls.map { files throws(StartError) in try Self.read(files) })
+        try self.listener.start(self.shared.configuration.admin.tls) { [weak self] in self?.handle($0, $1) }
     }
 
-    private func start(_ tls: HTTPServerTLS?) throws(StartError) {
-        do throws(HTTPServerError) {
-            let address = self.shared.configuration.admin.address.description
-            let server = try HTTPServer(address: address, tls: tls) { [weak self] request, responder in
-                self?.handle(request, responder)
-            }
-            self.server.withLock { $0 = server }
-            let expiry = tls.flatMap { certificateExpiry(pem: Array($0.chain.utf8)) }
-            self.shared.certificates.set(.admin, self.shared.configuration.admin.tls?.certificateChain, expiry)
-            self.tls.withLock { $0 = tls }
-        } catch {
-            throw StartError("admin: \(error)")
-        }
-    }
-
-    private static func read(_ files: AdminTLSConfiguration) throws(StartError) -> HTTPServerTLS {
-        let texts = [files.certificateChain, files.privateKey].map { path in
-            ProcessReader.readBytes(path).map { String(decoding: $0, as: UTF8.self) }
-        }
-        guard let chain = texts[0], let key = texts[1] else {
-            throw StartError("admin.tls: cannot read \(files.certificateChain) or \(files.privateKey)")
-        }
-        return HTTPServerTLS(chain: chain, key: key)
-    }
-
-    /// Takes over the tokens' file, and the TLS files' content where that has changed: then the server starts again, on
-    /// the address that it has, and its open connections close. Files that are of no use change nothing.
+    /// Takes over the tokens' file, and the TLS files' content.
     func reload(_ configuration: AdminConfiguration) {
         self.access.set(configuration)
-        guard let old = self.tls.withLock({ $0 }), let files = configuration.tls else { return }
         do throws(StartError) {
-            let new = try Self.read(files)
-            guard new != old else { return }
-            self.server.withLock { $0.take() }?.stop()
-            do throws(StartError) {
-                try self.start(new)
-            } catch {
-                try self.start(old)
-                throw error
-            }
+            try self.listener.reload(configuration.tls) { [weak self] in self?.handle($0, $1) }
         } catch {
             self.shared.logger.log(.error, "admin.tls not reloaded", [("error", error.description)])
         }
     }
 
     func stop() {
-        let server = self.server.withLock { $0.take() }
-        server?.stop()
+        self.listener.stop()
         self.renderer.stop()
     }
 

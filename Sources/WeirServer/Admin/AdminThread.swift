@@ -13,9 +13,9 @@ final class AdminThread: Sendable {
     private let mailbox = Mailbox<Job>(capacity: 4096)
     private let thread: Locked<WorkerThread?> = Locked(nil)
 
-    init() {
+    init(name: String = "weir-admin") {
         let mailbox = self.mailbox
-        let thread = WorkerThread(name: "weir-admin", stackSize: 8 << 20) {
+        let thread = WorkerThread(name: name, stackSize: 8 << 20) {
             let loop = Loop()
             let delays = Delays(loop)
             let inbox = Inbox(loop: loop, mailbox: mailbox) { jobs in

@@ -49,7 +49,7 @@ enum OpenAPISchemas {
           "minimum":0},"description":"Workers that did not answer: what they have is not here."}}},
         "Upstreams":{"type":"object","required":["upstreams"],"properties":{"upstreams":{"type":"array","items":{
           "type":"object","required":["name","protocol","servers","streams"],"properties":{"name":{"type":"string"},
-          "protocol":{"type":"string","enum":["sotw","delta","files"]},"servers":{"type":"array","items":{
+          "protocol":{"type":"string","enum":["sotw","delta","files","http"]},"servers":{"type":"array","items":{
           "type":"object","required":["address","state","last_error","connected_since"],"properties":{"address":{
           "type":"string"},"state":{"type":"string","enum":["idle","connecting","connected","failed"]},"last_error":{
           "type":"string"},"connected_since":{"type":["string","null"],"format":"date-time"}}}},"streams":{

@@ -13,6 +13,7 @@ import WeirUpstream
 /// A difference counts if a second look, some seconds later, finds it too while the group was told nothing of the name:
 /// control planes gather changes before they push them, but answer newcomers at once.
 final class DriftChecker {
+    /// Holds this; calls that are passed on know it weakly.
     private unowned let homes: Homes
     private var settings: CheckConfiguration.Drift
     private var schedule: DriftSchedule
@@ -57,6 +58,7 @@ final class DriftChecker {
     /// Has a group looked at now. Returns false if there is nothing of it to look at.
     func look(atKey key: String, _ now: Instant) -> Bool {
         guard let home = self.homes.groups[key] else { return false }
+        if self.homes.waits(key, { _ = $0.driftChecker.look(atKey: key, $0.loop.now) }) { return true }
         let units = Self.units(of: home)
         for unit in units { self.schedule.look(DriftTask(unit: unit), at: now) }
         return !units.isEmpty
@@ -76,7 +78,7 @@ final class DriftChecker {
 
     private static func units(of home: HomeGroup) -> [DriftUnit] {
         home.origins.values.flatMap { origin in
-            origin.snapshotSource == nil
+            origin.snapshotSource == nil && !home.isAway
                 ? origin.origin.wantedStreams.map {
                     DriftUnit(key: home.group.key, upstream: origin.upstream, stream: $0)
                 } : []
@@ -86,7 +88,9 @@ final class DriftChecker {
     // MARK: A look
 
     private func origin(_ unit: DriftUnit) -> HomeOrigin? {
-        guard let home = self.homes.groups[unit.key], home.storeQuestion == nil else { return nil }
+        guard let home = self.homes.groups[unit.key], home.storeQuestion == nil, !home.isAway else {
+            return nil
+        }
         return home.origins[unit.upstream]
     }
 

@@ -18,6 +18,7 @@ final class SelfCheck {
     /// Of its stream; none of a client has it.
     static let handle = UInt64.max
 
+    /// Holds this.
     private unowned let worker: Worker
     private let shared: RelayShared
     private var settings: CheckConfiguration.Freshness

@@ -10,6 +10,7 @@ import WeirXDS
 
 /// The listeners and connections of one worker, between the transport and the shard. Confined to the worker's loop.
 final class Downstream {
+    /// Holds this, and lives as long as its loop turns; so it is with all that belongs to a worker.
     private unowned let worker: Worker
     private let transport: Transport
     private let shard: Shard
@@ -374,6 +375,7 @@ extension Downstream: ServerConnectionDelegate {
         case .discovery(let shardStream)?:
             self.worker.setTime()
             self.shard.receive(shardStream, bytes)
+            if bytes.count >= Self.largeRequestMin { self.worker.putOffRound() }
             if self.isPacing { self.pace(connection, stream, shardStream) }
         case .service(let id)?:
             guard let call = self.calls[id] else { return }
@@ -382,6 +384,9 @@ extension Downstream: ServerConnectionDelegate {
         case nil: break
         }
     }
+
+    /// Bytes of a request that takes so long that its answer is for the next turn.
+    private static let largeRequestMin = 128 << 10
 
     private func pace(_ connection: ServerConnection, _ stream: Int32, _ shardStream: SlotID) {
         guard let handle = self.worker.shard.handle(of: shardStream),

@@ -17,6 +17,7 @@ extension Homes {
                     ("changes", String(report.changes.count)),
                 ])
         }
+        self.countPush(news, upstream)
         self.journal.append(.push(news, upstream: upstream, at: Loop.monotonicNow()))
     }
 

@@ -104,6 +104,7 @@ final class Journal {
     let pushes: PushJournal
     private let tracer: PushTracer?
     private let metrics: RelayMetrics
+    /// The thread that this is confined to holds it.
     private unowned let desk: JournalDesk
     private var listeners: [EventListener] = []
     private var heartbeat: TimerWatcher?

@@ -48,6 +48,8 @@ final class Relay {
     private let reload: () -> (RelayConfiguration?, [Diagnostic])
     private let shared: RelayShared
     private let admin: AdminServer
+    /// One for each upstream that is fed over HTTP.
+    private let snapshotServers: [SnapshotServer]
     private let loop = Loop()
     private let manager: ServiceManager
     private var threads: [WorkerThread] = []
@@ -82,6 +84,10 @@ final class Relay {
             identifier: Self.identifier(),
             descriptors: descriptors, descriptorCatalog: catalog, embedding: embedding)
         self.admin = AdminServer(shared: self.shared, descriptors: descriptors)
+        self.snapshotServers = self.shared.configuration.upstreams.compactMap { [shared = self.shared] upstream in
+            guard case .http(let http) = upstream.origin else { return nil }
+            return SnapshotServer(upstream.name, http, shared)
+        }
         self.manager = ServiceManager(environment, loop: self.loop, shared: self.shared)
     }
 
@@ -150,6 +156,7 @@ final class Relay {
         self.shared.journal.start(
             JournalLimits(self.configuration.admin.history), self.shared.metrics, traces: self.shared.traces)
         try self.startWorkers()
+        for server in self.snapshotServers { try server.start() }
         if self.shared.embedding.hasAdmin { try self.startAdmin() }
         if takesSignals { self.watchSignals() }
         self.watchMemory()
@@ -315,8 +322,10 @@ final class Relay {
         self.requests?.cancel()
         self.shared.journal.close()
         self.admin.stop()
+        for server in self.snapshotServers { server.stop() }
         for link in self.shared.links { link.postPatiently(.stop) }
         for thread in self.threads { thread.join() }
+        self.shared.large.stop()
         self.shared.files.close()
         self.shared.store?.close(self.logger)
         self.shared.traces?.stop()
@@ -343,6 +352,7 @@ final class Relay {
         self.shared.rules.withLock { $0 = configuration.aggregation }
         self.shared.identity.withLock { $0 = configuration.identity }
         self.admin.reload(configuration.admin)
+        for server in self.snapshotServers { server.reload(configuration) }
         let limits = JournalLimits(configuration.admin.history)
         self.shared.journal.ask { $0.pushes.set(limits) }
         self.shared.drainTimeout.withLock { $0 = configuration.downstream.drainTimeout }
@@ -384,6 +394,7 @@ final class Relay {
             switch (old.first { $0.name == upstream.name }?.origin, upstream.origin) {
             case (.grpc(let before)?, .grpc(let now)) where before.variant == now.variant: break
             case (.files(let before)?, .files(let now)) where before == now: break
+            case (.http(let before)?, .http(let now)) where before == now: break
             default: names.append(upstream.name)
             }
         }

@@ -61,6 +61,8 @@ final class RelayShared: Sendable {
     /// Clients that are turned away come again and again; the counters have them all.
     /// Turns what workers have found into text and messages.
     let renderer = AdminThread()
+    /// Where homes do what would hold their loops up.
+    let large = LargeWork()
     /// Questions about clients that are being answered.
     let statusQuestions = GroupCount()
     /// Nil without a descriptor set.
@@ -78,13 +80,17 @@ final class RelayShared: Sendable {
         self.embedding = embedding
         self.configuration = configuration
         self.logger = logger
+        let snapshotUpstreams: [String] = configuration.upstreams.compactMap { upstream in
+            if case .http = upstream.origin { upstream.name } else { nil }
+        }
         self.metrics = RelayMetrics(
             upstreams: configuration.upstreams.map { upstream in
                 if case .grpc(let origin) = upstream.origin {
                     return (upstream.name, origin.servers.map(\.description))
                 }
                 return (upstream.name, [])
-            }, version: weirVersion, workers: workers)
+            },
+            snapshotUpstreams: snapshotUpstreams, version: weirVersion, workers: workers)
         let metrics = self.metrics
         self.traces = configuration.tracing.map { TraceExporter($0, metrics, logger) }
         self.links = (0..<workers).map { WorkerLink(index: $0) }
@@ -96,7 +102,9 @@ final class RelayShared: Sendable {
         self.files = files
         self.snapshots = Self.snapshotOrigins(configuration, files, self.links)
         self.upstreams = upstreams
-        self.store = configuration.cache.store.map { StoreDesk($0) }
+        self.store = configuration.cache.store.map {
+            StoreDesk($0, snapshotUpstreams: Set(snapshotUpstreams))
+        }
         self.rules = Locked(configuration.aggregation)
         self.identity = Locked(configuration.identity)
         self.drainTimeout = Locked(configuration.downstream.drainTimeout)
@@ -130,6 +138,9 @@ final class RelayShared: Sendable {
                     kind: "files", tell: tell,
                     demand: { path, isWanted in files.demand(path: path, upstream: name, isWanted) },
                     missing: { "\($0) is not loaded yet" })
+            case .http:
+                origins[name] = SnapshotOrigin(
+                    kind: "http", tell: tell, missing: { "no snapshot was put for key \"\($0)\" so far" })
             }
         }
         return origins

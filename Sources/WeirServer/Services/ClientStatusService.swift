@@ -13,6 +13,7 @@ import WeirXDS
 /// A question goes to all workers, which look at their streams in pieces between their rounds; what they find becomes an
 /// answer on the debug endpoint's thread, and comes back here. Confined to the worker's loop.
 final class ClientStatusService {
+    /// Holds the services.
     private unowned let worker: Worker
     private var questions: [UInt64: Question] = [:]
     private var lastQuestion: UInt64 = 0
@@ -131,6 +132,7 @@ final class ClientStatusService {
 
     /// StreamClientStatus: one answer to each request, in order; it is no watch.
     private final class Stream: ServiceStream {
+        /// Ends with the worker; calls are over before.
         private unowned let service: ClientStatusService
         private let call: ServiceCall
         private var isAsking = false

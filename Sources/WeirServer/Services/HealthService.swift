@@ -62,6 +62,7 @@ final class HealthService {
 
     /// A stream of Watch: the present status, and then every change.
     private final class Watch: ServiceStream {
+        /// Ends with the worker; calls are over before.
         private unowned let service: HealthService
         private let call: ServiceCall
         private var isAsked = false

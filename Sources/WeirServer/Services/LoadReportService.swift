@@ -3,6 +3,7 @@ import WeirConfig
 import WeirEngine
 import WeirHTTP2
 import WeirLoop
+import WeirSnapshots
 import WeirObserve
 import WeirTransport
 import WeirUpstream
@@ -11,6 +12,7 @@ import WeirXDS
 /// `envoy.service.load_stats.v3.LoadReportingService` of one worker: passes each client's stream on, one to one, to the
 /// upstream of the client's group (SVC-05 to SVC-07).
 final class LoadReportService {
+    /// Holds the services.
     private unowned let worker: Worker
     /// Streams whose first message has not come.
     private var silent: [ObjectIdentifier: LoadReportStream] = [:]
@@ -43,6 +45,7 @@ final class LoadReportService {
 final class LoadReportStream: ServiceStream {
     let openedAt: Instant
     private let worker: Worker
+    /// Ends with the worker; calls are over before.
     private unowned let service: LoadReportService
     private let call: ServiceCall
     private var upstream: ForwardedCall?
@@ -110,7 +113,8 @@ final class LoadReportStream: ServiceStream {
             return self.refuse(.unavailable, .unknownUpstream, text)
         }
         guard let client = self.worker.homes.upstreams[name] else {
-            let text = "key \"\(key)\" has upstream \"\(name)\", which is files: nobody there takes load reports"
+            let kind = self.worker.shared.snapshots[name]?.kind ?? "no control plane"
+            let text = "key \"\(key)\" has upstream \"\(name)\", which is \(kind): nobody there takes load reports"
             return self.call.finish(.unimplemented, text)
         }
         self.call.connection.respond(self.call.stream)

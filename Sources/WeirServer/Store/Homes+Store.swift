@@ -69,7 +69,7 @@ extension Homes {
         home.storeQuestion = nil
         // Nothing, where the store has not answered: it is not asked again.
         for upstream in question.upstreams.values { home.stored[upstream] = [] }
-        if home.stored[home.group.upstream] != nil { self.restore(home.group.upstream, of: home) }
+        if home.stored[home.group.upstream] != nil, !home.isAway { self.restore(home.group.upstream, of: home) }
         for (worker, command) in question.commands { self.receive(key: home.group.key, from: worker, command) }
     }
 
@@ -78,7 +78,13 @@ extension Homes {
         guard let types = home.stored.removeValue(forKey: upstream), !types.isEmpty,
             let origin = home.origins[upstream]
         else { return }
-        origin.origin.restore(types)
+        let count = types.reduce(0) { $0 + $1.entries.count }
+        if upstream == home.group.upstream {
+            self.work(on: home, weight: count) { [origin = origin.origin] in origin.restore(types) }
+        } else {
+            // In the midst of what the group does.
+            origin.origin.restore(types)
+        }
         // The control plane may have said more since.
         origin.outOfTouchSince = self.loop.now
         self.shared.noteAnswer()
@@ -87,7 +93,7 @@ extension Homes {
             .info, "group restored from the store",
             [
                 ("key", origin.origin.key), ("upstream", upstream), ("types", String(types.count)),
-                ("resources", String(types.reduce(0) { $0 + $1.entries.count })),
+                ("resources", String(count)),
             ])
     }
 
@@ -108,13 +114,17 @@ extension Homes {
 
     /// Everything that groups have, or one group.
     func offerEverythingToStore(_ key: String?) {
-        for home in self.groups.values where key == nil || home.group.key == key {
-            for origin in home.origins.values {
-                origin.origin.offerEverythingToStore()
-                self.takeStoreUpdates(origin)
-            }
-        }
+        for key in key.map({ [$0] }) ?? Array(self.groups.keys) { self.offerToStore(key) }
         self.postToStore()
+    }
+
+    private func offerToStore(_ key: String) {
+        if self.waits(key, { $0.offerToStore(key) }) { return }
+        guard let home = self.groups[key] else { return }
+        // `carryOut` takes what they offer.
+        self.work(on: home, weight: home.group.weight) { [origins = home.origins.values.map(\.origin)] in
+            for origin in origins { origin.offerEverythingToStore() }
+        }
     }
 
     func takeStoreUpdates(_ origin: HomeOrigin) {

@@ -22,6 +22,11 @@ final class StoreDesk: Sendable {
         /// A group was opened on a worker, which is to be told what was stored. `ticket` comes back with the answer.
         case opened(StoreGroup, worker: Int, ticket: Int)
         case closed(StoreGroup)
+        /// All snapshots that are stored of an upstream, by key; nil: the store cannot be read.
+        case readSnapshots(upstream: String, reply: @Sendable ([String: Snapshot]?) -> Void)
+        /// Stores a snapshot, or that there is none, at once. `old` is what is known to be stored. The reply says whether it
+        /// is on the disk.
+        case keepSnapshot(StoreGroup, Snapshot?, old: Snapshot?, reply: @Sendable (Bool) -> Void)
         case stop
     }
 
@@ -40,13 +45,18 @@ final class StoreDesk: Sendable {
     private static let closeTimeout = Nanoseconds.seconds(5)
 
     let configuration: StoreConfiguration
+    /// Upstreams whose groups are nowhere else: they neither age nor give way.
+    let snapshotUpstreams: Set<String>
     let mailbox = Mailbox<Command>(capacity: StoreDesk.commandsMax)
     let state = Locked(State())
     private let isOpen = Atomic<Bool>(false)
     private let isOver = Atomic<Bool>(false)
     private let thread: Locked<WorkerThread?> = Locked(nil)
 
-    init(_ configuration: StoreConfiguration) { self.configuration = configuration }
+    init(_ configuration: StoreConfiguration, snapshotUpstreams: Set<String>) {
+        self.configuration = configuration
+        self.snapshotUpstreams = snapshotUpstreams
+    }
 
     var trouble: String? { self.state.withLock { $0.trouble } }
 

@@ -17,7 +17,7 @@ enum StoreMapping {
         record.named = head.named.map(self.lane)
         record.equalVersions = head.equalVersions
         record.updated = head.updated
-        record.hold = head.hold.map { TypeRecord.Hold(since: $0.since, detail: $0.detail) }
+        record.hold = head.hold.map { TypeRecord.Hold(since: $0.since, detail: $0.detail, rejected: $0.rejected) }
         return record
     }
 
@@ -70,7 +70,7 @@ enum StoreMapping {
         let head = StoredHead(
             variant: record.isDelta ? .delta : .sotw, wildcard: record.wildcard.map(self.lane),
             named: record.named.map(self.lane), equalVersions: record.equalVersions, updated: record.updated,
-            hold: record.hold.map { StoredHold(since: $0.since, detail: $0.detail) })
+            hold: record.hold.map { StoredHold(since: $0.since, detail: $0.detail, rejected: $0.rejected) })
         let xdsType = XDSType.of(typeURL: type.typeURL)
         return RestoredType(
             typeURL: type.typeURL, head: head,

@@ -88,6 +88,8 @@ final class StoreWriter {
 
     private func took(_ opening: StoreOpening) {
         self.store = opening.store
+        self.opened.formUnion(
+            opening.store.groups.filter { self.desk.snapshotUpstreams.contains($0.upstream) })
         self.metrics.storeBytes.set(Int64(opening.store.bytes))
         if let (path, reason) = opening.setAside {
             self.metrics.storeErrors(reason.kind.rawValue).add(1)
@@ -125,6 +127,9 @@ final class StoreWriter {
             case .closed(let group):
                 self.opened.remove(group)
                 self.used.insert(group)
+            case .readSnapshots(let upstream, let reply): reply(self.readSnapshots(upstream))
+            case .keepSnapshot(let group, let snapshot, let old, let reply):
+                reply(self.keep(snapshot, old: old, of: group))
             case .stop: self.stop()
             }
         }
@@ -190,6 +195,47 @@ final class StoreWriter {
         } catch {
             self.failed(error, "the store cannot be read")
             return []
+        }
+    }
+
+    // MARK: Snapshots
+
+    private func readSnapshots(_ upstream: String) -> [String: Snapshot]? {
+        guard let store = self.store else { return nil }
+        var snapshots: [String: Snapshot] = [:]
+        for group in store.groups where group.upstream == upstream {
+            do throws(StoreError) {
+                let (types, unusable, why) = try store.read(group)
+                // Some of it would take the rest from clients.
+                if let why, unusable > 0 { throw why }
+                let wall = Loop.wallNow()
+                snapshots[group.key] = StoreMapping.snapshot(types, now: Loop.monotonicNow(), wall: wall)
+                self.opened.insert(group)
+            } catch {
+                self.failed(error, "a stored snapshot cannot be used: it is left out, and must be put again")
+            }
+        }
+        return snapshots
+    }
+
+    /// Unlike what a control plane says, this is nowhere else: it is written at once, and never gives way to other groups.
+    private func keep(_ snapshot: Snapshot?, old: Snapshot?, of group: StoreGroup) -> Bool {
+        guard let store = self.store, !store.isReadOnly else { return false }
+        let changes = StoreMapping.changes(
+            to: snapshot, from: old, of: group, storedTypes: store.typeURLs(of: group),
+            keepsSecrets: self.desk.configuration.secrets, now: Loop.monotonicNow(), wall: Loop.wallNow())
+        if snapshot == nil { self.opened.remove(group) } else { self.opened.insert(group) }
+        do throws(StoreError) {
+            if !changes.isEmpty {
+                try store.write(changes, now: Loop.wallNow(), keeping: self.opened)
+                self.metrics.storeWrites.add(1)
+            }
+            self.works()
+            self.metrics.storeBytes.set(Int64(store.bytes))
+            return true
+        } catch {
+            self.failed(error, "a snapshot could not be stored: it is served, and tried again")
+            return false
         }
     }
 

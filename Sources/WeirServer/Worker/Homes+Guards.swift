@@ -33,30 +33,48 @@ enum KeyCommand: Sendable {
 }
 
 extension Homes {
-    /// Carries out an operator's command. `by` is who it came from. Returns the types of the group afterwards.
-    func carryOut(_ command: KeyCommand, key: String, by: String) throws(CommandRefusal) -> [OriginTypeStatus] {
+    /// Carries out an operator's command, when the group is here. `by` is who it came from. `then` is given the types of the
+    /// group afterwards, or why nothing was done.
+    func carryOut(
+        _ command: KeyCommand, key: String, by: String,
+        then: @escaping (Result<[OriginTypeStatus], CommandRefusal>) -> Void
+    ) {
+        if self.waits(key, { $0.carryOut(command, key: key, by: by, then: then) }) { return }
         guard let home = self.groups[key] else {
-            throw CommandRefusal(.notFound, "there is no group with key \"\(key)\"")
+            return then(.failure(CommandRefusal(.notFound, "there is no group with key \"\(key)\"")))
         }
-        let now = self.loop.now
-        let wall = Loop.wallNow()
-        defer { self.carryOut(home) }
-        switch command {
-        case .hold(let url): try home.group.hold(typeURL: url, by: by, now: now, wall: wall)
-        case .release(let url): try home.group.release(typeURL: url, by: by, now: now, wall: wall)
-        case .rollBack(let url, let version):
-            try home.group.rollBack(typeURL: url, to: version, by: by, now: now, wall: wall)
-        case .refresh:
-            guard !home.origins.values.allSatisfy({ $0.snapshotSource != nil }) else {
-                throw CommandRefusal(
-                    .conflict,
-                    "key \"\(key)\" has its resources from within the relay, which knows all that there is: there is nobody to "
-                        + "ask")
+        if case .refresh = command, home.origins.values.allSatisfy({ $0.snapshotSource != nil }) {
+            let text =
+                "key \"\(key)\" has its resources from within the relay, which knows all that there is: there is nobody to "
+                + "ask"
+            return then(.failure(CommandRefusal(.conflict, text)))
+        }
+        let (group, now, wall) = (home.group, self.loop.now, Loop.wallNow())
+        let outcome = Outcome()
+        self.work(on: home, weight: group.weight) {
+            do throws(CommandRefusal) {
+                try Self.carryOut(command, group, by: by, now, wall)
+            } catch {
+                outcome.refusal = error
             }
-            home.group.refresh(now: now)
-        case .evict: try home.group.evict(now: now, wall: wall)
+        } then: {
+            then(outcome.refusal.map { .failure($0) } ?? .success(group.typeStatuses))
         }
-        return home.group.typeStatuses
+    }
+
+    private final class Outcome { var refusal: CommandRefusal? }
+
+    private static func carryOut(
+        _ command: KeyCommand, _ group: FederatedGroup, by: String, _ now: Instant, _ wall: WallTime
+    ) throws(CommandRefusal) {
+        switch command {
+        case .hold(let url): try group.hold(typeURL: url, by: by, now: now, wall: wall)
+        case .release(let url): try group.release(typeURL: url, by: by, now: now, wall: wall)
+        case .rollBack(let url, let version):
+            try group.rollBack(typeURL: url, to: version, by: by, now: now, wall: wall)
+        case .refresh: group.refresh(now: now)
+        case .evict: try group.evict(now: now, wall: wall)
+        }
     }
 
     // MARK: What is told of holds

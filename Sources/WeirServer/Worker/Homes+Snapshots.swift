@@ -2,7 +2,9 @@ import WeirBase
 import WeirConfig
 import WeirEngine
 import WeirLoop
+import WeirObserve
 import WeirSnapshots
+import WeirXDS
 
 /// Groups whose resources come from within the process.
 extension Homes {
@@ -18,7 +20,9 @@ extension Homes {
             }
             source = path
         }
-        self.take(snapshots.follow(source, worker: self.worker), from: snapshots, origin)
+        let state = snapshots.follow(source, worker: self.worker)
+        if state.snapshot != nil { self.shared.noteAnswer() }
+        Self.take(state, of: snapshots.kind, origin, self.loop.now, Loop.wallNow())
         return source
     }
 
@@ -30,23 +34,47 @@ extension Homes {
 
     /// Something else is there for what groups follow; `source` nil: for whatever they follow.
     func snapshotChanged(upstream: String, source: String?) {
-        guard let snapshots = self.shared.snapshots[upstream] else { return }
-        for home in self.groups.values.sorted(by: { $0.group.key < $1.group.key }) {
-            guard let followed = home.origins[upstream]?.snapshotSource, source == nil || followed == source,
-                let origin = home.group.origin(at: upstream)
-            else { continue }
-            self.take(snapshots.state(of: followed), from: snapshots, origin)
-            self.carryOut(home)
+        for key in self.groups.keys.sorted() { self.snapshotChanged(upstream: upstream, source: source, key) }
+    }
+
+    private func snapshotChanged(upstream: String, source: String?, _ key: String) {
+        guard let snapshots = self.shared.snapshots[upstream], let home = self.groups[key],
+            let followed = home.origins[upstream]?.snapshotSource, source == nil || followed == source
+        else { return }
+        if self.waits(key, { $0.snapshotChanged(upstream: upstream, source: source, key) }) { return }
+        guard let origin = home.group.origin(at: upstream) else { return }
+        let state = snapshots.state(of: followed)
+        if state.snapshot != nil { self.shared.noteAnswer() }
+        let (kind, now, wall) = (snapshots.kind, self.loop.now, Loop.wallNow())
+        self.work(on: home, weight: state.snapshot?.resourceCount ?? 0) {
+            Self.take(state, of: kind, origin, now, wall)
         }
     }
 
-    private func take(_ state: SnapshotOrigin.State, from snapshots: SnapshotOrigin, _ origin: OriginGroup) {
+    private static func take(
+        _ state: SnapshotOrigin.State, of kind: String, _ origin: OriginGroup, _ now: Instant, _ wall: WallTime
+    ) {
         if let snapshot = state.snapshot {
-            self.shared.noteAnswer()
-            origin.apply(snapshot, from: snapshots.kind, now: self.loop.now, wall: Loop.wallNow())
+            origin.apply(snapshot, from: kind, now: now, wall: wall)
         } else {
-            origin.forgetSnapshot(of: snapshots.kind, reason: state.trouble)
+            origin.forgetSnapshot(of: kind, reason: state.trouble)
         }
+    }
+
+    /// Counts a push that no response of a control plane made; those are counted as they come.
+    func countPush(_ news: PushNews, _ upstream: String) {
+        guard self.shared.snapshots[upstream] != nil, case .new(let report) = news, report.isUpstreamState else {
+            return
+        }
+        let outcome: RelayMetrics.PushOutcome
+        switch report.outcome {
+        case .sent: outcome = .sent
+        case .held(let reason):
+            guard let held = Self.outcome(.held(reason)) else { return }
+            outcome = held
+        default: return
+        }
+        self.shared.metrics.pushes(type: report.type.label, outcome: outcome).add(1)
     }
 
     /// Takes what could not be told because the worker's mailbox was full.

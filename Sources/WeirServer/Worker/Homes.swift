@@ -73,6 +73,8 @@ final class Homes {
 
     func receive(key: String, from worker: Int, _ command: GroupCommand) {
         if self.keepForLater(key, worker, command) { return }
+        if self.waits(key, { $0.receive(key: key, from: worker, command) }) { return }
+        let (now, wall) = (self.loop.now, Loop.wallNow())
         switch command {
         case .join(let upstream, let node, let opener):
             do throws(GroupRefusal) {
@@ -89,18 +91,21 @@ final class Homes {
             guard let home = self.groups[key] else { return }
             self.askStore(home, self.unknownUpstreams(of: change, home))
             if self.keepForLater(key, worker, command) { return }
-            home.group.apply(change, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight(of: change, from: worker)) { [group = home.group] in
+                group.apply(change, from: worker, now: now, wall: wall)
+            }
         case .rollout(let report):
             guard let home = self.groups[key] else { return }
-            home.group.receive(report, from: worker, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.receive(report, from: worker, now: now, wall: wall)
+            }
         case .warm:
             for origin in self.groups[key]?.origins.values.map({ $0 }) ?? [] { self.warm(origin) }
         case .leave:
             guard let home = self.groups[key] else { return }
-            home.group.workerLeft(worker, now: self.loop.now)
-            self.carryOut(home)
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.workerLeft(worker, now: now)
+            }
         }
     }
 
@@ -178,6 +183,7 @@ final class Homes {
             if let origin = origin, origin.isWarming { self.closeAtSibling(number, origin) }
         case .send(let number, let message):
             let isBorrowed = origin?.borrowed.contains(number) == true
+            if origin?.hasEnded(number, isSibling: isBorrowed) == true { return }
             (isBorrowed ? self.siblings[upstream] : client)?.send(UpstreamStreamID(key: key, number: number), message)
         case .publish(let update, let workers):
             if update.audience != .first { home.published[update.typeURL] = update.generation }
@@ -279,10 +285,13 @@ final class Homes {
         self.noteAges(now)
         self.tickStore(now)
         self.tickSnapshots()
+        self.tickAway()
         self.driftChecker.tick(now)
-        for home in self.groups.values where home.group.nextDeadline.map({ $0 <= now }) ?? false {
-            home.group.advance(to: now, wall: Loop.wallNow())
-            self.carryOut(home)
+        let wall = Loop.wallNow()
+        for home in self.groups.values where !home.isAway && home.group.nextDeadline.map({ $0 <= now }) ?? false {
+            self.work(on: home, weight: home.group.weight) { [group = home.group] in
+                group.advance(to: now, wall: wall)
+            }
         }
     }
 
@@ -291,24 +300,28 @@ final class Homes {
         guard now - self.agesNotedAt >= .milliseconds(500) else { return }
         self.agesNotedAt = now
         var oldest: [String: Instant] = [:]
-        for origin in self.groups.values.flatMap(\.origins.values) {
-            if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
-            if let since = origin.outOfTouchSince, origin.origin.openStreams > 0, since < origin.openedAt,
-                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
-            {
-                origin.outOfTouchSince = nil
+        for home in self.groups.values {
+            for origin in home.origins.values {
+                guard let since = self.noteAge(origin, of: home, now) else { continue }
+                oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
             }
-            if origin.origin.isStale, origin.origin.openStreams > 0, !origin.isWarming,
-                now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
-            {
-                origin.origin.silenceConfirms()
-            }
-            guard let since = origin.outOfTouchSince, origin.origin.hasContent else { continue }
-            oldest[origin.upstream] = min(oldest[origin.upstream] ?? since, since)
         }
         for name in self.upstreams.keys {
             self.shared.upstreams.update(name, part: self.worker, oldest: oldest[name])
         }
+    }
+
+    /// Since when what an origin holds may be out of date; nil: it is not, or there is nothing.
+    private func noteAge(_ origin: HomeOrigin, of home: HomeGroup, _ now: Instant) -> Instant? {
+        // What a group that is away holds is not to be looked at now.
+        guard !home.isAway else { return origin.outOfTouchSince }
+        if origin.isWarming, origin.warmingUntil < now, !origin.origin.hasContent { self.endWarming(origin) }
+        let isSilent = origin.origin.openStreams > 0 && now - origin.openedAt >= UpstreamSettings.silenceMeansCurrent
+        if isSilent, let since = origin.outOfTouchSince, since < origin.openedAt { origin.outOfTouchSince = nil }
+        if isSilent, origin.origin.isStale, !origin.isWarming {
+            origin.origin.silenceConfirms()
+        }
+        return origin.origin.hasContent ? origin.outOfTouchSince : nil
     }
 
     /// Takes over the guards of a reloaded configuration, and what can change of upstreams that run.
@@ -319,9 +332,16 @@ final class Homes {
         }
         self.guards = GuardPolicy(configuration.guards)
         self.driftChecker.reload(configuration.checks.drift)
-        for home in self.groups.values {
-            home.group.setGuards(self.guards, now: self.loop.now, wall: Loop.wallNow())
-            self.carryOut(home)
+        for key in self.groups.keys { self.setGuards(key) }
+    }
+
+    /// Those in force when a group that is away is back.
+    private func setGuards(_ key: String) {
+        if self.waits(key, { $0.setGuards(key) }) { return }
+        guard let home = self.groups[key] else { return }
+        let (guards, now, wall) = (self.guards, self.loop.now, Loop.wallNow())
+        self.work(on: home, weight: home.group.weight) { [group = home.group] in
+            group.setGuards(guards, now: now, wall: wall)
         }
     }
 

@@ -103,9 +103,9 @@ extension Worker {
     }
 
     private static func status(of home: HomeGroup) -> WorkerGroups.Home {
-        let group = home.group
+        let statuses = home.statuses
         return WorkerGroups.Home(
-            key: group.key, upstream: group.upstream, origin: group.own.origin, types: group.typeStatuses)
+            key: home.group.key, upstream: home.group.upstream, origin: statuses.origin, types: statuses.types)
     }
 
     private func complete(_ found: WorkerGroups, _ counts: StreamCounts) -> WorkerGroups {
@@ -125,25 +125,32 @@ extension Worker {
         _ filter: @escaping (_ key: String) -> ResourceWalk.Filter?,
         done: @escaping @Sendable (HeldPart) -> Void
     ) {
-        var waiting = self.homes.groups.keys.filter { filter($0) != nil }
-        var walk: (key: String, walk: ResourceWalk)?
-        var part = HeldPart()
-        self.inspector.work { [unowned self] in
-            if let (key, present) = walk {
-                if present.advance(limit: Self.resourcesPerStep) { return true }
-                part.found += present.found.map { HeldResources(key: key, held: $0) }
-                part.skipped += present.skipped
-                walk = nil
-            }
-            guard let key = waiting.popLast() else {
-                done(part)
-                return false
-            }
-            if let home = self.homes.groups[key], let filter = filter(key) {
-                walk = (key, ResourceWalk(home.group, filter))
-            }
-            return true
+        let waiting = self.homes.groups.keys.filter { filter($0) != nil }
+        let question = HeldQuestion(filter: filter, waiting: waiting, done: done)
+        self.inspector.work { [unowned self] in self.advance(question) }
+    }
+
+    private func advance(_ question: HeldQuestion) -> Bool {
+        guard let key = question.waiting.last else {
+            question.done(question.part)
+            return false
         }
+        // A group that is away is not looked at: the question goes on when it is back.
+        let isAway = self.homes.waits(key) { [unowned self] _ in
+            self.inspector.work { [unowned self] in self.advance(question) }
+        }
+        if isAway { return false }
+        if question.walk == nil, let home = self.homes.groups[key], let filter = question.filter(key) {
+            question.walk = ResourceWalk(home.group, filter)
+        }
+        if let walk = question.walk {
+            if walk.advance(limit: Self.resourcesPerStep) { return true }
+            question.part.found += walk.found.map { HeldResources(key: key, held: $0) }
+            question.part.skipped += walk.skipped
+        }
+        question.walk = nil
+        question.waiting.removeLast()
+        return true
     }
 
     /// Walks over the streams.
@@ -153,5 +160,24 @@ extension Worker {
             done(walk)
             return false
         }
+    }
+}
+
+/// A question for the resources of groups, as far as it is answered.
+private final class HeldQuestion {
+    let filter: (_ key: String) -> ResourceWalk.Filter?
+    /// The groups to come, and the one that is walked over last.
+    var waiting: [String]
+    var walk: ResourceWalk?
+    var part = HeldPart()
+    let done: @Sendable (HeldPart) -> Void
+
+    init(
+        filter: @escaping (_ key: String) -> ResourceWalk.Filter?, waiting: [String],
+        done: @escaping @Sendable (HeldPart) -> Void
+    ) {
+        self.filter = filter
+        self.waiting = waiting
+        self.done = done
     }
 }

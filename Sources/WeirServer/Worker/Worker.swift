@@ -28,8 +28,14 @@ final class Worker {
     private var local: [WorkerMessage] = []
     /// Messages to the others, by worker, since the last round.
     private var outgoing: [[WorkerMessage]]
+    /// By key; empty nearly always.
+    private var preparations: [String: Preparation] = [:]
+    /// Those of them that are ready to be told.
+    private var prepared: [String] = []
     private(set) var isDraining = false
     private var isInRound = false
+    private var isRoundPutOff = false
+    private var wasRoundPutOff = false
     private var timeSet = Instant(rawValue: 0)
     private var counters = CounterExport()
     /// The listeners to events that the shard knows of.
@@ -70,6 +76,7 @@ final class Worker {
         self.inbox = Inbox(loop: loop, mailbox: mailbox) { batches in box.receive?(batches) }
         let ticks = TickTarget()
         self.ticker = TimerWatcher(loop: loop) { ticks.fire?() }
+        // The loop, whose turns call these, is run by a method of the worker, and cancels them when it is over.
         box.receive = { [unowned self] batches in self.receive(batches) }
         ticks.fire = { [unowned self] in self.tick() }
         self.homes.deliver = { [unowned self] worker, message in self.send(message, to: worker) }
@@ -116,7 +123,53 @@ final class Worker {
         for batch in batches { for message in batch { self.handle(message) } }
     }
 
+    /// A large update that is being taken in several turns, and what its home has said since.
+    private struct Preparation {
+        let update: TypeUpdate
+        var position = 0
+        var later: [WorkerMessage] = []
+    }
+
+    /// Keeps what a home says of a group while a large update of it is being taken. Returns false if none is.
+    private func keepForLater(_ message: WorkerMessage, _ key: String) -> Bool {
+        if self.preparations[key] != nil {
+            self.preparations[key]?.later.append(message)
+            return true
+        }
+        guard case .update(_, let update) = message, self.shard.isLarge(update) else { return false }
+        self.preparations[key] = Preparation(update: update)
+        if !self.isInRound { self.loop.turnAgain() }
+        return true
+    }
+
+    /// Goes on with large updates, one step each. After a round's output is written, so that a step shares its turn with
+    /// nothing that takes long.
+    private func prepare() {
+        for key in self.preparations.keys.sorted() {
+            guard let preparation = self.preparations[key] else { continue }
+            if let next = self.shard.prepare(group: key, preparation.update, from: preparation.position) {
+                self.preparations[key]?.position = next
+                continue
+            }
+            // Applied, or nothing to be done ahead: it is told in the next round.
+            self.prepared.append(key)
+        }
+        self.loop.turnAgain()
+    }
+
+    /// Tells of the large updates that were taken, and goes on with what came after them.
+    private func finishPrepared() {
+        let keys = self.prepared
+        self.prepared.removeAll()
+        for key in keys {
+            guard let preparation = self.preparations.removeValue(forKey: key) else { continue }
+            self.shard.update(group: key, preparation.update)
+            for message in preparation.later { self.handle(message) }
+        }
+    }
+
     private func handle(_ message: WorkerMessage) {
+        if let key = message.keyOfGroup, self.keepForLater(message, key) { return }
         switch message {
         case .group(let key, let worker, let command): self.homes.receive(key: key, from: worker, command)
         case .update(let key, let update): self.shard.update(group: key, update)
@@ -152,10 +205,17 @@ final class Worker {
 
     // MARK: Rounds
 
+    /// What this turn had to do took long: the round is for the next one. Not twice in a row.
+    func putOffRound() { self.isRoundPutOff = !self.wasRoundPutOff }
+
     private func round() {
+        self.wasRoundPutOff = self.isRoundPutOff
+        self.isRoundPutOff = false
+        if self.wasRoundPutOff { return self.loop.turnAgain() }
         self.isInRound = true
         defer { self.isInRound = false }
         self.setTime()
+        if !self.prepared.isEmpty { self.finishPrepared() }
         repeat {
             self.shard.flush()
             self.carryOut()
@@ -164,6 +224,7 @@ final class Worker {
             for message in messages { self.handle(message) }
         } while !self.local.isEmpty || self.shard.hasWork
         self.post()
+        if !self.preparations.isEmpty { self.loop.runSoon { [unowned self] in self.prepare() } }
     }
 
     /// Does what the shard asked for in this round.

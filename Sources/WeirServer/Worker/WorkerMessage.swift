@@ -20,4 +20,12 @@ enum WorkerMessage: Sendable {
     /// Asks connections to leave within the time, then ends.
     case drain(Nanoseconds)
     case stop
+
+    /// The key of the group that a home tells its followers something about; nil of all else.
+    var keyOfGroup: String? {
+        switch self {
+        case .update(let key, _), .originState(let key, _), .rollout(let key, _), .groupRefused(let key, _, _, _): key
+        default: nil
+        }
+    }
 }

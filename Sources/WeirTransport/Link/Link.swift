@@ -31,7 +31,8 @@ final class Link {
     private(set) var tls: TLSSession?
     private(set) var lastActivity: Instant
     private let security: LinkSecurity
-    /// Holds the link until it was told of the link's end.
+    /// Holds the link until it was told of the link's end, and is held by the transport's deadlines until then: the link tells
+    /// it nothing after that, and `close` only marks.
     private unowned let owner: any LinkOwner
 
     private var descriptor: Descriptor?
@@ -61,6 +62,7 @@ final class Link {
         self.state = isConnecting ? .connecting : .securing
         self.lastActivity = transport.loop.now
         self.descriptor = Descriptor(descriptor)
+        // The watcher is the link's own and stops with it; this holds for every watcher whose callback has an unowned `self`.
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] readiness in
             self.ready(readiness)
         }

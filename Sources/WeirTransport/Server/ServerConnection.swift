@@ -9,7 +9,7 @@ package import WeirTLS
 package final class ServerConnection {
     /// A number of the owner's, such as a packed slot id.
     package var userData: UInt64 = 0
-    /// Outlives its connections.
+    /// Outlives its connections: a worker's `Downstream`, which is there as long as the worker's loop turns.
     package unowned let delegate: any ServerConnectionDelegate
     /// Who the client has proved to be; nil without TLS or without a client certificate.
     package private(set) var peerIdentity: PeerIdentity?

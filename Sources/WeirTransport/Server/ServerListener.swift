@@ -18,7 +18,7 @@ package final class ServerListener {
 
     let transport: Transport
     private(set) var sessionContext: SessionContext
-    /// Outlives the listener.
+    /// Outlives the listener, which it holds.
     unowned let delegate: any ServerConnectionDelegate
     private let quota: ConnectionQuota
     private var positions: [ObjectIdentifier: Int] = [:]

@@ -104,6 +104,44 @@ import WeirXDS
         #expect(h.server.requests.last?.hasSuffix("NACK") == false)
     }
 
+    @Test(
+        "a push that clients rejected is held after a restart, too, and given to nobody before its release",
+        arguments: Combination.all)
+    func rejectedBeforeTheRestart(_ c: Combination) throws {
+        let h = RelayHarness(ReferenceServer(c.up), isStored: true) {
+            $0.rollout = RolloutPolicy()
+            $0.holdsEmpty = false
+        }
+        h.server.set(.cds, ["a": .wild(1), "b": .wild(1)])
+        let clients = (0..<10).map { h.connect(c.down, shard: $0 % 2) }
+        for client in clients { client.subscribe(.cds, wildcard: true) }
+        h.settle()
+        for client in clients { client.rejects = true }
+        h.server.set(.cds, Self.change)
+        h.settle()
+        #expect(Self.status(h)?.hold?.reason == .nack)
+        h.restart()
+        // Those that come now would take it.
+        for index in 0..<4 { h.connect(c.down, shard: index % 2).subscribe(.cds, wildcard: true) }
+        h.settle()
+        h.advance(.seconds(1))
+        h.advance(.seconds(20))
+        #expect(h.clients.allSatisfy { $0.held(.cds) == Self.first })
+        let hold = try #require(Self.status(h)?.hold)
+        #expect(hold.reason == .nack && hold.detail.contains("no"))
+        #expect(h.server.requests.last?.hasSuffix("NACK") == true)
+        let url = XDSType.cds.typeURL
+        try h.groups["k"]?.release(typeURL: url, by: "me", now: h.now, wall: WallTime(rawValue: 0))
+        h.advance(.milliseconds(10))
+        #expect(h.clients.allSatisfy { $0.held(.cds) == Self.second } && Self.faults(h) == [])
+        // It is over for good.
+        h.restart()
+        h.connect(c.down).subscribe(.cds, wildcard: true)
+        h.settle()
+        h.advance(.seconds(1))
+        #expect(Self.status(h)?.hold == nil && h.clients.allSatisfy { $0.held(.cds) == Self.second })
+    }
+
     @Test("who accepted a push that others rejected is taken back to the last good state", arguments: Combination.all)
     func takenBack(_ c: Combination) {
         let (h, clients) = Self.relay(c) { $0.first = .streams(4) }

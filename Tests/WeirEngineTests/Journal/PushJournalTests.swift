@@ -114,6 +114,31 @@ struct PushJournalTests {
         #expect(h.all()[0].added.leftOut == 150)
     }
 
+    @Test(
+        "of a group that is pushed to all the time the last pushes stay, and those of a quiet one, however many there are"
+    )
+    func many() {
+        let h = JournalHarness { $0.pushes = 3 }
+        h.push("quiet", ["q@1"], key: "quiet")
+        for number in 1...12_000 { h.push("\(number)", ["a@\(number)"]) }
+        #expect(h.all().map(\.version) == ["12000", "11999", "11998"])
+        #expect(h.all("quiet").map(\.version) == ["quiet"])
+        #expect(h.all(nil).count == 4)
+    }
+
+    @Test("where the budget is small, the oldest pushes of all groups go, however many have gone before")
+    func smallBudget() {
+        let h = JournalHarness { $0.bytes = 4096 }
+        h.push("quiet", ["q@1"], key: "quiet")
+        for number in 1...6000 { h.push("\(number)", ["a@\(number)"]) }
+        #expect(h.all("quiet").isEmpty)
+        let left = h.all().map(\.version)
+        #expect(!left.isEmpty && left.count < 50)
+        #expect(left == (0..<left.count).map { "\(6000 - $0)" })
+        h.push("again", ["q@2"], key: "quiet")
+        #expect(h.all("quiet").map(\.version) == ["again"])
+    }
+
     @Test("a push is written when the last worker that was told has, and acknowledged in the same way")
     func times() {
         let h = JournalHarness()

@@ -1,0 +1,12 @@
+import Testing
+import WeirBase
+
+@Suite struct PercentEncodingTests {
+    @Test("what was encoded is decoded again, whatever it is", arguments: ["", "a-b.c_d~9", "/ &=%+", "ä€😀", "%2F"])
+    func roundTrip(text: String) { #expect(percentDecoded(percentEncoded(text)) == text) }
+
+    @Test(
+        "what is no encoding stays as it is",
+        arguments: [("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%+4", "%+4"), ("%2f%2F", "//"), ("a+b", "a+b")])
+    func lenient(encoded: String, decoded: String) { #expect(percentDecoded(encoded) == decoded) }
+}
