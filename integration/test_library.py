@@ -1,9 +1,7 @@
 """The library products, by the examples that are built on them (docs/library.md)."""
 
 import json
-import shutil
 import signal
-import subprocess
 import sys
 import urllib.request
 
@@ -231,37 +229,3 @@ def node(id, program):
     message = xds.node(id=id)
     message.user_agent_name = program
     return message
-
-
-# --- As a dependency.
-
-MANIFEST = """// swift-tools-version: 6.2
-import PackageDescription
-let package = Package(
-    name: "stranger", dependencies: [.package(path: "{root}")],
-    targets: [.executableTarget(name: "stranger", dependencies: [.product(name: "WeirXDS", package: "{name}")])])
-"""
-PROGRAM = """
-import WeirXDS
-
-var request = OutgoingDeltaRequest(typeURL: XDSType.cds.typeURL)
-request.node = Node(id: "stranger", metadata: ["zone": .string("a")]).raw
-request.subscribe = ["web"]
-let bytes = request.encoded
-let read = try DeltaDiscoveryRequest(decoding: bytes.span)
-print(XDSType(typeURL: bytes.span.string(read.typeURL)).label, read.subscribe.map { bytes.span.string($0) })
-"""
-
-
-@pytest.mark.skipif(shutil.which("swift") is None, reason="needs the Swift toolchain")
-def test_another_package_builds_on_the_messages(tmp_path):
-    root = weir_module.ROOT
-    (tmp_path / "Sources/stranger").mkdir(parents=True)
-    (tmp_path / "Package.swift").write_text(MANIFEST.format(root=root, name=root.name))
-    (tmp_path / "Sources/stranger/main.swift").write_text(PROGRAM)
-    build = subprocess.run(["swift", "build", "--package-path", tmp_path], capture_output=True, text=True, timeout=300)
-    assert build.returncode == 0, build.stdout + build.stderr
-    # SwiftPM speaks of files that no target takes.
-    assert "unhandled" not in build.stdout + build.stderr
-    program = subprocess.run([tmp_path / ".build/debug/stranger"], capture_output=True, text=True, timeout=10)
-    assert program.stdout == 'cds ["web"]\n'
