@@ -231,8 +231,15 @@ def test_more_streams_than_allowed_end_the_connection(relay, attack, bystander):
     relay.configure({"downstream": {"limits": {"max_streams_per_connection": 10}}})
     relay.reload()
     eventually(lambda: "configuration reloaded" in relay.log, "the reload")
-    attacker = attack()
-    attacker.read(0.3)
+
+    def told_ten():
+        """A connection that was made when its worker had the new limit."""
+        attacker = attack()
+        attacker.read(0.3)
+        settings = b"".join(payload for kind, _, _, payload in attacker.frames() if kind == SETTINGS)
+        return struct.pack(">HI", 3, 10) in settings and attacker
+
+    attacker = eventually(told_ten, "connections to be told of the limit")
     # Those that are allowed are answered, and the one too many shows that the client does not keep to what it agreed to.
     block = call_headers()
     attacker.write(b"".join(h2_frame(HEADERS, END_HEADERS, 2 * n + 1, block) for n in range(11)))
