@@ -100,7 +100,7 @@ struct XDSServerTests {
     func names() async throws {
         let (server, address) = try self.server()
         try server.start()
-        server.setSnapshot(XDSServer.Snapshot([routes("r1", "1"), routes("r2", "1")]), for: "web")
+        server.setSnapshot(XDSServer.Snapshot([routes("r1", "1"), routes("r2", "1"), routes("r3", "1")]), for: "web")
         let told = Told()
         let client = try self.client(address, told, .delta)
         client.subscribe(to: .rds, names: ["r1", "r2", "nowhere"])
@@ -108,7 +108,11 @@ struct XDSServerTests {
         try await told.waits(for: "+r2")
         try await told.waits(for: "?nowhere")
         client.unsubscribe(from: .rds, names: ["r2"])
-        server.setSnapshot(XDSServer.Snapshot([routes("r1", "1"), routes("nowhere", "1")]), for: "web")
+        // Its answer shows that the server has heard of the other, too.
+        client.subscribe(to: .rds, names: ["r3"])
+        try await told.waits(for: "+r3")
+        server.setSnapshot(
+            XDSServer.Snapshot([routes("r1", "1"), routes("r3", "1"), routes("nowhere", "1")]), for: "web")
         try await told.waits(for: "+nowhere")
         #expect(!told.all.contains("-r2"))
         client.close()
