@@ -330,20 +330,21 @@ final class RelayHarness {
         let authorities = self.servers.keys.filter { $0.hasPrefix("\(key)/") }.map {
             String($0.dropFirst(key.utf8.count + 1))
         }
-        func origin(_ server: String) -> OriginGroup {
-            let origin = OriginGroup(
-                key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
-            let stored = self.disk.read(server, now: self.now)
-            if !stored.isEmpty {
-                origin.restore(stored)
-                self.onLoss(key)
-            }
-            return origin
-        }
         return FederatedGroup(
-            own: origin(key), upstream: "u",
+            own: self.makeOrigin(key, key, node), upstream: "u",
             routes: AuthorityRoutes(Dictionary(uniqueKeysWithValues: authorities.map { ($0, $0) })),
-            makeOrigin: { origin("\(key)/\($0)") })
+            makeOrigin: { [unowned self] in self.makeOrigin(key, "\(key)/\($0)", node) })
+    }
+
+    private func makeOrigin(_ key: String, _ server: String, _ node: [UInt8]) -> OriginGroup {
+        let origin = OriginGroup(
+            key: key, node: node, variant: self.servers[server]?.variant ?? .sotw, policy: self.policy)
+        let stored = self.disk.read(server, now: self.now)
+        if !stored.isEmpty {
+            origin.restore(stored)
+            self.onLoss(key)
+        }
+        return origin
     }
 
     private func carryOut(_ group: FederatedGroup) -> Bool {
