@@ -144,6 +144,18 @@ import WeirXDS
         #expect(back.take() == ["leds c/2@2 -c/3"])
     }
 
+    @Test("DELTA-06 DELTA-12 NAME-05 a collection given up beside a wildcard on return: its members are told as gone")
+    func givenUpBesideWildcard() {
+        let folder = "xdstp://x/envoy.config.cluster.v3.Cluster/foo"
+        let h = ContentHarness(.delta)
+        let back = h.connect(.delta)
+        back.subscribe(.cds, ["\(folder)/*"], held: ["\(folder)/a": "1"])
+        back.subscribe(.cds, ["*"], remove: ["\(folder)/*"])
+        h.advance(.milliseconds(20))
+        h.respond(.cds, [ContentHarness.entry(.cds, "b", 1)], on: 1)
+        #expect((back.takeAndAck() + back.takeAndAck()).joined(separator: " ").contains("-\(folder)/a"))
+    }
+
     @Test("UP-08 AGG-10 NAME-03 after a reconnection the server is told of the members, and what it leaves out is gone")
     func reconnection() {
         let h = HomeHarness(.delta)

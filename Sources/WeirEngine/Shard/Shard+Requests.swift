@@ -243,7 +243,8 @@ extension Shard {
                 let isMember = view.existingID(of: name).map { view.isMember($0, of: content) } ?? false
                 held[name] = isMember ? "" : nil
             }
-            for member in Self.members(of: name, among: held, view) { held[member] = nil }
+            // Beside a wildcard, its first answer says what becomes of the members, which nothing may be known of yet.
+            for member in Self.members(of: name, among: held, view) { held[member] = content.wildcard ? "" : nil }
         }
         self.owed[place]?.resume = .resources(held)
     }
