@@ -214,14 +214,19 @@ def test_tenants_are_served_by_their_certificates(publish, new_plane, certificat
     assert relay.running
 
 
-def test_gRPC_without_proxies(publish, plane, serve, run):
-    backend = GrpcBackend("backend")
-    published = publish(replace={"127.0.0.1:18001": plane.address})
+def show_greeter(plane, backend):
+    """What a gRPC client needs to call `xds:///greeter`."""
     with plane.atomic():
         plane.set(xds.LDS, [xds.api_listener("greeter", "greeter-routes")])
         plane.set(xds.RDS, [xds.routes("greeter-routes", ("", "greeter-cluster"))])
         plane.set(xds.CDS, [xds.cluster("greeter-cluster")])
         plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backend.port)])
+
+
+def test_gRPC_without_proxies(publish, plane, serve, run):
+    backend = GrpcBackend("backend")
+    published = publish(replace={"127.0.0.1:18001": plane.address})
+    show_greeter(plane, backend)
     relay = serve(published, "grpc-proxyless.yaml")
     try:
         caller = run("caller", [sys.executable, "-c", CALLER, "xds:///greeter", ECHO],
@@ -238,11 +243,7 @@ def test_gRPC_over_mutual_TLS(publish, new_plane, certificates, serve, run):
     plane = new_plane(credentials=certificates.server_credentials(client_ca=certificates.ca))
     published = publish(replace={"localhost:18001": plane.address})
     published.add_pair("client", certificates.client)
-    with plane.atomic():
-        plane.set(xds.LDS, [xds.api_listener("greeter", "greeter-routes")])
-        plane.set(xds.RDS, [xds.routes("greeter-routes", ("", "greeter-cluster"))])
-        plane.set(xds.CDS, [xds.cluster("greeter-cluster")])
-        plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backend.port)])
+    show_greeter(plane, backend)
     relay = serve(published, "mtls.yaml")
     try:
         caller = run("caller", [sys.executable, "-c", CALLER, "xds:///greeter", ECHO],
