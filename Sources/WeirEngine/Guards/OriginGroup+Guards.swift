@@ -100,6 +100,7 @@ extension OriginGroup {
             // That a wildcard was answered, be it with nothing, is a state of its own.
             if force { type.step() }
         }
+        if force, type.wildcardKnown { type.relabel() }
         self.draft?.note(noted, undo: undo)
         if !through.isEmpty || force { self.tell(type, through, now, wall) }
         self.scheduleExpiries(type)

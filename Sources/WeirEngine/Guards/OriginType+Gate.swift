@@ -11,7 +11,7 @@ extension OriginType {
 
     func servedPresence(_ slot: Slot) -> Presence { self.gate.withheld[slot]?.served ?? self.presence(slot) }
 
-    /// The present state's name.
+    /// The name of the state that clients have.
     var label: ServedLabel {
         self.gate.label
             ?? ServedLabel(
@@ -58,6 +58,14 @@ extension OriginType {
         guard self.gate.label == nil else { return }
         self.gate.label = self.label
         self.owesStore = true
+    }
+
+    /// The wildcard was answered for the first time while the gate is closed: of what clients had of it nothing is left, nor
+    /// of its name, by which one that comes back would be taken to have the new set (SOTW-18).
+    func relabel() {
+        guard self.gate.isClosed else { return }
+        self.gate.label = nil
+        self.gate.label = self.label
     }
 
     /// Whether a change reaches clients through a closed gate: what is no change of what they have. A name that was never

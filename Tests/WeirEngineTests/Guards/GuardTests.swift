@@ -223,6 +223,23 @@ import WeirXDS
         #expect(self.status(h)?.version == "4" && self.status(h)?.hold == nil)
     }
 
+    @Test("SOTW-18 a set given up by all and asked for anew does not go by the version of the rollback")
+    func rollBackOfWhatIsGivenUp() throws {
+        let h = self.group()
+        h.want(.cds, ["named"])
+        h.sotw(.cds, "2", "n2", Self.ten.dropLast() + ["c9@2"])
+        _ = try h.rollBack(.cds)
+        #expect(self.status(h)?.version == "1")
+        h.want(.cds, wildcard: false)
+        h.advance(.seconds(3))
+        h.want(.cds, wildcard: true)
+        h.open()
+        h.sotw(.cds, "3", "n3", Self.ten.dropLast() + ["c9@3"])
+        #expect(self.status(h)?.hold?.reason == .operator && self.status(h)?.version == "3")
+        h.sotw(.cds, "4", "n4", Self.ten)
+        #expect(self.status(h)?.version == "3")
+    }
+
     @Test("a rollback names the version it is to go to; one that is not kept is an error that tells those that are")
     func rollBackTo() throws {
         let h = self.group { $0.historyMax = 2 }
