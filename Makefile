@@ -10,8 +10,8 @@ SHELL := /bin/bash
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver \
-            zsh fish
+            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl groff-base prometheus chromium \
+            chromium-driver zsh fish
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release

@@ -287,6 +287,19 @@ def test_hadolint_finds_nothing_wrong_with_the_image():
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_what_the_image_is_built_from_is_a_whole_package(tmp_path):
+    ignored = (ROOT / "configs/docker/Dockerfile.dockerignore").read_text().splitlines()
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    first = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[0]
+    copied = {source for line in re.findall(r"^COPY (.*)$", first, re.M) for source in line.split()[:-1]}
+    assert copied == sent
+    for path in copied - {path for path in copied if path.startswith("integration/")}:
+        (tmp_path / path).symlink_to(ROOT / path)
+    done = subprocess.run(["swift", "package", "describe", "--type", "json"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.release_build
 def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_pods():
     final = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
@@ -319,6 +332,8 @@ def test_workflows_run_targets_that_exist_and_have_few_rights(path):
         assert job["timeout-minutes"] <= 360 and job["steps"]
         for step in job["steps"]:
             assert ("run" in step) != ("uses" in step), step
+            # A tag can be moved to other code; a commit cannot.
+            assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
             for target in re.findall(r"^\s*make ([a-z-]+)", step.get("run", ""), re.M):
                 assert target in targets, target
             for script in re.findall(r"^\s*((?:\.ci|configs|integration)/\S+)", step.get("run", ""), re.M):
