@@ -1,6 +1,5 @@
 """The chart, its plain manifests, the Dockerfile: what they make is valid, agrees, and weir takes its configuration."""
 
-import json
 import gzip
 import os
 import re
@@ -287,15 +286,16 @@ def test_hadolint_finds_nothing_wrong_with_the_image():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_what_the_image_is_built_from_is_a_whole_package(tmp_path):
+def test_what_the_image_is_built_from_is_a_whole_package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
     ignored = (ROOT / "configs/docker/Dockerfile.dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
     first = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[0]
     copied = {source for line in re.findall(r"^COPY (.*)$", first, re.M) for source in line.split()[:-1]}
     assert copied == sent
     for path in copied - {path for path in copied if path.startswith("integration/")}:
-        (tmp_path / path).symlink_to(ROOT / path)
-    done = subprocess.run(["swift", "package", "describe", "--type", "json"], cwd=tmp_path, capture_output=True,
+        (folder / path).symlink_to(ROOT / path)
+    done = subprocess.run(["swift", "package", "describe", "--type", "json"], cwd=folder, capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -2,19 +2,18 @@
 
 import json
 import signal
-import sys
 import urllib.request
 
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
-from test_proxyless_grpc import CALLER
 
 from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.backend import GrpcBackend, HttpBackend
 from weirtest.ports import free_port
 from weirtest.process import Process
+from weirtest.proxyless import ProxylessCaller
 from weirtest.services import NOT_SERVING, REFLECTION, SERVING, ServiceClient
 from weirtest.waiting import eventually
 from weirtest.xds import CDS, EDS
@@ -175,18 +174,11 @@ def tolerant(body):
 def test_grpc_s_own_client_follows_the_servers_snapshots(simple_server, tmp_path):
     backends = [GrpcBackend("one"), GrpcBackend("two")]
     server = simple_server(*backends, seconds=1)
-    bootstrap = tmp_path / "bootstrap.json"
-    bootstrap.write_text(json.dumps({
-        "xds_servers": [{"server_uri": server.address, "channel_creds": [{"type": "insecure"}],
-                         "server_features": ["xds_v3"]}],
-        "node": {"id": "grpc-1"},
-    }))
-    caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
-                     {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
+    caller = ProxylessCaller(tmp_path, server.address)
     try:
         caller.wait_log("one", 30)
         caller.wait_log("two", 20)
-        assert [line for line in caller.log.splitlines() if line.startswith("error")] == []
+        assert caller.errors == []
     finally:
         caller.kill()
         for backend in backends:
