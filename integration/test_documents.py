@@ -57,6 +57,7 @@ class Session:
         self.running = []
 
     def write(self, path, text):
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / path).write_text(self.published.moved(text))
 
     def start(self, command, line):

@@ -1,7 +1,9 @@
 """The library products, by the examples that are built on them (docs/library.md)."""
 
 import json
+import re
 import signal
+import subprocess
 import urllib.request
 
 import pytest
@@ -221,3 +223,30 @@ def node(id, program):
     message = xds.node(id=id)
     message.user_agent_name = program
     return message
+
+
+# --- A package of somebody else's.
+
+
+@pytest.mark.release_build
+@pytest.mark.timeout(300)
+def test_a_package_of_its_own_that_has_only_what_is_public_is_a_server_and_a_client(tmp_path):
+    """The two files of docs/library.md. What weir's own build has compiled serves for theirs: it is the same scratch folder,
+    and the same flags."""
+    scratch = weir_module.ROOT / ".build"
+    if weir_module.BINARY.resolve() != (scratch / "release/weir").resolve():
+        pytest.skip("is built with the release build of this folder")
+    text = (weir_module.ROOT / "docs/library.md").read_text()
+    files = dict(re.findall(r"^<!-- file: (\S+) -->\n```swift\n(.*?)^```$", text, re.M | re.S))
+    assert set(files) == {"first/Package.swift", "first/Sources/first/main.swift"}
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        content = content.replace('path: "../weir"', f'path: "{weir_module.ROOT}"')
+        (tmp_path / path).write_text(content.replace('package: "weir"', f'package: "{weir_module.ROOT.name}"'))
+    done = subprocess.run(
+        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--package-path", tmp_path / "first",
+         "--scratch-path", scratch], capture_output=True, text=True, timeout=270)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([scratch / "release/first", f"127.0.0.1:{free_port()}"], capture_output=True, text=True,
+                          timeout=30)
+    assert (done.returncode, done.stdout) == (0, "cds backend: 9 bytes\n"), done.stderr
