@@ -1,4 +1,5 @@
-"""The chart, its plain manifests, the Dockerfile: what they make is valid, agrees, and weir takes its configuration."""
+"""What weir is deployed with: chart and manifests, package, image, units, workflows. All are valid and agree, and weir takes
+the configuration in them."""
 
 import gzip
 import os
@@ -308,6 +309,19 @@ def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_
     user = by_kind((manifests.KUBERNETES / "weir.yaml").read_text(), "Deployment")[
         "spec"]["template"]["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}" in final and f"--uid {user}" in final
+
+
+def test_the_systemd_units_are_valid(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    for name in ("weir.service", "weir.socket"):
+        text = (ROOT / "configs/systemd" / name).read_text()
+        # The program need not be installed for this.
+        (tmp_path / name).write_text(text.replace("/usr/local/bin/weir", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / "weir.service", tmp_path / "weir.socket"],
+                          capture_output=True, text=True, timeout=60)
+    complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "weir." in line]
+    assert done.returncode == 0 and complaints == [], done.stderr
 
 
 def test_versions_agree():

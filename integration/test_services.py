@@ -2,7 +2,6 @@
 
 import grpc
 import pytest
-import service_protos
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from weirtest import xds

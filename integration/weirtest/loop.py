@@ -1,4 +1,4 @@
-"""One asyncio loop in a thread of its own; every scripted gRPC peer of the suite lives in it."""
+"""One asyncio loop in a thread of its own, in which every scripted peer of the suite lives; and servers in it."""
 
 import asyncio
 import threading

@@ -7,23 +7,26 @@ from pathlib import Path
 from weirtest.backend import ECHO
 from weirtest.process import Process
 
-#: Calls for ever and prints each distinct answer, until it is ended.
-CALLER = f"""
+#: Calls a method of a target for ever and prints each distinct answer, until it is ended.
+CALLER = """
 import sys, time, grpc
-channel = grpc.insecure_channel("xds:///greeter")
-call = channel.unary_unary({ECHO!r})
-last = None
-end = time.monotonic() + 60
+call = grpc.insecure_channel(sys.argv[1]).unary_unary(sys.argv[2])
+last, end = None, time.monotonic() + 60
 while time.monotonic() < end:
     try:
-        answer = call(b"", timeout=5, wait_for_ready=True).decode()
+        answer = repr(call(b"", timeout=5, wait_for_ready=True))
     except grpc.RpcError as error:
-        answer = "error " + str(error.code()) + " " + str(error.details())
+        answer = f"error {error.code()} {error.details()}"
     if answer != last:
         print(answer, flush=True)
     last = answer
     time.sleep(0.01)
 """
+
+
+def calling(target, method=ECHO):
+    """The command line of a program that does so."""
+    return [sys.executable, "-c", CALLER, target, method]
 
 
 class ProxylessCaller(Process):
@@ -39,7 +42,7 @@ class ProxylessCaller(Process):
             }],
             "node": {"id": "grpc-1", "cluster": "web"},
         }))
-        super().__init__([sys.executable, "-c", CALLER], Path(folder) / "caller.log",
+        super().__init__(calling("xds:///greeter"), Path(folder) / "caller.log",
                          {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
 
     @property
