@@ -175,7 +175,7 @@ clean: ## Remove everything that was built or installed in this folder.
 comma := ,
 
 # Debian's packages: nothing to do when dpkg knows them all.
-deps:
+deps: ## Install the Debian packages that are missing.
 	@if ! command -v dpkg-query >/dev/null; then \
 	    echo "Not a Debian machine; these must be there in your system's form: $(PACKAGES)"; \
 	else \
