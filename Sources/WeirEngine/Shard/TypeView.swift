@@ -272,7 +272,15 @@ final class TypeView {
         if !update.wildcardKnown { self.wildcardKnownAt = 0 }
         if dirty.wildcard { for subscription in self.wildcardSubscriptions { dirty.mark(subscription, in: self) } }
         for change in self.recent where change.lane == .named { self.releaseIfUnused(change.name) }
+        self.releaseUnused(ids, of: changes)
         return dirty.marked
+    }
+
+    /// Forgets what was only made known for changes that turned out to be about nothing here.
+    private func releaseUnused(_ prepared: [NameID], of changes: Span<ResourceChange>) {
+        for index in prepared.indices where changes[index].presence.resource == nil {
+            self.releaseIfUnused(prepared[index])
+        }
     }
 
     func apply(_ change: ResourceChange, _ dirty: inout DirtySubscriptions) {

@@ -75,4 +75,22 @@ import WeirXDS
         h.settle()
         #expect(next.take().flatMap(\.resources) == ["b@2"])
     }
+
+    @Test("names that a large update only takes away from others are not remembered")
+    func takenFromOthers() {
+        let h = ShardHarness { $0.changesAtOnceMax = 2 }
+        let client = Self.ask(h, .delta)
+        h.shard.update(group: "n", Self.update(1, full: true, ["a"]))
+        h.settle()
+        #expect(client.takeAndAck().count == 1)
+        var large = Self.update(2, full: false, ["b"])
+        large.changes += ["c", "d"].map { ResourceChange(lane: .wildcard, name: $0, presence: .unknown) }
+        var position: Int? = 0
+        while let next = position { position = h.shard.prepare(group: "n", large, from: next) }
+        h.shard.update(group: "n", large)
+        h.settle()
+        #expect(client.takeAndAck().flatMap(\.resources) == ["b@2"])
+        h.settle()
+        #expect(ShardInspection(h.shard).faults == [])
+    }
 }
