@@ -228,14 +228,13 @@ def node(id, program):
 # --- A package of somebody else's.
 
 
-@pytest.mark.release_build
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_package_of_its_own_that_has_only_what_is_public_is_a_server_and_a_client(tmp_path):
-    """The two files of docs/library.md. What weir's own build has compiled serves for theirs: it is the same scratch folder,
+    """The two files of docs/library.md. What `swift test` has compiled serves for theirs, too: it is the same scratch folder,
     and the same flags."""
     scratch = weir_module.ROOT / ".build"
-    if weir_module.BINARY.resolve() != (scratch / "release/weir").resolve():
-        pytest.skip("is built with the release build of this folder")
+    if weir_module.BINARY.resolve().parents[2] != scratch or not (scratch / "debug/Modules/XDSServer.swiftmodule").exists():
+        pytest.skip("goes on from a debug build of this folder, which is not there")
     text = (weir_module.ROOT / "docs/library.md").read_text()
     files = dict(re.findall(r"^<!-- file: (\S+) -->\n```swift\n(.*?)^```$", text, re.M | re.S))
     assert set(files) == {"first/Package.swift", "first/Sources/first/main.swift"}
@@ -243,10 +242,9 @@ def test_a_package_of_its_own_that_has_only_what_is_public_is_a_server_and_a_cli
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         content = content.replace('path: "../weir"', f'path: "{weir_module.ROOT}"')
         (tmp_path / path).write_text(content.replace('package: "weir"', f'package: "{weir_module.ROOT.name}"'))
-    done = subprocess.run(
-        ["swift", "build", "-c", "release", "--static-swift-stdlib", "--package-path", tmp_path / "first",
-         "--scratch-path", scratch], capture_output=True, text=True, timeout=270)
+    done = subprocess.run(["swift", "build", "--package-path", tmp_path / "first", "--scratch-path", scratch],
+                          capture_output=True, text=True, timeout=570)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = subprocess.run([scratch / "release/first", f"127.0.0.1:{free_port()}"], capture_output=True, text=True,
+    done = subprocess.run([scratch / "debug/first", f"127.0.0.1:{free_port()}"], capture_output=True, text=True,
                           timeout=30)
     assert (done.returncode, done.stdout) == (0, "cds backend: 9 bytes\n"), done.stderr
