@@ -230,10 +230,11 @@ def node(id, program):
 
 @pytest.mark.timeout(600)
 def test_a_package_of_its_own_that_has_only_what_is_public_is_a_server_and_a_client(tmp_path):
-    """The two files of docs/library.md. What `swift test` has compiled serves for theirs, too: it is the same scratch folder,
-    and the same flags."""
+    """The two files of docs/library.md. What `swift test` has compiled serves for theirs, too: it is the same scratch
+    folder, and the same flags."""
     scratch = weir_module.ROOT / ".build"
-    if weir_module.BINARY.resolve().parents[2] != scratch or not (scratch / "debug/Modules/XDSServer.swiftmodule").exists():
+    compiled = scratch / "debug/Modules/XDSServer.swiftmodule"
+    if weir_module.BINARY.resolve().parents[2] != scratch or not compiled.exists():
         pytest.skip("goes on from a debug build of this folder, which is not there")
     text = (weir_module.ROOT / "docs/library.md").read_text()
     files = dict(re.findall(r"^<!-- file: (\S+) -->\n```swift\n(.*?)^```$", text, re.M | re.S))
