@@ -19,11 +19,33 @@ import WeirBase
         pair.run()
         #expect(pair.clientSide.messages.isEmpty)
         #expect(pair.server.pendingMessages(stream) == 64)
-        #expect(!pair.server.wantsWrite)
+        #expect(!pair.server.wantsWrite && pair.server.waitingStreams == 1)
         pair.client.resume(stream)
         pair.run()
-        #expect(pair.clientSide.messages.count == 64)
+        #expect(pair.clientSide.messages.count == 64 && pair.server.waitingStreams == 0)
         #expect(pair.serverSide.events.last == .drained(stream))
+    }
+
+    @Test("a stream that ends while messages wait on it waits no more")
+    func endWhileWaiting() throws {
+        var small = SessionLimits.client
+        small.streamWindowBytes = 1000
+        let pair = Pair(client: small)
+        pair.serverSide.onOpened = { $0.respond($1) }
+        let streams = [pair.open(), pair.open()]
+        pair.run()
+        for stream in streams {
+            pair.client.pause(stream)
+            for _ in 0..<2 { try pair.server.send(stream, GRPCFrame.body(pattern(1 << 20))) }
+        }
+        pair.run()
+        #expect(pair.server.waitingStreams == 2)
+        pair.client.reset(streams[0], .cancel)
+        pair.run()
+        #expect(pair.server.waitingStreams == 1)
+        pair.server.reset(streams[1], .cancel)
+        pair.run()
+        #expect(pair.server.waitingStreams == 0)
     }
 
     @Test("output stops at its bound and goes on when it has drained")

@@ -252,8 +252,12 @@ import WeirTLS
         try quick.send(quickStream, GRPCFrame.body([9]))
         stage.run { stage.clientMessages == [[9]] }
         #expect(server.pendingMessages(slowStream) > 30)
+        let listener = try #require(stage.listener)
+        let waiting = { (0..<WaitingConnections.parts).flatMap { Array(listener.waitingConnections.waiting(in: $0)) } }
+        #expect(waiting().count == 1 && waiting().first === server)
         slow.listenAgain()
         stage.run { stage.clientMessageBytes == 1 + 50 * (2 << 20) }
+        #expect(waiting().isEmpty && listener.waitingConnections.count == 0)
     }
 
     @Test("connections beyond the rate wait for their turn, or are refused at once where that would come too late")

@@ -13,6 +13,7 @@ extension Session {
         guard stream.queue.count < self.context.limits.queuedMessagesMax else { throw .queueFull }
         precondition(body.count + tail.count >= GRPCFrame.prefixCount, "a gRPC message begins with its prefix")
         if self.context.role == .server, !stream.isResponded { self.respond(stream) }
+        if stream.queue.isEmpty { self.state.value.waitingStreams += 1 }
         stream.queue.append(body, tail)
         self.noteMessageQueued()
         self.wake(stream)

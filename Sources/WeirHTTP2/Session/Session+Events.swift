@@ -118,6 +118,7 @@ extension Session {
         // The delegate may still ask for the stream's user data.
         if wasKnown { self.delegate.session(self, closed: stream.id, end) }
         if stream.isClosed {
+            if !stream.queue.isEmpty { self.state.value.waitingStreams -= 1 }
             stream.queue.removeAll()
             self.streams.remove(stream.id)
         }

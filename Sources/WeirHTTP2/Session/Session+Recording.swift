@@ -92,7 +92,10 @@ extension Session {
     ) -> CInt {
         unsafe output.append(header)
         stream.queue.take(length, into: output)
-        if stream.queue.isEmpty { self.record(.drained(stream.id)) }
+        if stream.queue.isEmpty {
+            self.state.value.waitingStreams -= 1
+            self.record(.drained(stream.id))
+        }
         return output.count < self.context.limits.outputBytesMax ? 0 : CInt(NGHTTP2_ERR_PAUSE.rawValue)
     }
 }

@@ -138,6 +138,9 @@ package struct SessionIncidents: Hashable, Sendable {
     /// Messages queued on a stream that are not wholly handed to the output yet.
     package func pendingMessages(_ stream: Int32) -> Int { self.streams[stream]?.queue.count ?? 0 }
 
+    /// How many streams there are on which messages wait.
+    package var waitingStreams: Int { self.state.value.waitingStreams }
+
     /// Streams on which messages wait, each with the bytes that its queue has given away so far (a number that wraps).
     package func forEachWaiting(_ body: (_ stream: Int32, _ taken: Int) -> Void) { self.streams.forEachWaiting(body) }
 
@@ -223,6 +226,9 @@ package struct SessionIncidents: Hashable, Sendable {
     var receiveBase: UnsafePointer<UInt8>?
     var output: Unmanaged<OutputQueue>?
     var isActive = false
+
+    /// Those whose queue is not empty.
+    var waitingStreams = 0
 
     var isAbandoned = false
     var isBroken = false

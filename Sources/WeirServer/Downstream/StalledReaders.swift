@@ -2,8 +2,8 @@ import WeirBase
 import WeirHTTP2
 import WeirTransport
 
-/// Finds clients that do not read what waits for them, on one worker. All connections are looked at in turn, some of them ten
-/// times a second; what is kept are marks for streams on which something waits, which are few.
+/// Finds clients that do not read what waits for them, on one worker. A connection on which something waits is looked at once
+/// a second, a tenth of them at a time; what is kept are marks for streams.
 struct StalledReaders {
     private struct StreamKey: Hashable {
         var connection: ObjectIdentifier
@@ -24,34 +24,24 @@ struct StalledReaders {
         var streams: [(connection: ServerConnection, stream: Int32)] = []
     }
 
-    /// By slice of the connections.
-    private var marks: [[StreamKey: Mark]] = []
-    private var slice = 0
+    /// By part of the connections.
+    private var marks: [[StreamKey: Mark]] = Array(repeating: [:], count: WaitingConnections.parts)
+    private var part = 0
 
-    /// Looks at the next slice. To be called ten times a second. A client is found after the limit, and at most two rounds
-    /// more.
+    /// Looks at the next part. To be called ten times a second.
     ///
     /// - Parameter limit: how long a client may take nothing of what waits for it.
     mutating func look(_ listeners: [ServerListener], at now: Instant, limit: Nanoseconds) -> Found {
-        let slices = Self.slices(limit)
-        if self.marks.count != slices { self.marks = Array(repeating: [:], count: slices) }
-        self.slice = (self.slice + 1) % slices
+        self.part = (self.part + 1) % WaitingConnections.parts
         var found = Found()
         var marks: [StreamKey: Mark] = [:]
         for listener in listeners {
-            for index in stride(from: self.slice, to: listener.connections.count, by: slices) {
-                self.look(listener.connections[index], now, limit, &marks, &found)
+            for connection in listener.waitingConnections.waiting(in: self.part) {
+                self.look(connection, now, limit, &marks, &found)
             }
         }
-        self.marks[self.slice] = marks
+        self.marks[self.part] = marks
         return found
-    }
-
-    /// A round takes a quarter of the limit, 1 to 5 s: with thousands of idle connections the looks are most of the work.
-    private static func slices(_ limit: Nanoseconds) -> Int {
-        let quarter = Nanoseconds(rawValue: limit.rawValue / 4)
-        let round = min(max(quarter, .seconds(1)), .seconds(5))
-        return Int(round.rawValue / Nanoseconds.milliseconds(100).rawValue)
     }
 
     private func look(
@@ -66,7 +56,7 @@ struct StalledReaders {
             let key = StreamKey(
                 connection: ObjectIdentifier(connection), openedAt: connection.openedAt, stream: stream)
             var mark = Mark(taken: taken, since: now)
-            if let old = self.marks[self.slice][key], old.taken == taken { mark.since = old.since }
+            if let old = self.marks[self.part][key], old.taken == taken { mark.since = old.since }
             if now - mark.since >= limit { found.streams.append((connection, stream)) } else { marks[key] = mark }
         }
     }

@@ -10,12 +10,15 @@ protocol LinkOwner: SessionDelegate {
     func linkSecured()
     /// What the peer did that no stream hears of.
     func linkNoticed(_ incidents: SessionIncidents)
+    /// Something could not be written: the socket is full, or a stream's window is. Told after each attempt.
+    func linkWaits()
     /// The link is gone, and all its streams have been ended. Once.
     func linkClosed(_ end: ConnectionEnd)
 }
 
 extension LinkOwner {
     func linkNoticed(_ incidents: SessionIncidents) {}
+    func linkWaits() {}
 }
 
 /// A socket, TLS if wanted, and an HTTP/2 session on it; what server and client connections have in common.
@@ -226,6 +229,7 @@ final class Link {
         self.isBlocked = true
         self.blockedSince = self.transport.loop.now
         self.updateInterest()
+        self.owner.linkWaits()
     }
 
     private func writable() {
@@ -246,7 +250,9 @@ final class Link {
         } catch {
             return self.close(error.cause, error.reason)
         }
-        guard self.state == .open, !self.isBlocked, let session = self.session, session.isFinished else { return }
+        guard self.state == .open, !self.isBlocked, let session = self.session else { return }
+        if session.waitingStreams > 0 { self.owner.linkWaits() }
+        guard session.isFinished else { return }
         if let violation = session.violation {
             self.close(.protocolViolated, "\(self.peer) broke HTTP/2: \(violation)")
         } else {

@@ -19,6 +19,8 @@ package final class ServerConnection {
 
     let sessionContext: SessionContext
     private let listener: ServerListener
+    /// Where the listener keeps it while something waits to be written; -1 while nothing does.
+    var waitingPart: Int8 = -1
     private let transport: Transport
     private let options: ServerOptions
     private var slot = -1
@@ -65,6 +67,9 @@ package final class ServerConnection {
 
     /// Since when the client's socket has taken nothing of what waits for it; nil while it takes what there is.
     package var blockedSince: Instant? { self.link?.blockedSince }
+
+    /// Whether something could not be written.
+    var isWaiting: Bool { self.blockedSince != nil || (self.link?.session?.waitingStreams ?? 0) > 0 }
 
     /// Streams on which messages wait, each with how much of it was taken so far, in bytes.
     package func forEachWaiting(_ body: (_ stream: Int32, _ taken: Int) -> Void) {
@@ -224,7 +229,10 @@ extension ServerConnection: LinkOwner {
             "\(self.peer) floods the connection with PING, SETTINGS, empty DATA or tiny WINDOW_UPDATE frames")
     }
 
+    func linkWaits() { if self.waitingPart < 0 { self.listener.waitingConnections.add(self) } }
+
     func linkClosed(_ end: ConnectionEnd) {
+        self.listener.waitingConnections.remove(self)
         self.transport.deadlines.remove(self.slot)
         self.listener.connectionEnded(self)
         if self.isOpened { self.delegate.connectionClosed(self, end) }

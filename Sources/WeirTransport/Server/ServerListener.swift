@@ -26,6 +26,7 @@ package final class ServerListener {
     private var watcher: IOWatcher?
     private var pauseTimer: TimerWatcher?
     private var waiting: AdmissionQueue?
+    package var waitingConnections = WaitingConnections()
 
     /// Connections accepted per event, so that a herd does not starve those who are served.
     private static let batch = 16
