@@ -178,8 +178,8 @@ def test_grpc_s_own_client_follows_the_servers_snapshots(simple_server, tmp_path
     server = simple_server(*backends, seconds=1)
     caller = ProxylessCaller(tmp_path, server.address)
     try:
-        caller.wait_log("one", 30)
-        caller.wait_log("two", 20)
+        caller.wait_log("one", timeout=30)
+        caller.wait_log("two", timeout=20)
         assert caller.errors == []
     finally:
         caller.kill()

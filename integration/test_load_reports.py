@@ -326,7 +326,7 @@ def test_SVC_05_grpcs_own_client_reports_through_weir(plane, relay, reporting, t
         plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backend.port)])
     caller = ProxylessCaller(tmp_path, relay.address)
     try:
-        caller.wait_log("one", 30)
+        caller.wait_log("one", timeout=30)
         stream = reporting.stream("grpc-1")
         stream.send(order(send_all_clusters=True))
 

@@ -26,9 +26,9 @@ def test_calls_go_through_and_follow_an_endpoint_change(plane, relay, backends, 
         plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backends[0].port)])
     caller = ProxylessCaller(tmp_path, relay.address)
     try:
-        caller.wait_log("one", 30)
+        caller.wait_log("one", timeout=30)
         plane.update(xds.EDS, [xds.endpoints("greeter-cluster", backends[1].port)])
-        caller.wait_log("two", 20)
+        caller.wait_log("two", timeout=20)
         assert caller.errors == []
         # gRPC subscribes by name, without wildcards: no more than it asked for is fetched for it.
         eventually(lambda: plane.interest(xds.EDS, "") == {"greeter-cluster"}, "the interest in endpoints")
