@@ -10,8 +10,8 @@ SHELL := /bin/bash
 export PATH := $(PATH):/opt/swift/usr/bin
 
 PACKAGES := libev-dev libnghttp2-dev libssl-dev libyaml-dev libre2-dev libmicrohttpd-dev libprotobuf-dev zlib1g-dev \
-            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl prometheus chromium chromium-driver \
-            zsh fish
+            libxxhash-dev liblmdb-dev libcurl4-openssl-dev dpkg-dev pkg-config python3-venv curl groff-base prometheus chromium \
+            chromium-driver zsh fish
 VENV := .venv
 VENV_DONE := $(VENV)/.done
 RELEASE := .build/release
@@ -175,7 +175,7 @@ clean: ## Remove everything that was built or installed in this folder.
 comma := ,
 
 # Debian's packages: nothing to do when dpkg knows them all.
-deps:
+deps: ## Install the Debian packages that are missing.
 	@if ! command -v dpkg-query >/dev/null; then \
 	    echo "Not a Debian machine; these must be there in your system's form: $(PACKAGES)"; \
 	else \

@@ -129,19 +129,18 @@ let package = Package(
             name: "simple-client", dependencies: ["XDSClient", "WeirXDS"], path: "Examples/simple-client",
             swiftSettings: strict),
 
-        // Test support and tests.
-        swift("WeirTestSupport", ["WeirBase"]),
+        // Tests.
         tests("WeirBase"),
         tests("WeirRegex"),
         tests("WeirXDS", ["WeirBase"]),
         tests("WeirRules", ["WeirXDS", "WeirBase"]),
-        tests("WeirEngine", ["WeirXDS", "WeirBase", "WeirTestSupport"]),
+        tests("WeirEngine", ["WeirXDS", "WeirBase"]),
         tests("WeirObserve", ["WeirBase"]),
         tests("WeirTrace", ["WeirBase"]),
         tests("WeirLoop", ["WeirBase"]),
         tests("WeirTLS", ["WeirBase"]),
         tests("WeirGzip", ["WeirBase"]),
-        tests("WeirHTTP2", ["WeirGzip", "WeirBase", "WeirTestSupport"]),
+        tests("WeirHTTP2", ["WeirGzip", "WeirBase"]),
         tests("WeirYAML", ["WeirBase"]),
         tests("WeirProtobuf", ["WeirBase"]),
         tests("WeirHTTP1", ["WeirBase"]),
@@ -155,7 +154,6 @@ let package = Package(
         tests("WeirServer", ["WeirHTTP1", "WeirStore", "WeirEngine", "WeirLoop", "WeirXDS", "WeirBase"]),
         tests("XDSServer", ["XDSClient", "WeirXDS", "WeirBase"]),
         tests("XDSClient", ["WeirEngine", "WeirXDS", "WeirBase"]),
-        tests("WeirTestSupport", ["WeirBase"]),
         .testTarget(name: "WeirCommandTests", dependencies: ["weir", "WeirBase"], swiftSettings: strict),
         .testTarget(name: "WeirTidyTests", dependencies: ["WeirConfig", "WeirBase"], swiftSettings: strict),
         .target(

@@ -26,7 +26,7 @@ BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 #: What runs an Envoy.
 ENVOY_TESTS = (
-    "test_envoy.py", "test_demo.py", "test_examples.py", "test_documents.py",
+    "test_envoy.py", "test_examples.py", "test_documents.py",
     "test_load_reports.py::test_SVC_05_a_real_envoy_with_lrs_server_self_reports_through_weir")
 #: What runs gRPC's own xDS client, and what talks most with its channels and messages.
 GRPC_TESTS = (

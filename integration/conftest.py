@@ -23,6 +23,7 @@ from weirtest.clients import XdsClient  # noqa: E402
 from weirtest.controlplane import ControlPlane  # noqa: E402
 from weirtest.envoy import Envoy  # noqa: E402
 from weirtest.raw import RawClient  # noqa: E402
+from weirtest.services import ServiceClient  # noqa: E402
 
 DIRECT = os.environ.get("WEIR_TEST_DIRECT") == "1"
 ARTIFACTS = Path(__file__).resolve().parent / "artifacts"
@@ -173,6 +174,20 @@ def raw(new_weir):
 
     def make(server, **options):
         made.append(RawClient(getattr(server, "address", server), **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def services(new_weir):
+    """A maker of clients of the services beside discovery: `services(relay, tls=...)`."""
+    made = []
+
+    def make(server, **options):
+        made.append(ServiceClient(server.address, **options))
         return made[-1]
 
     yield make

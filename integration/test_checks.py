@@ -1,6 +1,4 @@
-"""What the relay looks at by itself: drift from the control plane, freshness on each worker; and holds over restarts."""
-
-import json
+"""What the relay looks at by itself: drift from the control plane, and freshness on each worker."""
 
 import pytest
 
@@ -15,15 +13,8 @@ pytestmark = pytest.mark.relay_only
 DRIFT = {"checks": {"drift": {"confirm_after": "1s", "timeout": "2s"}}}
 
 
-def post(relay, path):
-    """(status, JSON) of a POST."""
-    status, kind, body = relay.get(path, "POST")
-    assert kind.startswith("application/json"), body
-    return status, json.loads(body)
-
-
 def check(relay, key="web"):
-    assert post(relay, f"/checks/drift?key={key}") == (200, {"key": key, "state": "queued"})
+    assert relay.post(f"/checks/drift?key={key}") == (200, {"key": key, "state": "queued"})
 
 
 def drifted(relay):
@@ -89,7 +80,7 @@ def test_what_a_control_plane_forgets_to_push_is_drift(plane, followed, upstream
     if end == "told":
         plane.tell(CDS, EDS)
     else:
-        assert post(relay, "/keys/refresh?key=web")[0] == 200
+        assert relay.post("/keys/refresh?key=web")[0] == 200
     client.converge(CDS, plane.expected(CDS))
     client.converge(EDS, plane.expected(EDS, names="ab"))
     eventually(lambda: not drifted(relay), "the drift to end")
@@ -179,8 +170,8 @@ def test_a_control_plane_that_says_nothing_to_a_newcomer_is_no_drift(plane, foll
 
 
 def test_a_look_needs_a_group(relay):
-    assert post(relay, "/checks/drift?key=none")[0] == 404
-    assert post(relay, "/checks/drift")[0] == 400
+    assert relay.post("/checks/drift?key=none")[0] == 404
+    assert relay.post("/checks/drift")[0] == 400
     assert relay.get("/checks/drift")[0] == 405
     assert drifted(relay) == []
 
@@ -256,61 +247,3 @@ def test_a_rollout_never_goes_to_a_self_check_client_first(plane, relay_to, conn
     client.nack(client.expect(CDS))
     eventually(lambda: (relay.keys()["web"]["types"]["cds"]["held"] or {}).get("reason") == "nack", "the hold")
     assert plane.nacks()
-
-
-# --- Holds and restarts.
-
-
-@pytest.mark.parametrize("how", ["empty", "operator", "rollback"])
-def test_AGG_08_a_hold_survives_the_relay_where_there_is_a_store(
-        plane, relay_to, connect, tmp_path, upstream_protocol, how):
-    protocol = "delta" if upstream_protocol == "sotw" else "sotw"
-    relay = relay_to(plane, upstream_protocol, {"cache": {"store": {"path": str(tmp_path / "store")}}})
-
-    def held():
-        entry = relay.keys().get("web")
-        return entry and entry["types"].get("cds", {}).get("held")
-
-    def follow():
-        client = connect(relay, protocol)
-        client.subscribe(CDS)
-        client.converge(CDS, good)
-        return client
-
-    plane.set(CDS, [xds.cluster(f"c{i}") for i in range(10)])
-    good = plane.expected(CDS)
-    client = follow()
-    if how == "empty":
-        plane.set(CDS, [])
-    elif how == "operator":
-        assert post(relay, "/keys/hold?key=web&type=cds")[0] == 200
-        plane.update(CDS, [xds.cluster("c1", 7)], remove=["c2"])
-    else:
-        plane.update(CDS, [xds.cluster("c1", 7)], remove=["c2"])
-        client.converge(CDS, plane.expected(CDS))
-        assert post(relay, "/keys/rollback?key=web&type=cds")[0] == 200
-        client.converge(CDS, good)
-    eventually(lambda: (held() or {}).get("changes"), "the hold")
-    reason = held()["reason"]
-    for _ in range(2 if how == "empty" else 1):
-        eventually(lambda: relay.metric("weir_store_behind_seconds") == 0, "the store to be written")
-        client.close()
-        relay.stop()
-        relay.start()
-        client = follow()
-        hold = eventually(lambda: held() if (held() or {}).get("changes") else None, "the hold to be there again")
-        assert hold["reason"] == reason
-        if how != "empty":
-            assert "127.0.0.1" in hold["detail"]
-        client.quiet()
-        assert client.held(CDS) == good
-    assert post(relay, "/keys/release?key=web&type=cds")[0] == 200
-    client.converge(CDS, plane.expected(CDS))
-    # What was released stays released.
-    good = plane.expected(CDS)
-    client.close()
-    relay.stop()
-    relay.start()
-    client = follow()
-    client.settle()
-    assert client.held(CDS) == good and held() is None

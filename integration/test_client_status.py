@@ -14,26 +14,13 @@ from envoy.type.matcher.v3 import node_pb2, string_pb2, struct_pb2, value_pb2
 from weirtest import xds
 from weirtest.ports import free_port
 from weirtest.raw import frame
-from weirtest.services import ServiceClient, code_of
+from weirtest.services import code_of
 from weirtest.waiting import eventually
 from weirtest.xds import CDS, EDS, LDS, SDS
 
 pytestmark = pytest.mark.relay_only
 
 SYNCED, NOT_SENT, STALE, ERROR = (csds_pb2.ConfigStatus.Value(name) for name in ("SYNCED", "NOT_SENT", "STALE", "ERROR"))
-
-
-@pytest.fixture
-def services(new_weir):
-    made = []
-
-    def make(server, **options):
-        made.append(ServiceClient(server.address, **options))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.close()
 
 
 def by_id(**matcher):

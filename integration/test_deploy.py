@@ -1,6 +1,6 @@
-"""The chart, its plain manifests, the Dockerfile: what they make is valid, agrees, and weir takes its configuration."""
+"""What weir is deployed with: chart and manifests, package, image, units, workflows. All are valid and agree, and weir takes
+the configuration in them."""
 
-import json
 import gzip
 import os
 import re
@@ -287,6 +287,20 @@ def test_hadolint_finds_nothing_wrong_with_the_image():
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_what_the_image_is_built_from_is_a_whole_package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
+    ignored = (ROOT / "configs/docker/Dockerfile.dockerignore").read_text().splitlines()
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    first = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[0]
+    copied = {source for line in re.findall(r"^COPY (.*)$", first, re.M) for source in line.split()[:-1]}
+    assert copied == sent
+    for path in copied - {path for path in copied if path.startswith("integration/")}:
+        (folder / path).symlink_to(ROOT / path)
+    done = subprocess.run(["swift", "package", "describe", "--type", "json"], cwd=folder, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.release_build
 def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_pods():
     final = (ROOT / "configs/docker/Dockerfile").read_text().split("FROM ${DEBIAN}")[1]
@@ -295,6 +309,19 @@ def test_the_image_has_the_libraries_that_the_program_loads_and_the_user_of_the_
     user = by_kind((manifests.KUBERNETES / "weir.yaml").read_text(), "Deployment")[
         "spec"]["template"]["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}:{user}" in final and f"--uid {user}" in final
+
+
+def test_the_systemd_units_are_valid(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    for name in ("weir.service", "weir.socket"):
+        text = (ROOT / "configs/systemd" / name).read_text()
+        # The program need not be installed for this.
+        (tmp_path / name).write_text(text.replace("/usr/local/bin/weir", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / "weir.service", tmp_path / "weir.socket"],
+                          capture_output=True, text=True, timeout=60)
+    complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "weir." in line]
+    assert done.returncode == 0 and complaints == [], done.stderr
 
 
 def test_versions_agree():
@@ -319,6 +346,8 @@ def test_workflows_run_targets_that_exist_and_have_few_rights(path):
         assert job["timeout-minutes"] <= 360 and job["steps"]
         for step in job["steps"]:
             assert ("run" in step) != ("uses" in step), step
+            # A tag can be moved to other code; a commit cannot.
+            assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
             for target in re.findall(r"^\s*make ([a-z-]+)", step.get("run", ""), re.M):
                 assert target in targets, target
             for script in re.findall(r"^\s*((?:\.ci|configs|integration)/\S+)", step.get("run", ""), re.M):

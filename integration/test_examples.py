@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -11,9 +10,10 @@ from cryptography import x509
 from weirtest import envoy as envoy_module
 from weirtest import weir as weir_module
 from weirtest import xds
-from weirtest.backend import ECHO, GrpcBackend
+from weirtest.backend import GrpcBackend
 from weirtest.certs import build
 from weirtest.process import Process
+from weirtest.proxyless import calling
 from weirtest.published import Published
 from weirtest.traffic import fetch
 from weirtest.waiting import eventually
@@ -40,21 +40,6 @@ PAIRS = [
     ("push.yaml", "envoy-push.yaml", None, "edge"),
     ("staged-rollout.yaml", "envoy-single-region.yaml", None, "edge"),
 ]
-#: Calls a target for ever and prints each distinct answer.
-CALLER = """
-import sys, time, grpc
-call = grpc.insecure_channel(sys.argv[1]).unary_unary(sys.argv[2])
-last, end = None, time.monotonic() + 60
-while time.monotonic() < end:
-    try:
-        answer = repr(call(b"", timeout=5, wait_for_ready=True))
-    except grpc.RpcError as error:
-        answer = f"error {error.code()} {error.details()}"
-    if answer != last:
-        print(answer, flush=True)
-    last = answer
-    time.sleep(0.05)
-"""
 
 
 @pytest.fixture
@@ -229,7 +214,7 @@ def test_gRPC_without_proxies(publish, plane, serve, run):
     show_greeter(plane, backend)
     relay = serve(published, "grpc-proxyless.yaml")
     try:
-        caller = run("caller", [sys.executable, "-c", CALLER, "xds:///greeter", ECHO],
+        caller = run("caller", calling("xds:///greeter"),
                      {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-proxyless.json")})
         caller.wait_log("b'backend'", 20)
         assert "grpc/eu-1b" in fetch(published.ports[9901], "/keys")[1]
@@ -246,7 +231,7 @@ def test_gRPC_over_mutual_TLS(publish, new_plane, certificates, serve, run):
     show_greeter(plane, backend)
     relay = serve(published, "mtls.yaml")
     try:
-        caller = run("caller", [sys.executable, "-c", CALLER, "xds:///greeter", ECHO],
+        caller = run("caller", calling("xds:///greeter"),
                      {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-mtls.json")}, cwd=published.folder)
         caller.wait_log("b'backend'", 20)
         assert "web/checkout" in fetch(published.ports[9901], "/keys")[1]
@@ -255,11 +240,27 @@ def test_gRPC_over_mutual_TLS(publish, new_plane, certificates, serve, run):
         backend.close()
 
 
+def test_the_demo_serves_an_envoy_and_follows_an_edit(publish, serve, envoy):
+    published = publish()
+    relay = serve(published, "demo.yaml")
+    envoy(published, "envoy-demo.yaml")
+    greeting = "Hello from a route that came through weir.\n"
+    eventually(lambda: fetch(published.ports[10000]) == (200, greeting), lambda: relay.tail(), 20, 0.1)
+    assert fetch(published.ports[10000], "/server_info")[0] == 200
+    routes = published.folder / "resources" / "routes.yaml"
+    routes.write_text(routes.read_text().replace("Hello from", "Greetings from"))
+    eventually(lambda: fetch(published.ports[10000])[1].startswith("Greetings"), "the edited greeting", 10, 0.1)
+    assert fetch(published.ports[9901])[0] == 200
+    relay.popen.terminate()
+    assert relay.wait(35) == 0
+    assert fetch(published.ports[10000])[0] == 200, "Envoy goes on without weir"
+
+
 def test_files_serve_an_envoy_and_a_gRPC_client(publish, serve, envoy, run):
     published = publish()
     relay = serve(published, "files-origin.yaml")
     envoy(published, "envoy-files-origin.yaml")
-    caller = run("caller", [sys.executable, "-c", CALLER, "xds:///relay", "/grpc.health.v1.Health/Check"],
+    caller = run("caller", calling("xds:///relay", "/grpc.health.v1.Health/Check"),
                  {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-files-origin.json")})
     eventually(lambda: fetch(published.ports[10000]) == (200, "This is the edge.\n"), lambda: relay.tail(), 20, 0.1)
     caller.wait_log(r"b'\x08\x01'", 20)

@@ -8,7 +8,6 @@ import pytest
 from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.badserver import BadServer
-from weirtest.clients import quiet
 from weirtest.tap import Tap
 from weirtest.waiting import eventually, never
 from weirtest.xds import CDS, EDS

@@ -1,7 +1,5 @@
 """Guards: what the control plane says is kept from the clients, and given to them, over the wire in all combinations."""
 
-import json
-
 import pytest
 
 from weirtest import xds
@@ -19,18 +17,6 @@ def clusters(count, timeout=1):
     return [xds.cluster(f"c{i}", timeout) for i in range(count)]
 
 
-def post(relay, path):
-    """(status, JSON) of a POST."""
-    status, kind, body = relay.get(path, "POST")
-    assert kind.startswith("application/json"), body
-    return status, json.loads(body)
-
-
-def held(relay, type="cds", key="web"):
-    entry = relay.keys().get(key)
-    return entry and entry["types"][type]["held"]
-
-
 def acknowledged(plane, type_url):
     """Whether the newest response of the type was acknowledged upstream."""
     requests = plane.requests(type_url)
@@ -46,7 +32,7 @@ def test_UP_19_an_empty_push_is_held_until_a_set_follows(plane, relay, connect, 
     client.converge(CDS, plane.expected(CDS))
     first = plane.expected(CDS)
     plane.set(CDS, [], version="two")
-    hold = eventually(lambda: held(relay), "the empty push to be held")
+    hold = eventually(lambda: relay.held(), "the empty push to be held")
     assert hold["reason"] == "empty" and hold["changes"] == 10 and hold["since"]
     eventually(lambda: acknowledged(plane, CDS), "the push to be acknowledged")
     assert not plane.nacks()
@@ -73,7 +59,7 @@ def test_UP_19_an_empty_push_is_held_until_a_set_follows(plane, relay, connect, 
     plane.set(CDS, clusters(3), version="three")
     for each in (client, late):
         each.converge(CDS, plane.expected(CDS))
-    eventually(lambda: held(relay) is None, "the hold to end")
+    eventually(lambda: relay.held() is None, "the hold to end")
     assert relay.json("/ready")["degraded"] == [] and relay.metric("weir_holds") == 0
 
 
@@ -89,7 +75,7 @@ def test_UP_19_a_small_set_may_become_empty_and_what_is_allowed_too(plane, relay
     plane.set(CDS, clusters(3))
     client.converge(CDS, plane.expected(CDS))
     plane.set(CDS, [])
-    eventually(lambda: held(relay), "the empty push to be held")
+    eventually(lambda: relay.held(), "the empty push to be held")
     client.quiet()
     relay.configure({"guards": {"empty_push": "allow"}})
     relay.reload()
@@ -107,11 +93,11 @@ def test_a_push_that_removes_too_much_is_held(plane, relay_to, connect, upstream
     client.converge(LDS, plane.expected(LDS))
     before = plane.expected(LDS)
     plane.remove(LDS, *[f"l{i}" for i in range(5)])
-    assert eventually(lambda: held(relay, "lds"), "the push to be held")["reason"] == "shrink"
+    assert eventually(lambda: relay.held("lds"), "the push to be held")["reason"] == "shrink"
     client.quiet()
     assert client.held(LDS) == before
     assert relay.metric("weir_pushes_total", type="lds", outcome="held_shrink") == 1
-    status, answer = post(relay, "/keys/release?key=web&type=lds")
+    status, answer = relay.post("/keys/release?key=web&type=lds")
     assert (status, answer["held"]) == (200, None)
     client.converge(LDS, plane.expected(LDS))
 
@@ -126,18 +112,18 @@ def test_an_operator_holds_a_type_and_releases_the_newest(plane, relay, connect,
     client.subscribe(EDS, "a", "b")
     client.converge(EDS, plane.expected(EDS, names=["a", "b"]))
     first = plane.expected(EDS, names=["a", "b", "c"])
-    status, answer = post(relay, "/keys/hold?key=web&type=eds")
+    status, answer = relay.post("/keys/hold?key=web&type=eds")
     assert status == 200 and answer["held"]["reason"] == "operator" and answer["key"] == "web"
     for port in (2, 3):
         plane.update(EDS, [xds.endpoints("a", port)])
-    eventually(lambda: held(relay, "eds")["changes"] == 1, "the pushes to arrive")
+    eventually(lambda: relay.held("eds")["changes"] == 1, "the pushes to arrive")
     eventually(lambda: relay.metric("weir_pushes_total", type="eds", outcome="held_operator") >= 1, "them to be counted")
     # A name that nobody asked for before has nothing to be kept at.
     late = connect(relay, protocol, node=xds.node("b"))
     late.subscribe(EDS, "a", "c")
     late.converge(EDS, {name: first[name] for name in ("a", "c")})
     quiet(client)
-    assert post(relay, "/keys/release?key=web&type=eds")[0] == 200
+    assert relay.post("/keys/release?key=web&type=eds")[0] == 200
     client.converge(EDS, plane.expected(EDS, names=["a", "b"]))
     late.converge(EDS, plane.expected(EDS, names=["a", "c"]))
     assert len(client.drain()) == 0
@@ -160,22 +146,22 @@ def test_a_rollback_brings_an_earlier_state_back(plane, relay, connect, upstream
     client.converge(CDS, plane.expected(CDS))
     history = relay.keys()["web"]["types"]["cds"]["history"]
     assert [(past["version"], past["resources"]) for past in history] == [("v2", 4), ("v1", 3)]
-    status, answer = post(relay, "/keys/rollback?key=web&type=cds")
+    status, answer = relay.post("/keys/rollback?key=web&type=cds")
     assert (status, answer["version"], answer["held"]["reason"]) == (200, "v2", "operator")
     client.converge(CDS, states["v2"])
-    status, answer = post(relay, "/keys/rollback?key=web&type=cds&to=v1")
+    status, answer = relay.post("/keys/rollback?key=web&type=cds&to=v1")
     assert (status, answer["version"]) == (200, "v1")
     client.converge(CDS, states["v1"])
     late = connect(relay, protocol, node=xds.node("b"))
     late.subscribe(CDS)
     late.converge(CDS, states["v1"])
     plane.set(CDS, clusters(5, 4), version="v4")
-    eventually(lambda: held(relay)["version"] == "v4", "the newest to be held")
+    eventually(lambda: relay.held()["version"] == "v4", "the newest to be held")
     quiet(client, late)
-    assert post(relay, "/keys/release?key=web&type=cds")[0] == 200
+    assert relay.post("/keys/release?key=web&type=cds")[0] == 200
     for each in (client, late):
         each.converge(CDS, plane.expected(CDS))
-    status, answer = post(relay, "/keys/rollback?key=web&type=cds&to=never")
+    status, answer = relay.post("/keys/rollback?key=web&type=cds&to=never")
     assert status == 404 and "v3" not in answer["error"].split("kept are")[0] and "kept are" in answer["error"]
 
 
@@ -191,7 +177,7 @@ def test_commands_that_cannot_be_carried_out_say_why(plane, relay, connect):
         ("/keys/rollback?key=web&type=cds&to=x", 404, '"x"'), ("/keys/evict?key=web", 409, "streams use"),
         ("/keys/evict?key=nobody", 404, "nobody"), ("/keys/refresh", 400, "?key=KEY"),
     ]:
-        found, answer = post(relay, path)
+        found, answer = relay.post(path)
         assert found == status and word in answer["error"], (path, found, answer)
     assert relay.get("/keys/hold?key=web&type=cds")[0] == 405
 
@@ -203,7 +189,7 @@ def test_a_refresh_asks_for_everything_again_and_clients_hear_nothing(plane, rel
     client.subscribe(CDS)
     client.converge(CDS, plane.expected(CDS))
     streams = len(list(plane.streams))
-    assert post(relay, "/keys/refresh?key=web")[0] == 200
+    assert relay.post("/keys/refresh?key=web")[0] == 200
     eventually(lambda: len(list(plane.streams)) > streams and acknowledged(plane, CDS), "everything to be asked again")
     client.quiet()
 
@@ -215,7 +201,7 @@ def test_a_group_without_streams_is_evicted(plane, relay_to, connect):
     client.subscribe(CDS)
     client.converge(CDS, plane.expected(CDS))
     client.close()
-    eventually(lambda: post(relay, "/keys/evict?key=web")[0] == 200, "the group to be given up")
+    eventually(lambda: relay.post("/keys/evict?key=web")[0] == 200, "the group to be given up")
     assert relay.keys() == {}
     eventually(lambda: not plane.open_streams(), "the upstream stream to end")
 
@@ -294,7 +280,7 @@ def test_a_rollout_that_is_rejected_is_held_and_taken_back(plane, relay_to, conn
     for client in clients:
         client.auto_ack = True
     canary.nack(response, "no such filter: envoy.lua")
-    hold = eventually(lambda: held(relay), "the push to be held")
+    hold = eventually(lambda: relay.held(), "the push to be held")
     assert hold["reason"] == "nack" and "no such filter: envoy.lua" in hold["detail"]
     # The one that had it is given the last good state again, the others hear nothing.
     canary.converge(CDS, first)
@@ -311,7 +297,7 @@ def test_a_rollout_that_is_rejected_is_held_and_taken_back(plane, relay_to, conn
     plane.set(CDS, clusters(2, 3))
     for client in [*clients, late]:
         client.converge(CDS, plane.expected(CDS))
-    eventually(lambda: held(relay) is None and acknowledged(plane, CDS), "the hold to end")
+    eventually(lambda: relay.held() is None and acknowledged(plane, CDS), "the hold to end")
 
 
 @both_ways

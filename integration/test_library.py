@@ -1,20 +1,21 @@
 """The library products, by the examples that are built on them (docs/library.md)."""
 
 import json
+import re
 import signal
-import sys
+import subprocess
 import urllib.request
 
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
-from test_proxyless_grpc import CALLER
 
 from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.backend import GrpcBackend, HttpBackend
 from weirtest.ports import free_port
 from weirtest.process import Process
+from weirtest.proxyless import ProxylessCaller
 from weirtest.services import NOT_SERVING, REFLECTION, SERVING, ServiceClient
 from weirtest.waiting import eventually
 from weirtest.xds import CDS, EDS
@@ -175,18 +176,11 @@ def tolerant(body):
 def test_grpc_s_own_client_follows_the_servers_snapshots(simple_server, tmp_path):
     backends = [GrpcBackend("one"), GrpcBackend("two")]
     server = simple_server(*backends, seconds=1)
-    bootstrap = tmp_path / "bootstrap.json"
-    bootstrap.write_text(json.dumps({
-        "xds_servers": [{"server_uri": server.address, "channel_creds": [{"type": "insecure"}],
-                         "server_features": ["xds_v3"]}],
-        "node": {"id": "grpc-1"},
-    }))
-    caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
-                     {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
+    caller = ProxylessCaller(tmp_path, server.address)
     try:
-        caller.wait_log("one", 30)
-        caller.wait_log("two", 20)
-        assert [line for line in caller.log.splitlines() if line.startswith("error")] == []
+        caller.wait_log("one", timeout=30)
+        caller.wait_log("two", timeout=20)
+        assert caller.errors == []
     finally:
         caller.kill()
         for backend in backends:
@@ -229,3 +223,29 @@ def node(id, program):
     message = xds.node(id=id)
     message.user_agent_name = program
     return message
+
+
+# --- A package of somebody else's.
+
+
+@pytest.mark.timeout(600)
+def test_a_package_of_its_own_that_has_only_what_is_public_is_a_server_and_a_client(tmp_path):
+    """The two files of docs/library.md. What `swift test` has compiled serves for theirs, too: it is the same scratch
+    folder, and the same flags."""
+    scratch = weir_module.ROOT / ".build"
+    compiled = scratch / "debug/Modules/XDSServer.swiftmodule"
+    if weir_module.BINARY.resolve().parents[2] != scratch or not compiled.exists():
+        pytest.skip("goes on from a debug build of this folder, which is not there")
+    text = (weir_module.ROOT / "docs/library.md").read_text()
+    files = dict(re.findall(r"^<!-- file: (\S+) -->\n```swift\n(.*?)^```$", text, re.M | re.S))
+    assert set(files) == {"first/Package.swift", "first/Sources/first/main.swift"}
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        content = content.replace('path: "../weir"', f'path: "{weir_module.ROOT}"')
+        (tmp_path / path).write_text(content.replace('package: "weir"', f'package: "{weir_module.ROOT.name}"'))
+    done = subprocess.run(["swift", "build", "--package-path", tmp_path / "first", "--scratch-path", scratch],
+                          capture_output=True, text=True, timeout=570)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([scratch / "debug/first", f"127.0.0.1:{free_port()}"], capture_output=True, text=True,
+                          timeout=30)
+    assert (done.returncode, done.stdout) == (0, "cds backend: 9 bytes\n"), done.stderr

@@ -1,7 +1,5 @@
 """Load reports (LRS): each client's stream is passed on to the upstream of its group, byte for byte (SVC-05 to SVC-07)."""
 
-import json
-import sys
 
 import grpc
 import pytest
@@ -9,13 +7,11 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import load_report_pb2
 from envoy.service.load_stats.v3 import lrs_pb2
 
-from test_proxyless_grpc import CALLER
 from weirtest import xds
 from weirtest.backend import GrpcBackend, HttpBackend
 from weirtest.loadreports import PATH, LoadReporting
-from weirtest.process import Process
+from weirtest.proxyless import ProxylessCaller
 from weirtest.raw import frame
-from weirtest.services import ServiceClient
 from weirtest.site import Site
 from weirtest.waiting import eventually
 from weirtest.weir import upstream
@@ -34,19 +30,6 @@ def plane(new_plane, reporting):
     made = new_plane(start=False)
     made.handlers.append(reporting)
     return made.start()
-
-
-@pytest.fixture
-def services(new_weir):
-    made = []
-
-    def make(server, **options):
-        made.append(ServiceClient(server.address, **options))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.close()
 
 
 def node(identifier="envoy-1", cluster="web"):
@@ -341,16 +324,9 @@ def test_SVC_05_grpcs_own_client_reports_through_weir(plane, relay, reporting, t
         plane.set(xds.RDS, [xds.routes("greeter-routes", ("", "greeter-cluster"))])
         plane.set(xds.CDS, [cluster])
         plane.set(xds.EDS, [xds.endpoints("greeter-cluster", backend.port)])
-    bootstrap = tmp_path / "grpc-bootstrap.json"
-    bootstrap.write_text(json.dumps({
-        "xds_servers": [{"server_uri": relay.address, "channel_creds": [{"type": "insecure"}],
-                         "server_features": ["xds_v3"]}],
-        "node": {"id": "grpc-1", "cluster": "web"},
-    }))
-    caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
-                     {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
+    caller = ProxylessCaller(tmp_path, relay.address)
     try:
-        caller.wait_log("one", 30)
+        caller.wait_log("one", timeout=30)
         stream = reporting.stream("grpc-1")
         stream.send(order(send_all_clusters=True))
 

@@ -2,11 +2,10 @@
 
 import grpc
 import pytest
-import service_protos
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from weirtest import xds
-from weirtest.services import (NOT_SERVING, REFLECTION, SERVICE_UNKNOWN, SERVING, ServiceClient, code_of)
+from weirtest.services import NOT_SERVING, REFLECTION, SERVICE_UNKNOWN, SERVING, code_of
 from weirtest.waiting import eventually
 from weirtest.xds import CDS
 
@@ -28,20 +27,6 @@ OTHERS = {
     "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
     "envoy.service.load_stats.v3.LoadReportingService", "envoy.service.status.v3.ClientStatusDiscoveryService",
 }
-
-
-@pytest.fixture
-def services(new_weir):
-    """A maker of clients of the other services."""
-    made = []
-
-    def make(server, **options):
-        made.append(ServiceClient(server.address, **options))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.close()
 
 
 def rejected(relay, reason):

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -61,30 +60,6 @@ def holds(client, world):
     client.converge(LDS, world.expected(LDS))
 
 
-def written(relay, more_than=0):
-    """Waits until everything that the relay knows is on the disk; returns the number of transactions."""
-
-    def done():
-        count = relay.metric("weir_store_writes_total")
-        return count if count > more_than and relay.metric("weir_store_behind_seconds") == 0 else None
-
-    count = eventually(done, "the store to be written")
-    # Nothing more comes: what was under way when the first came is there too.
-    while True:
-        time.sleep(0.3)
-        now = relay.metric("weir_store_writes_total")
-        if now == count:
-            return count
-        count = now
-
-
-def kill(relay):
-    """As a crash does: SIGKILL, no goodbye."""
-    relay.process.signal(signal.SIGKILL)
-    relay.process.wait(5)
-    relay.process = None
-
-
 def file_of(folder):
     return folder / "weir.mdb"
 
@@ -104,9 +79,9 @@ def test_AGG_08_the_last_good_state_survives_the_relay(world, stored, connect, u
     for client in clients.values():
         holds(client, world)
     versions = {url: {r.type_url: r.version for r in clients["sotw"].history}[url] for url in (CDS, EDS, LDS)}
-    written(relay)
+    relay.written()
     world.stop()
-    kill(relay) if end == "killed" else relay.stop()
+    relay.kill() if end == "killed" else relay.stop()
     relay.start()
     for protocol in ("sotw", "delta"):
         again = follow(connect, relay, world, protocol)
@@ -125,9 +100,9 @@ def test_AGG_08_clients_that_come_back_with_what_is_stored_are_sent_nothing(worl
     sotw, delta = (follow(connect, relay, world, protocol) for protocol in ("sotw", "delta"))
     held = {url: delta.versions(url) for url in (CDS, EDS, LDS)}
     versions = {r.type_url: r.version for r in sotw.history}
-    written(relay)
+    relay.written()
     world.stop()
-    kill(relay)
+    relay.kill()
     relay.start()
     again = connect(relay, "delta", node=xds.node("delta"))
     again.subscribe(CDS, versions=held[CDS])
@@ -152,9 +127,9 @@ def test_AGG_09_AGG_10_when_the_control_plane_returns_only_the_difference_flows(
     world.honour_initial_versions = honours
     relay = stored(world, upstream_protocol)
     follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     world.stop()
-    kill(relay)
+    relay.kill()
     relay.start()
     client = follow(connect, relay, world, "delta")
     seen = len(client.history)
@@ -178,8 +153,8 @@ def test_AGG_09_AGG_10_when_the_control_plane_returns_only_the_difference_flows(
 def test_a_living_control_planes_newer_state_is_the_first_that_clients_see(world, stored, connect, upstream_protocol):
     relay = stored(world, upstream_protocol)
     follow(connect, relay, world, "delta")
-    written(relay)
-    kill(relay)
+    relay.written()
+    relay.kill()
     world.update(CDS, [xds.cluster("a", 9)], remove=["c"])
     relay.start()
     for protocol in ("sotw", "delta"):
@@ -192,7 +167,7 @@ def test_a_living_control_planes_newer_state_is_the_first_that_clients_see(world
 def test_a_group_that_nobody_used_for_a_while_is_served_from_the_disk(world, stored, connect):
     relay = stored(world)
     client = follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     client.close()
     eventually(lambda: relay.keys() == {}, "the group to be closed")
     world.stop()
@@ -202,7 +177,7 @@ def test_a_group_that_nobody_used_for_a_while_is_served_from_the_disk(world, sto
 def test_names_that_clients_give_up_do_not_pile_up(world, stored, connect, folder):
     relay = stored(world)
     client = follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     client.unsubscribe(EDS, "b")
 
     def names():
@@ -231,7 +206,7 @@ def test_a_kill_at_any_moment_leaves_a_good_file_with_a_state_that_was(world, st
         thread = threading.Thread(target=push)
         thread.start()
         eventually(lambda: relay.metric("weir_store_writes_total") > 1 + round_, "some transactions")
-        kill(relay)
+        relay.kill()
         stop.set()
         thread.join()
         client.close()
@@ -255,7 +230,7 @@ def test_one_change_among_many_writes_little(new_plane, stored, connect, folder)
     client = connect(relay, "delta")
     client.subscribe(EDS, *[f"e{number}" for number in range(2000)])
     client.converge(EDS, plane.expected(EDS))
-    count = written(relay)
+    count = relay.written()
     pid = relay.process.popen.pid
 
     def bytes_written():
@@ -265,7 +240,7 @@ def test_one_change_among_many_writes_little(new_plane, stored, connect, folder)
     before = bytes_written()
     plane.update(EDS, [xds.endpoints("e7", 2)])
     client.converge(EDS, plane.expected(EDS))
-    written(relay, more_than=count)
+    relay.written(more_than=count)
     # The log and the answers to this test's own questions are in it, too.
     assert bytes_written() - before < 300_000 < file_of(folder).stat().st_size
 
@@ -295,7 +270,7 @@ def spoil(path, how):
 def test_a_damaged_or_foreign_file_is_set_aside(world, stored, connect, folder, how):
     relay = stored(world)
     follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     relay.stop()
     spoil(file_of(folder), how)
     spoilt = file_of(folder).read_bytes()
@@ -308,14 +283,14 @@ def test_a_damaged_or_foreign_file_is_set_aside(world, stored, connect, folder, 
     assert aside[0].name in line
     # It goes on, with an empty store, and fills it.
     follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     assert weir_module.command("store", "verify", "--path", folder).returncode == 0
 
 
 def test_random_damage_never_stops_the_relay(world, stored, connect, folder, new_weir):
     relay = stored(world)
     follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     relay.stop()
     good = file_of(folder).read_bytes()
     for seed in range(12):
@@ -338,12 +313,12 @@ def test_a_store_in_use_by_another_relay_is_left_alone(world, stored, connect, f
     assert any("another process" in text for text in second.json("/ready")["degraded"])
     follow(connect, second, world, "delta")
     follow(connect, first, world, "delta")
-    written(first)
-    kill(first)
+    first.written()
+    first.kill()
     # The one that was left takes over, with everything that it has.
     eventually(lambda: second.json("/ready")["degraded"] == [], "the second relay to have the store", 15)
-    written(second)
-    kill(second)
+    second.written()
+    second.kill()
     world.stop()
     first.start()
     follow(connect, first, world, "sotw")
@@ -374,7 +349,7 @@ def test_a_full_store_loses_nothing_else(new_plane, stored, connect, folder):
     small = connect(relay, "delta", node=xds.node("s", cluster="small"))
     small.subscribe(CDS)
     small.converge(CDS, plane.expected(CDS, key="small"))
-    written(relay)
+    relay.written()
     large = connect(relay, "delta", node=xds.node("l", cluster="large"))
     large.subscribe(CDS)
     large.converge(CDS, plane.expected(CDS, key="large"))
@@ -412,7 +387,7 @@ def test_a_disk_that_fills_up_is_survived(new_plane, stored, connect, tmp_path):
         client = connect(relay, "delta")
         client.subscribe(CDS)
         client.converge(CDS, plane.expected(CDS))
-        written(relay)
+        relay.written()
         filler = mount / "filler"
         with open(filler, "wb", buffering=0) as file:
             try:
@@ -426,7 +401,7 @@ def test_a_disk_that_fills_up_is_survived(new_plane, stored, connect, tmp_path):
         filler.unlink()
         eventually(lambda: not relay.json("/ready")["degraded"], "the store to work again", 20)
         plane.stop()
-        kill(relay)
+        relay.kill()
         relay.start()
         client = connect(relay, "sotw")
         client.subscribe(CDS)
@@ -462,7 +437,7 @@ def fetch_secret(connect, relay, plane, protocol="delta"):
 def test_secrets_are_not_stored_unless_asked_for(secretive, stored, connect, folder):
     relay = stored(secretive)
     fetch_secret(connect, relay, secretive)
-    written(relay)
+    relay.written()
     relay.stop()
     everything = everything_in(folder)
     assert b"envoy.config.cluster.v3.Cluster" in everything
@@ -477,9 +452,9 @@ def test_secrets_are_stored_encrypted_where_asked_for(secretive, stored, connect
         {"raw": key, "hex": key.hex().encode() + b"\n", "base64": base64.b64encode(key) + b"\n"}[form])
     relay = stored(secretive, store={"secrets": True, "encryption_key": str(tmp_path / "key")})
     fetch_secret(connect, relay, secretive)
-    written(relay)
+    relay.written()
     secretive.stop()
-    kill(relay)
+    relay.kill()
     everything = everything_in(folder)
     assert SECRET not in everything and b"CERTIFICATE" not in everything
     relay.start()
@@ -503,7 +478,7 @@ def test_secrets_are_stored_encrypted_where_asked_for(secretive, stored, connect
 def test_store_commands(world, stored, connect, folder):
     relay = stored(world)
     follow(connect, relay, world, "delta")
-    written(relay)
+    relay.written()
     # While a relay uses it.
     inspected = weir_module.command("store", "inspect", "--config", relay.config_path)
     assert inspected.returncode == 0

@@ -10,6 +10,12 @@ package struct Nanoseconds: Hashable, Comparable, Sendable {
     package static func milliseconds(_ count: Int64) -> Nanoseconds { Nanoseconds(rawValue: count * 1_000_000) }
     package static func seconds(_ count: Int64) -> Nanoseconds { Nanoseconds(rawValue: count * 1_000_000_000) }
 
+    /// A span of the standard library's: at least nothing, at most a year.
+    package init(clamping duration: Duration) {
+        let (seconds, attoseconds) = min(max(duration, .zero), .seconds(31_536_000)).components
+        self.init(rawValue: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    }
+
     /// The span in seconds, for metrics, logs and C libraries that count in floating-point seconds.
     package var seconds: Double { Double(self.rawValue) / 1e9 }
 

@@ -1,18 +1,32 @@
-/// Percent-encoded for a query; letters, digits and `-._~` stay.
-package func percentEncoded(_ text: String) -> String {
-    var result = ""
+/// Appends `text` with every byte that is not unreserved as `%XX`, so that it can never contain what separates the parts
+/// of a key or a query. Source: RFC 3986, 2.1 and 2.3.
+package func appendPercentEncoded(_ text: String, to result: inout String) {
     for byte in text.utf8 {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"):
+        if isUnreserved(byte) {
             result.unicodeScalars.append(Unicode.Scalar(byte))
-        default:
+        } else {
             let hex = String(byte, radix: 16, uppercase: true)
-            result += "%" + (hex.utf8.count == 1 ? "0" : "") + hex
+            result += byte < 16 ? "%0" + hex : "%" + hex
         }
     }
+}
+
+/// The same by itself.
+package func percentEncoded(_ text: String) -> String {
+    var result = ""
+    appendPercentEncoded(text, to: &result)
     return result
+}
+
+/// Whether encoding leaves the byte as it is: ASCII letters, digits and `-._~`.
+package func isUnreserved(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+        UInt8(ascii: "~"):
+        true
+    default: false
+    }
 }
 
 /// The opposite; what is no encoding stays as it is.

@@ -1,3 +1,4 @@
+import WeirBase
 import WeirXDS
 
 /// Keeps the secrets of clients apart (AGG-24). A node says of itself what it likes; a verified certificate does not. A

@@ -117,7 +117,6 @@ extension XDSClient.Configuration {
             throw XDSClientError(
                 description: "\(name): \(duration) is out of range; from \(least > 0 ? "1 ns" : "0") to a day")
         }
-        let (seconds, attoseconds) = duration.components
-        return Nanoseconds(rawValue: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        return Nanoseconds(clamping: duration)
     }
 }

@@ -32,7 +32,7 @@ extension XDSServer {
         /// What is written to standard error; nil: nothing.
         public var logLevel: LogLevel? = .info
         /// The file with the descriptors of all xDS messages, which server reflection and the dumps need; nil:
-        /// `xds-descriptors.binpb` beside the program or one folder up.
+        /// `xds-descriptors.binpb` beside the program, in `../share/weir`, or two folders up, as in a build.
         public var descriptorsFile: String?
 
         /// A server that listens in plaintext on these addresses: `host:port` with a numeric host, or `unix:///path`.

@@ -10,7 +10,8 @@ public import WeirXDS
 public struct ResourceParser: Sendable {
     private let descriptors: DescriptorSet
 
-    /// Reads the descriptors; from `xds-descriptors.binpb` beside the program or one folder up unless a file is named.
+    /// Reads the descriptors; unless a file is named, from `xds-descriptors.binpb` beside the program, in `../share/weir`, or
+    /// two folders up, as in a build.
     ///
     /// - Throws: ``XDSServerError`` if there is no such file, or it holds no descriptors.
     public init(descriptorsFile file: String? = nil) throws(XDSServerError) {

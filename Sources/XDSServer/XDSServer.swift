@@ -151,11 +151,3 @@ public final class XDSServer: Sendable {
 public struct XDSServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
 }
-
-extension Nanoseconds {
-    /// At least nothing, at most a year.
-    init(clamping duration: Duration) {
-        let (seconds, attoseconds) = min(max(duration, .zero), .seconds(31_536_000)).components
-        self.init(rawValue: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
-    }
-}

@@ -67,14 +67,7 @@ final class FollowClient: ClientConnectionDelegate {
         self.backoff = Backoff(
             initial: .milliseconds(Int64(try options.number("backoff-initial-ms", 100))),
             max: .milliseconds(Int64(try options.number("backoff-max-ms", 1000))))
-        if let ca = options.optional("ca") {
-            self.tls = try TLSContext.client(
-                TLSClientConfiguration(
-                    ca: ca, certificateChain: options.optional("certificate"), privateKey: options.optional("key"),
-                    serverName: options.optional("server-name")))
-        } else {
-            self.tls = nil
-        }
+        self.tls = try options.clientTLS()
         self.transport = Transport(loop: self.loop, seed: 3) { complain("follow: \($0.text)") }
         var clientOptions = ClientOptions()
         clientOptions.connectTimeout = .milliseconds(Int64(try options.number("connect-timeout-ms", 5000)))

@@ -67,14 +67,7 @@ final class LoadClient: ClientConnectionDelegate {
         self.clusterCount = try options.number("clusters", 100)
         self.ramp = max(100, try options.number("ramp", 2000))
         self.stalledPercent = try options.number("stalled", 0)
-        if let ca = options.optional("ca") {
-            self.tls = try TLSContext.client(
-                TLSClientConfiguration(
-                    ca: ca, certificateChain: options.optional("certificate"), privateKey: options.optional("key"),
-                    serverName: options.optional("server-name")))
-        } else {
-            self.tls = nil
-        }
+        self.tls = try options.clientTLS()
         self.transport = Transport(loop: self.loop, seed: 2) { complain("load: \($0.text)") }
         var clientOptions = ClientOptions()
         // A client that gives up would only hide how long it took.

@@ -1,5 +1,4 @@
-import Glibc
-import WeirBase
+import WeirTLS
 
 struct UsageError: Error, CustomStringConvertible {
     let description: String
@@ -36,24 +35,13 @@ struct Options {
     }
 
     func optional(_ name: String) -> String? { self.values[name] }
-}
 
-/// What happened, for the script: one JSON object a line.
-func report(_ event: String, _ fields: [(String, String)]) {
-    var line = "{\"event\": \"\(event)\""
-    for (name, value) in fields { line += ", \"\(name)\": \(value)" }
-    write(line + "}", to: 1)
-}
-
-func milliseconds(_ duration: Nanoseconds) -> String {
-    let micros = duration.rawValue / 1000
-    return "\(micros / 1000).\(String(1000 + micros % 1000).dropFirst())"
-}
-
-/// For people, on standard error.
-func complain(_ text: String) { write(text, to: 2) }
-
-private func write(_ line: String, to descriptor: CInt) {
-    let bytes = Array((line + "\n").utf8)
-    _ = unsafe Glibc.write(descriptor, bytes, bytes.count)
+    /// What `--ca`, and `--certificate`, `--key` and `--server-name` beside it, ask for; nil: plaintext.
+    func clientTLS() throws -> TLSContext? {
+        guard let ca = self.optional("ca") else { return nil }
+        return try TLSContext.client(
+            TLSClientConfiguration(
+                ca: ca, certificateChain: self.optional("certificate"), privateKey: self.optional("key"),
+                serverName: self.optional("server-name")))
+    }
 }

@@ -103,11 +103,6 @@ struct QuestionTests {
         let token = run(["keys", "--token-file", "/nonexistent"], environment: [:])
         #expect(token.status == 2 && token.errors.contains("token file \"/nonexistent\": No such file"))
     }
-
-    @Test("a query's values are percent-encoded")
-    func encoding() {
-        #expect(percentEncoded("a-b.c_d~9/ &=\u{E9}%") == "a-b.c_d~9%2F%20%26%3D%C3%A9%25")
-    }
 }
 
 @Suite("Server-sent events")

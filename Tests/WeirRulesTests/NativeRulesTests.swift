@@ -1,4 +1,5 @@
 import Testing
+import WeirBase
 import WeirRegex
 import WeirXDS
 

@@ -1,49 +1,29 @@
 """Servers that take connections and are of no use, each in its own way, and count how often they are tried."""
 
-import asyncio
-
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 
-from weirtest.loop import shared_loop
+from weirtest.loop import LoopServer
 
 
-class BadServer:
+class BadServer(LoopServer):
     """`manner`: `close` (accepts and closes), `silent` (accepts, says nothing), `goaway` (speaks HTTP/2 only to ask to
     leave, and keeps the connection), `reset` (resets every stream), `unavailable` (ends every stream with nothing but
     UNAVAILABLE trailers), `no-streams` (allows none)."""
 
     def __init__(self, manner):
         self.manner, self.connections, self.streams = manner, 0, 0
-        self.peers, self.tasks = shared_loop(), set()
-        self.server = self.peers.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
-
-    def stop(self):
-        def body():
-            self.server.close()
-            for task in self.tasks:
-                task.cancel()
-
-        self.peers.call(body)
+        super().__init__()
 
     async def _serve(self, reader, writer):
         self.connections += 1
-        task = asyncio.current_task()
-        self.tasks.add(task)
-        try:
-            if self.manner == "silent":
-                while await reader.read(65536):
-                    pass
-            elif self.manner != "close":
-                await self._speak(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            self.tasks.discard(task)
-            writer.close()
+        if self.manner == "silent":
+            while await reader.read(65536):
+                pass
+        elif self.manner != "close":
+            await self._speak(reader, writer)
 
     async def _speak(self, reader, writer):
         wire = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))

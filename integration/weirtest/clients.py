@@ -319,6 +319,16 @@ def summary(response):
             f"nonce={response.nonce!r} +{response.names} -{response.removed}")
 
 
+def follow(relay, connect, protocol, expected, count=1, **options):
+    """So many clients with the wildcard of clusters, that hold what is expected."""
+    made = [connect(relay, protocol, node=xds.node(f"n{i}"), **options) for i in range(count)]
+    for client in made:
+        client.subscribe(xds.CDS)
+    for client in made:
+        client.converge(xds.CDS, expected, timeout=30)
+    return made
+
+
 def quiet(*clients, seconds=QUIET):
     """`XdsClient.quiet` for several clients at once."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""One asyncio loop in a thread of its own; every scripted gRPC peer of the suite lives in it."""
+"""One asyncio loop in a thread of its own, in which every scripted peer of the suite lives; and servers in it."""
 
 import asyncio
 import threading
@@ -42,3 +42,32 @@ def shared_loop():
     if _shared is None:
         _shared = LoopThread()
     return _shared
+
+
+class LoopServer:
+    """A TCP server of the shared loop on a free port of loopback; who inherits says in `_serve` what becomes of a
+    connection. `stop` cuts them."""
+
+    def __init__(self):
+        self.peers, self.tasks = shared_loop(), set()
+        self.server = self.peers.run(asyncio.start_server(self._serve_task, "127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    def stop(self):
+        def body():
+            self.server.close()
+            for task in self.tasks:
+                task.cancel()
+
+        self.peers.call(body)
+
+    async def _serve_task(self, reader, writer):
+        task = asyncio.current_task()
+        self.tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self.tasks.discard(task)
+            writer.close()

@@ -2,28 +2,18 @@
 
 import asyncio
 
-from weirtest.loop import shared_loop
+from weirtest.loop import LoopServer
 
 
-class Tap:
+class Tap(LoopServer):
     """Forwards connections to `address` and counts the bytes each way; `stop` cuts them."""
 
     def __init__(self, address):
         self.host, port = address.rsplit(":", 1)
         self.target = int(port)
         self.from_client, self.from_server = 0, 0
-        self.peers = shared_loop()
-        self.tasks, self.holes = set(), set()
-        self.server = self.peers.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
-
-    def stop(self):
-        def body():
-            self.server.close()
-            for task in self.tasks:
-                task.cancel()
-
-        self.peers.call(body)
+        self.holes = set()
+        super().__init__()
 
     def stop_accepting(self):
         """Refuses new connections; those there are go on."""
@@ -35,17 +25,12 @@ class Tap:
 
     async def _serve(self, reader, writer):
         task = asyncio.current_task()
-        self.tasks.add(task)
         far_reader, far_writer = await asyncio.open_connection(self.host, self.target)
         try:
             await asyncio.gather(self._pump(reader, far_writer, "from_client", task),
                                  self._pump(far_reader, writer, "from_server", task))
-        except (OSError, asyncio.CancelledError):
-            pass
         finally:
-            self.tasks.discard(task)
-            for each in (writer, far_writer):
-                each.close()
+            far_writer.close()
 
     async def _pump(self, reader, writer, counter, task):
         while data := await reader.read(65536):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -118,6 +119,28 @@ class Weir:
         finally:
             process.kill()
 
+    def kill(self):
+        """As a crash does: SIGKILL, no goodbye."""
+        self.process.signal(signal.SIGKILL)
+        self.process.wait(5)
+        self.process = None
+
+    def written(self, more_than=0):
+        """Waits until everything that the relay knows is on the disk; returns the number of transactions."""
+
+        def done():
+            count = self.metric("weir_store_writes_total")
+            return count if count > more_than and self.metric("weir_store_behind_seconds") == 0 else None
+
+        count = eventually(done, "the store to be written")
+        # Nothing more comes: what was under way when the first came is there too.
+        while True:
+            time.sleep(0.3)
+            now = self.metric("weir_store_writes_total")
+            if now == count:
+                return count
+            count = now
+
     @property
     def log(self):
         return self.process.log
@@ -138,6 +161,17 @@ class Weir:
         assert status == 200, f"{path}: {status}: {body}"
         assert kind.startswith("application/json"), f"{path}: {kind}"
         return json.loads(body)
+
+    def post(self, path):
+        """(status, JSON) of a POST."""
+        status, kind, body = self.get(path, "POST")
+        assert kind.startswith("application/json"), body
+        return status, json.loads(body)
+
+    def held(self, type="cds", key="web"):
+        """What is said of a hold of a type; None where nothing is held."""
+        entry = self.keys().get(key)
+        return entry and entry["types"].get(type, {}).get("held")
 
     def keys(self):
         """key → its entry of /keys."""

@@ -152,6 +152,11 @@ def cluster(name, timeout=1.0, source=None):
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=source or from_ads()))
 
 
+def clusters(count, timeout=1):
+    """So many, `c00000` and on."""
+    return [cluster(f"c{i:05d}", timeout) for i in range(count)]
+
+
 def endpoints(name, *ports, host="127.0.0.1"):
     """The endpoints of a cluster: one locality, all of equal weight."""
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)

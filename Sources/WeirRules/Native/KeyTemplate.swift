@@ -1,3 +1,5 @@
+import WeirBase
+
 /// How a rule writes its key: text, fields of the request and what its patterns caught.
 package struct KeyTemplate: Hashable, Sendable {
     private enum Source: Hashable, Sendable {

@@ -2,7 +2,8 @@ import Glibc
 import WeirConfig
 package import WeirProtobuf
 
-/// Where the descriptors of all xDS messages are: beside the program, one folder up, or where the environment says.
+/// Where the descriptors of all xDS messages are: where the environment says, or else beside the program, in
+/// `../share/weir`, or two folders up, as in a build.
 enum DescriptorFile {
     static let name = "xds-descriptors.binpb"
 

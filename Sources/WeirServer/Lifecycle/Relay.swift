@@ -117,7 +117,7 @@ final class Relay {
 
     // MARK: Descriptors
 
-    /// The descriptors of all xDS messages: beside the program, one folder up, or where the environment says.
+    /// The descriptors of all xDS messages, from where `DescriptorFile` looks for them.
     private static func loadDescriptors(
         _ file: String?, _ logger: Logger
     ) -> (DescriptorSet?, DescriptorCatalog?) {

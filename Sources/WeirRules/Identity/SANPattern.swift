@@ -1,3 +1,4 @@
+import WeirBase
 package import WeirRegex
 
 /// A pattern for names in client certificates: `*` stays within one path segment (of a URI) or one label (of a DNS
