@@ -117,8 +117,8 @@ extension OriginGroup {
         let wanted = Set(feed.names.keys)
         let new =
             self.streams[feed.stream].isBorrowed ? [] : wanted.subtracting(feed.toldNames.subtracting(feed.forgotten))
-        // What was borrowed is there only until the origin has had its say.
-        for name in new where type.byName[name] == nil || feed.isBorrowed {
+        // What was borrowed is there only until the origin has had its say, and so is what must be fetched (AGG-23).
+        for name in new where type.byName[name] == nil || feed.isBorrowed || feed.renewing.contains(name) {
             feed.unanswered[name] = now + self.policy.doesNotExistAfter
             self.schedule(now + self.policy.doesNotExistAfter)
         }
@@ -170,7 +170,8 @@ extension OriginGroup {
     /// Gives up and asks for again, with the newest nonce, the names that were and did not come.
     private func renew(_ feed: Feed, _ type: OriginType, _ now: Instant) {
         guard feed.lane == .named, var givenUp = self.streams[feed.stream].givenUp[feed.type.typeURL] else { return }
-        for name in type.presentNames(in: .named) { givenUp[name] = nil }
+        // What must be fetched is there, and missing all the same.
+        for name in type.presentNames(in: .named) where !feed.renewing.contains(name) { givenUp[name] = nil }
         let missing = givenUp.filter { feed.names[$0.key] != nil && $0.value < UpstreamStream.renewalsMax }.keys
         for name in missing { givenUp[name, default: 0] += 1 }
         self.streams[feed.stream].givenUp[feed.type.typeURL] = givenUp.isEmpty ? nil : givenUp

@@ -404,6 +404,7 @@ package final class OriginGroup {
         guard !due.isEmpty else { return }
         for name in due {
             feed.unanswered[name] = nil
+            feed.renewing.remove(name)
             self.actions.append(.event(.doesNotExist(typeURL: type.type.typeURL, name: name)))
         }
         if feed.isBorrowed, feed.unanswered.isEmpty, !self.streams[feed.stream].isBorrowed {
@@ -412,7 +413,7 @@ package final class OriginGroup {
             self.setOrigin(self.origin)
         }
         self.publish(
-            due.map { ResourceChange(lane: .named, name: $0, presence: .absent) }, type, .named, version: nil, now, wall
+            due.map { self.absence(of: $0, feed) }, type, .named, version: nil, now, wall
         )
         self.settleWithStore(type)
     }

@@ -78,13 +78,57 @@ import WeirXDS
         h.join()
         h.want(.eds, ["a", "b"])
         h.open()
-        var wrapper = WireWriter()
-        wrapper.string(1, XDSType.wrapperURL)
-        wrapper.message(2, self.uncached("a", "1"))
-        h.sotw(.eds, "1", "n1", ["b@1"], raw: [wrapper.bytes])
+        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
         _ = h.takeRequests()
         h.wantSoon(.eds, renewing: ["a"])
         h.advance(.milliseconds(10))
         #expect(h.takeRequests() == ["0 eds v=1 n=n1 [b]", "0 eds v=1 n=n1 [a,b]"])
+    }
+
+    @Test("AGG-23 UP-13 a request for what must be fetched that crossed a response is made once more")
+    func crossing() {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.eds, ["a", "b"])
+        h.open()
+        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        h.wantSoon(.eds, renewing: ["a"])
+        h.advance(.milliseconds(10))
+        _ = h.takeRequests()
+        // Sent before the server had read either: it dropped both, for their nonce was not the newest.
+        h.sotw(.eds, "2", "n2", ["b@2"])
+        #expect(h.takeRequests() == ["0 eds v=2 n=n2 [a,b]", "0 eds v=2 n=n2 [b]", "0 eds v=2 n=n2 [a,b]"])
+        h.sotw(.eds, "2", "n3", [], raw: [self.wrapped("a", "1")])
+        #expect(h.takeRequests() == ["0 eds v=2 n=n3 [a,b]"])
+        #expect(h.takeUpdates().last == "'a@1")
+    }
+
+    @Test("AGG-23 UP-12 what must be fetched and is met with silence does not exist, while the stream is up")
+    func silence() {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.eds, ["a", "b"])
+        h.open()
+        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        h.wantSoon(.eds, renewing: ["a"])
+        h.advance(.seconds(14))
+        h.lose()
+        h.advance(.seconds(20))
+        h.open()
+        _ = h.takeUpdates()
+        h.advance(.seconds(14))
+        #expect(h.takeUpdates() == [])
+        h.advance(.seconds(1))
+        #expect(h.takeUpdates() == ["'-a"])
+        #expect(h.group.nextDeadline == nil)
+        h.sotw(.eds, "2", "n2", [], raw: [self.wrapped("a", "1")])
+        #expect(h.takeUpdates() == ["'a@1"])
+    }
+
+    private func wrapped(_ name: String, _ version: String) -> [UInt8] {
+        var wrapper = WireWriter()
+        wrapper.string(1, XDSType.wrapperURL)
+        wrapper.message(2, self.uncached(name, version))
+        return wrapper.bytes
     }
 }

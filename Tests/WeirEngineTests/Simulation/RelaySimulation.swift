@@ -80,7 +80,8 @@ final class RelaySimulation {
     /// One resource of each wildcard never changes: by sending it again a server shows that it ignored what it was told,
     /// and nothing else does (AGG-10).
     private func keep(_ server: ReferenceServer, _ group: Int) {
-        for type in Self.types where type.isFullSet {
+        // Where absence means nothing, what is gone counts only if no control plane speaks SotW.
+        for type in Self.types where type.isFullSet || !self.maySpeakSotW {
             server.set(type, ["keep": ReferenceServer.Entry(version: 1_000_000 + group, inWildcard: true)])
         }
         for type in RichStep.collectionTypes where self.isRich && (type != .leds || !self.maySpeakSotW) {
