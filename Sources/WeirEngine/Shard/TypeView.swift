@@ -347,6 +347,8 @@ final class TypeView {
     /// Notes whether what is to be known of a name is a removal to SotW clients.
     private func noteRemoval(_ id: NameID, _ presence: Presence) {
         let wasPresent = self[id].named.resource != nil
+        // Some client that is behind may hold it still, though it was gone before it became unknown.
+        let wasThere = wasPresent || self[id].namedWasRemoved || self[id].namedWasForgotten
         switch presence {
         case .absent where wasPresent: self[id].namedWasRemoved = true
         case .absent where self.isUnknown(id):
@@ -354,7 +356,7 @@ final class TypeView {
         case .absent: break
         case .present, .populated, .unknown: self[id].namedWasRemoved = false
         }
-        self[id].namedWasForgotten = self.isUnknown(presence) && (wasPresent || self[id].namedWasForgotten)
+        self[id].namedWasForgotten = self.isUnknown(presence) && wasThere
     }
 
     private func isUnknown(_ presence: Presence) -> Bool { if case .unknown = presence { true } else { false } }

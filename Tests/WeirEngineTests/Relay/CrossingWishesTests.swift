@@ -124,6 +124,23 @@ import WeirXDS
         #expect(client.takeAndAck(["x", "y"]).map(\.resources) == [[]])
     }
 
+    @Test("SOTW-05 UP-12 who was behind when a name went hears of it, though it was given up and asked for anew since")
+    func forgottenRemoval() throws {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.cds, ["x", "y"])
+        h.settle()
+        h.shard.update(group: "n", Self.update(1, type: .cds, full: true, ["x@1", "y@1"]))
+        let first = try #require(client.take().first)
+        #expect(first.resources == ["x", "y"])
+        for (generation, change) in [(2, "-x"), (3, "?x"), (4, "-x")] {
+            h.shard.update(group: "n", Self.update(Generation(generation), type: .cds, [change]))
+        }
+        #expect(client.take() == [])
+        client.request(.cds, ["x", "y"], version: first.version, nonce: first.nonce)
+        #expect(client.takeAndAck(["x", "y"]).map(\.resources) == [["y"]])
+    }
+
     @Test("NAME-14 an error that a whole state does not repeat is told to nobody who asks later")
     func forgottenError() {
         let h = ShardHarness()
