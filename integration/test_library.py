@@ -184,8 +184,8 @@ def test_grpc_s_own_client_follows_the_servers_snapshots(simple_server, tmp_path
     caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
                      {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
     try:
-        caller.wait_log("one", 30)
-        caller.wait_log("two", 20)
+        caller.wait_log("one", timeout=30)
+        caller.wait_log("two", timeout=20)
         assert [line for line in caller.log.splitlines() if line.startswith("error")] == []
     finally:
         caller.kill()

@@ -350,7 +350,7 @@ def test_SVC_05_grpcs_own_client_reports_through_weir(plane, relay, reporting, t
     caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
                      {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
     try:
-        caller.wait_log("one", 30)
+        caller.wait_log("one", timeout=30)
         stream = reporting.stream("grpc-1")
         stream.send(order(send_all_clusters=True))
 

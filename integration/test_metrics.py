@@ -126,7 +126,7 @@ def test_a_client_that_leaves_at_a_large_response_is_noticed(plane, relay, conne
     assert len(client.expect(CDS).resources) == 8000
     client.close()
     eventually(lambda: weir.metric("weir_downstream_streams_lost_after_large_response_total") == 1, "the loss to be counted")
-    line = next(line for line in weir.log.splitlines() if "receive limit" in line)
+    line = weir.wait_log("receive limit")
     assert "node=narrow" in line and "key=" in line
 
 

@@ -58,9 +58,9 @@ def test_calls_go_through_and_follow_an_endpoint_change(plane, relay, backends, 
     caller = Process([sys.executable, "-c", CALLER], tmp_path / "caller.log",
                      {"GRPC_XDS_BOOTSTRAP": str(bootstrap), "GRPC_VERBOSITY": "ERROR"})
     try:
-        caller.wait_log("one", 30)
+        caller.wait_log("one", timeout=30)
         plane.update(xds.EDS, [xds.endpoints("greeter-cluster", backends[1].port)])
-        caller.wait_log("two", 20)
+        caller.wait_log("two", timeout=20)
         assert [line for line in caller.log.splitlines() if line.startswith("error")] == []
         # gRPC subscribes by name, without wildcards: no more than it asked for is fetched for it.
         eventually(lambda: plane.interest(xds.EDS, "") == {"greeter-cluster"}, "the interest in endpoints")
