@@ -8,8 +8,7 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from hpack import Encoder
 
-from weirtest import waiting
-from weirtest import raw, xds
+from weirtest import raw, waiting, xds
 from weirtest.waiting import eventually
 from weirtest.xds import CDS
 
