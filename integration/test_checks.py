@@ -212,7 +212,9 @@ def test_a_self_check_client_is_served_and_counted_nowhere(plane, relay_to, conn
         client.converge(EDS, plane.expected(EDS))
     assert relay.metric("weir_freshness_seconds_count") >= 5
     assert relay.metric("weir_freshness_lag_seconds") == 0
-    assert relay.metric("weir_freshness_checks_total") == fresh(relay)
+    assert all(
+        value == 0 or ("outcome", "fresh") in labels for (name, labels), value in relay.metrics().items()
+        if name == "weir_freshness_checks_total")
     assert any(worker["answered"] and worker["place"] for worker in relay.json("/checks")["freshness"]["workers"])
     # Nobody counts it.
     assert len(relay.clients()) == 1 and relay.metric("weir_downstream_streams") == 1
