@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("no_proxy", "127.0.0.1,localhost")
 
+from weirtest import waiting  # noqa: E402
 from weirtest import weir as weir_module  # noqa: E402
 from weirtest.certs import Certificates  # noqa: E402
 from weirtest.clients import XdsClient  # noqa: E402
@@ -36,9 +37,16 @@ def pytest_configure(config):
         raise pytest.UsageError(
             f"{weir_module.BINARY} does not exist: run `make build`, or set WEIR_BINARY, "
             "or WEIR_TEST_DIRECT=1 to test the peers alone")
+    if not DIRECT and weir_module.is_sanitized():
+        waiting.patience = 4
 
 
 def pytest_collection_modifyitems(config, items):
+    if waiting.patience > 1:
+        for item in items:
+            bound = item.get_closest_marker("timeout")
+            seconds = bound.args[0] if bound else float(config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(seconds * waiting.patience), append=False)
     if not DIRECT:
         return
     kept = [item for item in items if not _needs_relay(item)]

@@ -231,7 +231,7 @@ def test_AGG_12_a_nack_stays_with_the_client_that_sent_it(world, relay, connect,
     assert state["bad"]["state"] == "nacked" and "cannot use this" in state["bad"]["nack"]["message"]
     assert relay.keys()["web"]["types"]["cds"]["nacked"] == 1
     assert relay.metric("weir_downstream_nacks_total", type="cds") == 1
-    assert "cannot use this" in relay.log
+    relay.wait_log("cannot use this")
     world.update(CDS, [xds.cluster("a", 3)])
     good.expect(CDS)
     bad.ack(bad.expect(CDS))

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from weirtest.weir import ROOT
 
 
+@pytest.mark.release_build
 def test_every_scenario_gives_figures(tmp_path):
     output = tmp_path / "bench.json"
     subprocess.run(

@@ -74,7 +74,7 @@ def test_what_a_control_plane_forgets_to_push_is_drift(plane, followed, upstream
     # It is loud, and nothing else.
     assert relay.metric("weir_drift_groups") == 1 and outcomes(relay, "drift") >= 1
     assert any("key \"web\" has drifted from upstream primary" in text for text in relay.json("/ready")["degraded"])
-    assert "drift: the group holds something else" in relay.log
+    relay.wait_log("drift: the group holds something else")
     assert "different" in relay.get("/checks?format=text")[2]
     client.quiet()
     if end == "told":
@@ -85,7 +85,7 @@ def test_what_a_control_plane_forgets_to_push_is_drift(plane, followed, upstream
     client.converge(EDS, plane.expected(EDS, names="ab"))
     eventually(lambda: not drifted(relay), "the drift to end")
     assert relay.metric("weir_drift_groups") == 0 and relay.json("/ready")["degraded"] == []
-    assert "drift has ended" in relay.log
+    relay.wait_log("drift has ended")
 
 
 def test_what_is_pushed_late_is_no_drift(plane, followed, upstream_protocol):
@@ -125,7 +125,7 @@ def test_drift_is_healed_once_where_that_is_wanted(plane, followed, upstream_pro
     client.converge(CDS, plane.expected(CDS))
     eventually(lambda: not drifted(relay) and "drift has ended" in relay.log, "the drift to end")
     assert relay.metric("weir_drift_heals_total") == 1
-    assert "the group is refreshed because it has drifted" in relay.log
+    relay.wait_log("the group is refreshed because it has drifted")
 
 
 def test_what_a_guard_holds_is_no_drift(plane, relay_to, connect, upstream_protocol):
@@ -203,7 +203,9 @@ def test_a_self_check_client_is_served_and_counted_nowhere(plane, relay_to, conn
         client.converge(EDS, plane.expected(EDS))
     assert relay.metric("weir_freshness_seconds_count") >= 5
     assert relay.metric("weir_freshness_lag_seconds") == 0
-    assert relay.metric("weir_freshness_checks_total") == fresh(relay)
+    assert all(
+        value == 0 or ("outcome", "fresh") in labels for (name, labels), value in relay.metrics().items()
+        if name == "weir_freshness_checks_total")
     assert any(worker["answered"] and worker["place"] for worker in relay.json("/checks")["freshness"]["workers"])
     # Nobody counts it.
     assert len(relay.clients()) == 1 and relay.metric("weir_downstream_streams") == 1

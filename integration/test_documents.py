@@ -64,7 +64,7 @@ class Session:
         process = Process(["bash", "-c", f"exec {self.published.moved(command)}"],
                           self.folder / f"background-{len(self.running) + 1}.log", self.environment, self.folder)
         self.running.append(process)
-        process.wait_log(line, 30)
+        process.wait_log(line, timeout=30)
 
     def run(self, command, shown, status):
         """Runs a command until it ends with `status` and prints what is `shown`; `...` stands for anything."""

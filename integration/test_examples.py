@@ -216,7 +216,7 @@ def test_gRPC_without_proxies(publish, plane, serve, run):
     try:
         caller = run("caller", calling("xds:///greeter"),
                      {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-proxyless.json")})
-        caller.wait_log("b'backend'", 20)
+        caller.wait_log("b'backend'", timeout=20)
         assert "grpc/eu-1b" in fetch(published.ports[9901], "/keys")[1]
         assert relay.running
     finally:
@@ -233,7 +233,7 @@ def test_gRPC_over_mutual_TLS(publish, new_plane, certificates, serve, run):
     try:
         caller = run("caller", calling("xds:///greeter"),
                      {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-mtls.json")}, cwd=published.folder)
-        caller.wait_log("b'backend'", 20)
+        caller.wait_log("b'backend'", timeout=20)
         assert "web/checkout" in fetch(published.ports[9901], "/keys")[1]
         assert relay.running
     finally:
@@ -263,5 +263,5 @@ def test_files_serve_an_envoy_and_a_gRPC_client(publish, serve, envoy, run):
     caller = run("caller", calling("xds:///relay", "/grpc.health.v1.Health/Check"),
                  {"GRPC_XDS_BOOTSTRAP": str(published.folder / "grpc-files-origin.json")})
     eventually(lambda: fetch(published.ports[10000]) == (200, "This is the edge.\n"), lambda: relay.tail(), 20, 0.1)
-    caller.wait_log(r"b'\x08\x01'", 20)
+    caller.wait_log(r"b'\x08\x01'", timeout=20)
     assert relay.running

@@ -242,7 +242,7 @@ def test_upstream_tls_files_are_watched(new_plane, relay_of, connect, certificat
     eventually(lambda: states(relay) == ["failed"], "the refusal")
     install(certificates.client)
     client.converge(CDS, plane.expected(CDS))
-    assert "upstream TLS files reloaded" in relay.log
+    relay.wait_log("upstream TLS files reloaded")
 
 
 def test_servers_are_taken_over_by_a_reload(pair, relay_of, connect, upstream_protocol, protocol):

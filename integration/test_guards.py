@@ -52,7 +52,7 @@ def test_UP_19_an_empty_push_is_held_until_a_set_follows(plane, relay, connect, 
     assert relay.get("/ready")[0] == 200
     assert relay.metric("weir_holds", type="cds", reason="empty") == 1
     assert relay.metric("weir_pushes_total", type="cds", outcome="held_empty") == 1
-    assert "held: clients keep what they have" in relay.log
+    relay.wait_log("held: clients keep what they have")
     entry = relay.keys()["web"]["types"]["cds"]
     assert entry["version"] == "one" and entry["resources"] == 10
     assert len(relay.json("/config_dump?type=cds")["resources"]) == 10
@@ -80,7 +80,7 @@ def test_UP_19_a_small_set_may_become_empty_and_what_is_allowed_too(plane, relay
     relay.configure({"guards": {"empty_push": "allow"}})
     relay.reload()
     client.converge(CDS, {})
-    assert "the configuration allows it" in relay.log
+    relay.wait_log("the configuration allows it")
 
 
 @both_upstreams
@@ -127,8 +127,8 @@ def test_an_operator_holds_a_type_and_releases_the_newest(plane, relay, connect,
     client.converge(EDS, plane.expected(EDS, names=["a", "b"]))
     late.converge(EDS, plane.expected(EDS, names=["a", "c"]))
     assert len(client.drain()) == 0
-    log = relay.log
-    assert all(word in log for word in (" audit ", "path=/keys/hold", "path=/keys/release", "peer=127.0.0.1:"))
+    for word in (" audit ", "path=/keys/hold", "path=/keys/release", "peer=127.0.0.1:"):
+        relay.wait_log(word)
 
 
 @both_upstreams

@@ -72,7 +72,7 @@ def test_a_push_tells_what_it_changed_and_how_long_it_took(plane, relay, connect
     assert (push["added"], push["changed"], push["removed"]) == (["new"], ["c1"], ["c0"])
     assert re.fullmatch(r"[0-9a-f]{16}", push["id"]) and push["responses"] == 8
     assert 0 < push["written_ms"] < 10_000 and push["acked_ms"] is None and push["nacks"] == []
-    assert f"push={push['id']}" in relay.log
+    relay.wait_log(f"push={push['id']}")
     # One leaves, the others answer: nobody is waited for any more.
     for client in fleet[:-1]:
         client.ack(client.history[-1])

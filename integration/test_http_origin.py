@@ -515,7 +515,7 @@ def test_a_back_end_with_a_database_feeds_Envoy(push, tmp_path, new_envoy):
             {"REGISTRY_DATABASE": str(database), "REGISTRY_WEIR": f"http://127.0.0.1:{push.port}",
              "REGISTRY_TOKEN": TOKEN, "REGISTRY_KEY": "web", "REGISTRY_LISTENER_PORT": str(listener)})
         try:
-            registry.wait_log("Application startup complete", 20)
+            registry.wait_log("Application startup complete", timeout=20)
             new_envoy(push.relay, "ads-delta")
 
             def answers(path, expected):

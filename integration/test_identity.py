@@ -61,7 +61,7 @@ def test_a_name_may_claim_its_own_nodes_only(world, mtls, connect, certificates,
         assert code == grpc.StatusCode.PERMISSION_DENIED and claim in text
         assert liar.history == []
     assert relay.metric("weir_downstream_rejected_total", reason="identity") == 2
-    line = next(line for line in relay.log.splitlines() if "stream refused" in line and "db/1" in line)
+    line = relay.wait_log("stream refused", "db/1")
     assert "spiffe://prod/ns/web/sa/envoy" in line
     # Only the honest one has a group; a reload holds for those who come.
     assert len(relay.clients()) == 1

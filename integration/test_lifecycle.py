@@ -278,7 +278,7 @@ def test_a_restart_under_socket_activation_refuses_no_connection(world, new_weir
             "upstreams": {"primary": weir_module.upstream("delta", plane.address)}, "workers": 2,
             "downstream": {"listeners": [{"address": address}], "drain_timeout": "200ms"}}, start=False)
         relay.start(passed=[listening])
-        assert "listening on a socket of the service manager" in relay.log
+        relay.wait_log("listening on a socket of the service manager")
         stop, failures, served = threading.Event(), [], []
 
         def come_and_go():

@@ -112,7 +112,7 @@ def test_WIRE_06_DELTA_21_thirty_mebibytes_in_and_out(world, relay, connect, ups
     assert len(sotw.history) == 1 and sotw.history[0].message.ByteSize() > 30_000_000
     # A message that gRPC's clients refuse by default is something to know of.
     assert relay.metric("weir_downstream_oversized_total", type="cds") >= 1
-    assert "max_response_size" in relay.log
+    relay.wait_log("max_response_size")
     world.update(CDS, [xds.cluster("cluster-000-")])
     delta.converge(CDS, world.expected(CDS), 30)
     assert delta.history[-1].names == ["cluster-000-"]

@@ -67,6 +67,7 @@ def test_a_storm_is_cut_and_counted(plane, json_weir, connect):
         client.nack(client.expect(CDS), "never")
         plane.set(CDS, [xds.cluster("a", timeout=version + 1)], version=str(version))
     eventually(lambda: json_weir.metric("weir_log_lines_dropped_total", reason="limited") > 20, "lines to be left out")
+    eventually(lambda: len(find(json_weir, "NACK")) >= 100, "the lines")
     assert len(find(json_weir, "NACK")) == 100
     left_out = eventually(lambda: find(json_weir, "log lines were left out", what="NACK"), "the count in the log", timeout=20)
     assert int(left_out[0]["count"]) > 20

@@ -279,7 +279,7 @@ def test_a_damaged_or_foreign_file_is_set_aside(world, stored, connect, folder, 
     relay.start()
     aside = list(folder.glob("weir.mdb.set-aside-*"))
     assert [path.read_bytes() for path in aside] == [spoilt]
-    line = next(line for line in relay.log.splitlines() if "set aside" in line)
+    line = relay.wait_log("set aside")
     assert aside[0].name in line
     # It goes on, with an empty store, and fills it.
     follow(connect, relay, world, "delta")
@@ -336,7 +336,8 @@ def test_a_folder_that_cannot_be_written_is_said_loudly_and_weir_serves(
     follow(connect, relay, world, "delta")
     status, _, body = relay.get("/ready")
     assert status == 200 and any(text.startswith("store: open") for text in json.loads(body)["degraded"])
-    assert "the store cannot be opened" in relay.log and str(path) in relay.log
+    relay.wait_log("the store cannot be opened")
+    relay.wait_log(str(path))
     assert relay.metric("weir_store_errors_total", reason="open") >= 1
 
 
@@ -468,7 +469,8 @@ def test_secrets_are_stored_encrypted_where_asked_for(secretive, stored, connect
     client = connect(relay, "delta")
     client.subscribe(SDS, "tls")
     eventually(lambda: relay.metric("weir_store_errors_total", reason="key") > 0, "the wrong key to be noticed")
-    assert not list(folder.glob("*.set-aside-*")) and "cannot be decrypted" in relay.log
+    relay.wait_log("cannot be decrypted")
+    assert not list(folder.glob("*.set-aside-*"))
     client.close()
 
 

@@ -44,11 +44,11 @@ public final class XDSClient: Sendable {
         }
     }
 
-    deinit { self.mailbox.post(.close) }
+    deinit { self.mailbox.close(after: .close) }
 
     /// Subscribes to resources of a type by name. Names that are subscribed to already change nothing.
     ///
-    /// - Returns: false if too many commands wait for the client's thread, so that this one was not taken.
+    /// - Returns: false if it was not taken: too many commands wait for the client's thread, or it is closed.
     @discardableResult
     public func subscribe(to type: XDSType, names: [String]) -> Bool {
         self.mailbox.post(.interest(type, wildcard: nil, added: names, removed: []))
@@ -56,7 +56,7 @@ public final class XDSClient: Sendable {
 
     /// Subscribes to all resources of a type that the control plane has for this node: the wildcard.
     ///
-    /// - Returns: false if too many commands wait for the client's thread, so that this one was not taken.
+    /// - Returns: false if it was not taken: too many commands wait for the client's thread, or it is closed.
     @discardableResult
     public func subscribeToAll(of type: XDSType) -> Bool {
         self.mailbox.post(.interest(type, wildcard: true, added: [], removed: []))
@@ -64,7 +64,7 @@ public final class XDSClient: Sendable {
 
     /// Gives subscriptions by name up. What was held of them is forgotten without an event.
     ///
-    /// - Returns: false if too many commands wait for the client's thread, so that this one was not taken.
+    /// - Returns: false if it was not taken: too many commands wait for the client's thread, or it is closed.
     @discardableResult
     public func unsubscribe(from type: XDSType, names: [String]) -> Bool {
         self.mailbox.post(.interest(type, wildcard: nil, added: [], removed: names))
@@ -72,7 +72,7 @@ public final class XDSClient: Sendable {
 
     /// Gives the wildcard subscription of a type up. Names that are subscribed to stay.
     ///
-    /// - Returns: false if too many commands wait for the client's thread, so that this one was not taken.
+    /// - Returns: false if it was not taken: too many commands wait for the client's thread, or it is closed.
     @discardableResult
     public func unsubscribeFromAll(of type: XDSType) -> Bool {
         self.mailbox.post(.interest(type, wildcard: false, added: [], removed: []))
@@ -81,7 +81,7 @@ public final class XDSClient: Sendable {
     /// Ends the streams and connections, and waits for the client's thread; then no handler runs any more. From within a
     /// handler it does not wait. A second call does nothing.
     public func close() {
-        self.mailbox.post(.close)
+        self.mailbox.close(after: .close)
         self.thread.join()
     }
 }

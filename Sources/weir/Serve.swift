@@ -12,6 +12,7 @@ func serve(configurationPath: String) -> Int32 {
     }
     switch end {
     case .stopped: return ExitStatus.fine
+    case .stoppedInPart: _exit(ExitStatus.fine)
     case .failed: return ExitStatus.failed
     }
 }

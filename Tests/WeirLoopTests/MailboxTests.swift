@@ -54,7 +54,7 @@ struct MailboxTests {
         #expect(mailbox.count == 0)
     }
 
-    @Test("an inbox released in its own callback hears nothing more; the rest stays in the box")
+    @Test("an inbox released in its own callback hears nothing more, and its box takes nothing more")
     func releasedInCallback() {
         let mailbox = Mailbox<Int>(capacity: 10)
         let loop = Loop()
@@ -71,7 +71,49 @@ struct MailboxTests {
         runBounded(loop)
         #expect(inbox == nil)
         #expect(batches == [[1]])
-        #expect(mailbox.count == 1)
+        #expect(mailbox.count == 0 && mailbox.isClosed)
+        #expect(!mailbox.post(3))
+        #expect(mailbox.dropped == 0)
+    }
+
+    /// A message that holds the box it is in.
+    private final class Holder: Sendable {
+        let mailbox = Mailbox<@Sendable () -> Void>(capacity: 10)
+    }
+
+    @Test("what waits in a box when its inbox goes is let go of, also where it holds the box")
+    func letGoOf() {
+        weak var held: Holder?
+        do {
+            let holder = Holder()
+            held = holder
+            let loop = Loop()
+            let inbox = Inbox(loop: loop, mailbox: holder.mailbox) { _ in }
+            holder.mailbox.post { _ = holder.mailbox.count }
+            inbox.cancel()
+            #expect(holder.mailbox.count == 0)
+            // Who comes later leaves nothing behind either.
+            #expect(!holder.mailbox.post { _ = holder.mailbox.count })
+        }
+        #expect(held == nil)
+    }
+
+    @Test("a full box takes the last message, and nothing after it")
+    func last() {
+        let mailbox = Mailbox<Int>(capacity: 2)
+        for number in 0..<3 { mailbox.post(number) }
+        mailbox.close(after: 9)
+        mailbox.close(after: 10)
+        #expect(!mailbox.post(11))
+        #expect(mailbox.dropped == 1)
+        let loop = Loop()
+        var batches: [[Int]] = []
+        let inbox = Inbox(loop: loop, mailbox: mailbox) { [unowned loop] batch in
+            batches.append(batch)
+            loop.stop()
+        }
+        withExtendedLifetime(inbox) { runBounded(loop) }
+        #expect(batches == [[0, 1, 9]])
     }
 
     @Test("a thread carries the first 15 bytes of its name, and what it did is seen after the join")

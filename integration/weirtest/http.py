@@ -4,6 +4,8 @@ import gzip
 import http.client
 import json
 
+from weirtest import waiting
+
 
 class Reply:
     def __init__(self, response):
@@ -29,7 +31,7 @@ class Reply:
 
 def ask(relay, path, method="GET", timeout=10, **headers):
     """Header names in Python's way: `accept_encoding="gzip"`."""
-    connection = http.client.HTTPConnection("127.0.0.1", relay.admin_port, timeout=timeout)
+    connection = http.client.HTTPConnection("127.0.0.1", relay.admin_port, timeout=timeout * waiting.patience)
     try:
         connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
         return Reply(connection.getresponse())

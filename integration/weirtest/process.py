@@ -42,11 +42,11 @@ class Process:
     def tail(self, lines=40):
         return "\n".join(self.log.splitlines()[-lines:])
 
-    def wait_log(self, text, timeout=10.0):
-        """Waits until the log contains `text`; returns the line."""
+    def wait_log(self, *texts, timeout=10.0):
+        """Waits until the log has a line with all `texts`; returns it."""
         return eventually(
-            lambda: next((line for line in self.log.splitlines() if text in line), None),
-            lambda: f"{text!r} in the log, which ends:\n{self.tail()}", timeout, 0.05)
+            lambda: next((line for line in self.log.splitlines() if all(text in line for text in texts)), None),
+            lambda: f"{texts} in the log, which ends:\n{self.tail()}", timeout, 0.05)
 
     def signal(self, number):
         self.popen.send_signal(number)

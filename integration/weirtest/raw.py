@@ -12,6 +12,8 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from weirtest import waiting
+
 
 def frame(message, flag=0):
     """gRPC's length-prefixed form of a message."""
@@ -164,6 +166,7 @@ class RawClient:
 
     def until(self, condition, what, timeout=10.0):
         """Pumps until `condition` holds."""
+        timeout *= waiting.patience
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
@@ -184,7 +187,7 @@ class RawClient:
 
     def wait_closed(self, timeout=10.0):
         """Waits for the server to close the connection."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * waiting.patience
         while not self.closed:
             assert time.monotonic() < deadline, "the server did not close the connection"
             self.pump(0.02)

@@ -8,6 +8,8 @@ import service_protos
 from envoy.service.load_stats.v3 import lrs_pb2
 from envoy.service.status.v3 import csds_pb2
 
+from weirtest import waiting
+
 HEALTH = service_protos.message_classes(service_protos.health())
 #: v1 and v1alpha differ in the service's name only.
 REFLECTION = service_protos.message_classes(service_protos.reflection("v1"))
@@ -43,7 +45,7 @@ class Call:
 
     def expect(self, timeout=10.0):
         """The next response; fails when the call has ended."""
-        response = self.inbox.get(timeout=timeout)
+        response = self.inbox.get(timeout=timeout * waiting.patience)
         assert response is not None, f"the call ended with {self.ended}"
         return response
 
@@ -61,7 +63,7 @@ class Call:
 
     def status(self, timeout=10.0):
         """Waits for the end: (status code, message). What was not read until then is dropped."""
-        while self.inbox.get(timeout=timeout) is not None:
+        while self.inbox.get(timeout=timeout * waiting.patience) is not None:
             pass
         return self.ended
 
@@ -93,7 +95,7 @@ class ServiceClient:
         stub = self.channel.unary_unary(
             path, request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response.FromString)
-        return stub(request, timeout=timeout)
+        return stub(request, timeout=timeout * waiting.patience)
 
     def stream(self, path, response):
         """Opens a method with streams both ways (or one way, which looks the same on the wire)."""

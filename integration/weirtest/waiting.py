@@ -2,12 +2,17 @@
 
 import time
 
+#: How many times as long as usual a condition may take to come true; `conftest.py` says so for a slow build.
+patience = 1
+
 
 def eventually(condition, what="the condition", timeout=10.0, interval=0.01):
-    """Polls `condition` until it returns something true, and returns that; fails with `what` after `timeout` seconds.
+    """Polls `condition` until it returns something true, and returns that; fails with `what` after `timeout` seconds,
+    times `patience`.
 
     `what` may be a function: it is asked only when the wait has failed, so it can describe the last state seen.
     """
+    timeout *= patience
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from weirtest import waiting
 from weirtest.ports import free_port
 from weirtest.process import Process
 from weirtest.waiting import eventually
@@ -20,6 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("WEIR_BINARY", ROOT / ".build/release/weir"))
 #: Words that a healthy relay never logs.
 CRASH_MARKS = ("Fatal error", "AddressSanitizer", "ThreadSanitizer", "*** Signal", "runtime error:")
+
+
+def is_sanitized():
+    """Whether the binary was built with a sanitizer, whose checks make it several times as slow."""
+    program = BINARY.read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def merge(base, changes):
@@ -65,7 +72,7 @@ def command(*arguments, environment=None, cwd=None, timeout=30):
     """Runs the binary to its end; returns the completed process with text output."""
     return subprocess.run(
         [str(BINARY), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=timeout, cwd=cwd, env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **(environment or {})})
+        timeout=timeout * waiting.patience, cwd=cwd, env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **(environment or {})})
 
 
 class Weir:
@@ -112,7 +119,7 @@ class Weir:
         try:
             assert process.running, f"{self.name} died with {process.popen.returncode}:\n{process.tail()}"
             process.signal(signal.SIGTERM)
-            status = process.wait(timeout)
+            status = process.wait(timeout * waiting.patience)
             assert status == 0, f"{self.name} exited {status} on SIGTERM:\n{process.tail()}"
             marks = [mark for mark in CRASH_MARKS if mark in process.log]
             assert not marks, f"{self.name} logged {marks}:\n{process.tail()}"
@@ -143,7 +150,12 @@ class Weir:
 
     @property
     def log(self):
+        """What is written so far: a thread of its own writes lines some time after what they tell of."""
         return self.process.log
+
+    def wait_log(self, *texts, timeout=10.0):
+        """Waits for a line of the log with all `texts`; returns it."""
+        return self.process.wait_log(*texts, timeout=timeout)
 
     # --- The debug endpoint.
 
@@ -151,7 +163,7 @@ class Weir:
         """(status, content type, body as text)."""
         request = urllib.request.Request(f"http://{self.admin}{path}", method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5 * waiting.patience) as answer:
                 return answer.status, answer.headers.get("Content-Type", ""), answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers.get("Content-Type", ""), error.read().decode()

@@ -6,10 +6,17 @@ import Synchronization
 ///
 /// The only way between threads. A burst of messages costs one wake-up: only the post that finds the box empty writes
 /// the descriptor, and the receiver empties the whole box at once. Messages of one sender arrive in their order.
+///
+/// A box whose receiver is gone is closed: what a message holds, which may be the box itself, must not stay with it.
 package final class Mailbox<Message: Sendable>: Sendable {
+    private struct Queue: Sendable {
+        var messages: [Message] = []
+        var isClosed = false
+    }
+
     /// The most messages that can wait; a post beyond that is refused and counted.
     package let capacity: Int
-    private let queue = Locked<[Message]>([])
+    private let queue = Locked(Queue())
     private let droppedCount = Atomic<Int>(0)
     private let wake: CInt
 
@@ -23,24 +30,50 @@ package final class Mailbox<Message: Sendable>: Sendable {
 
     deinit { _ = Glibc.close(self.wake) }
 
-    /// Puts a message in the box; false, and counted in `dropped`, when the box is full.
+    /// Puts a message in the box; false when the box is full, which `dropped` counts, or closed.
     @discardableResult
     package func post(_ message: Message) -> Bool {
-        let (accepted, first) = self.queue.withLock { queue in
-            guard queue.count < self.capacity else { return (false, false) }
-            queue.append(message)
-            return (true, queue.count == 1)
+        let (accepted, first, isClosed) = self.queue.withLock { queue in
+            guard !queue.isClosed, queue.messages.count < self.capacity else { return (false, false, queue.isClosed) }
+            queue.messages.append(message)
+            return (true, queue.messages.count == 1, false)
         }
         if first { self.ring() }
-        if !accepted { self.droppedCount.wrappingAdd(1, ordering: .relaxed) }
+        if !accepted, !isClosed { self.droppedCount.wrappingAdd(1, ordering: .relaxed) }
         return accepted
     }
+
+    /// Puts the message in the box that is the last one the receiver gets; there is room for it in a full box, too. All
+    /// that comes after it is refused. Does nothing if the box is closed.
+    package func close(after message: Message) {
+        let first = self.queue.withLock { queue in
+            guard !queue.isClosed else { return false }
+            queue.isClosed = true
+            queue.messages.append(message)
+            return queue.messages.count == 1
+        }
+        if first { self.ring() }
+    }
+
+    /// Lets go of what waits, and refuses all that comes.
+    func close() {
+        // It is freed when the lock is free again: who is in a message may post while it goes.
+        let waiting = self.queue.withLock { queue in
+            queue.isClosed = true
+            defer { queue.messages = [] }
+            return queue.messages
+        }
+        withExtendedLifetime(waiting) {}
+    }
+
+    /// Whether nothing is taken any more.
+    package var isClosed: Bool { self.queue.withLock { $0.isClosed } }
 
     /// Messages refused so far because the box was full.
     package var dropped: Int { self.droppedCount.load(ordering: .relaxed) }
 
     /// Messages waiting at this moment.
-    package var count: Int { self.queue.withLock { $0.count } }
+    package var count: Int { self.queue.withLock { $0.messages.count } }
 
     /// The descriptor that becomes readable when messages wait.
     var wakeDescriptor: CInt { self.wake }
@@ -49,7 +82,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
     func exchange(_ batch: inout [Message]) {
         precondition(batch.isEmpty, "messages would be lost")
         self.silence()  // before the exchange: a post after it finds the box empty and rings again
-        self.queue.withLock { swap(&$0, &batch) }
+        self.queue.withLock { swap(&$0.messages, &batch) }
     }
 
     private func ring() {
@@ -82,10 +115,11 @@ package final class Inbox<Message: Sendable> {
 
     deinit { self.cancel() }
 
-    /// No more calls; messages stay in the box.
+    /// No more calls: the box is closed, and what waits in it is let go of.
     package func cancel() {
         self.watcher?.cancel()
         self.watcher = nil
+        self.mailbox.close()
     }
 
     /// Storage for this many messages is kept between bursts; that of a larger burst is given back.

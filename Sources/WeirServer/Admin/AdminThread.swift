@@ -43,8 +43,9 @@ final class AdminThread: Sendable {
         self.mailbox.post(.later(delay, body))
     }
 
+    /// What was given before is done; what that gives anew is dropped.
     func stop() {
-        self.mailbox.post(.stop)
+        self.mailbox.close(after: .stop)
         self.thread.withLock { $0 }?.join()
     }
 }

@@ -48,7 +48,7 @@ final class FilesOrigins: Sendable {
     }
 
     func close() {
-        self.mailbox.post(.stop)
+        self.mailbox.close(after: .stop)
         self.thread.withLock { $0 }?.join()
     }
 }

@@ -66,7 +66,7 @@ final class JournalDesk: Sendable {
     /// Ends the listeners' streams and the thread.
     func close() {
         guard let thread = self.thread.withLock({ $0.take() }) else { return }
-        self.mailbox.post(.stop)
+        self.mailbox.close(after: .stop)
         thread.join()
     }
 

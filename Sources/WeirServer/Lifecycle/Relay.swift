@@ -13,6 +13,8 @@ import WeirXDS
 package enum RelayExit: Sendable {
     /// Drained and stopped as asked.
     case stopped
+    /// The same, but for a thread that waits for the disk and was left behind: nothing may be torn down under it.
+    case stoppedInPart
     /// It could not start or go on: why.
     case failed(String)
 }
@@ -33,8 +35,7 @@ package func runRelay(
     do throws(StartError) {
         let relay = try Relay(configuration, environment, logger: logger, reload: reload)
         try relay.start()
-        relay.waitForEnd()
-        return .stopped
+        return relay.waitForEnd() ? .stopped : .stoppedInPart
     } catch {
         logger.log(.error, "weir cannot start", [("error", error.description)])
         return .failed(error.description)
@@ -281,12 +282,14 @@ final class Relay {
             [("state", pressure.name), ("resident_bytes", String(used))])
     }
 
-    /// Turns until drained.
-    func waitForEnd() {
+    /// Turns until drained. False if a thread had to be left behind.
+    @discardableResult
+    func waitForEnd() -> Bool {
         self.loop.run()
-        self.stopThreads()
+        let isWhole = self.stopThreads()
         for path in self.shared.unixListeners.keys { Socket.unlink(.unix(path: path)) }
         self.logger.log(.info, "weir stops")
+        return isWhole
     }
 
     private func beginDrain(_ cause: String) {
@@ -313,7 +316,9 @@ final class Relay {
         if isOver || self.shared.lifecycle.isDrained(workers: self.shared.links.count) { self.loop.stop() }
     }
 
-    private func stopThreads() {
+    /// False if one of them did not end in time.
+    @discardableResult
+    private func stopThreads() -> Bool {
         self.timer?.cancel()
         self.memoryTimer?.cancel()
         self.activityTimer?.cancel()
@@ -327,8 +332,9 @@ final class Relay {
         for thread in self.threads { thread.join() }
         self.shared.large.stop()
         self.shared.files.close()
-        self.shared.store?.close(self.logger)
+        let isStoreClosed = self.shared.store?.close(self.logger) ?? true
         self.shared.traces?.stop()
+        return isStoreClosed
     }
 
     // MARK: Reload

@@ -71,7 +71,7 @@ final class Logger: Sendable {
     /// Writes what waits and ends the writer; nothing is logged afterwards.
     func close() {
         self.reportLeftOut(all: true)
-        self.mailbox.post(.end)
+        self.mailbox.close(after: .end)
         self.thread.withLock { $0 }?.join()
     }
 }

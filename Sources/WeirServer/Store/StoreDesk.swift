@@ -80,15 +80,16 @@ final class StoreDesk: Sendable {
         }
     }
 
-    /// Has the last changes written, if the disk takes them in time.
-    func close(_ logger: Logger) {
-        guard let thread = self.thread.withLock({ $0 }) else { return }
-        self.mailbox.post(.stop)
+    /// Has the last changes written, if the disk takes them in time: else its thread is left behind, and false returned.
+    func close(_ logger: Logger) -> Bool {
+        guard let thread = self.thread.withLock({ $0 }) else { return true }
+        self.mailbox.close(after: .stop)
         if Self.wait(for: self.isOver, Self.closeTimeout) {
             thread.join()
-        } else {
-            logger.log(.error, "the store does not take the last changes in time: they are lost")
+            return true
         }
+        logger.log(.error, "the store does not take the last changes in time: they are lost")
+        return false
     }
 
     private static func wait(for flag: borrowing Atomic<Bool>, _ timeout: Nanoseconds) -> Bool {

@@ -62,8 +62,7 @@ final class TraceExporter: Sendable {
     func stop() {
         guard let thread = self.thread.withLock({ $0.take() }) else { return }
         self.isStopping.store(true, ordering: .relaxed)
-        // A full box is emptied by the thread, which then has room.
-        while !self.mailbox.post(.stop) { usleep(10_000) }
+        self.mailbox.close(after: .stop)
         thread.join()
     }
 

@@ -42,7 +42,7 @@ final class LargeWork: Sendable {
 
     /// To be called when nobody gives it anything more.
     func stop() {
-        self.mailbox.post(.stop)
+        self.mailbox.close(after: .stop)
         self.thread.withLock { $0 }?.join()
     }
 }

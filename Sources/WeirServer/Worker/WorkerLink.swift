@@ -23,6 +23,8 @@ final class WorkerLink: Sendable {
     func postPatiently(_ message: WorkerMessage) -> Bool {
         for _ in 0..<500 {
             if self.post(message) { return true }
+            // A worker that is over takes nothing.
+            if self.mailbox.isClosed { return false }
             usleep(10_000)
         }
         return false
