@@ -62,11 +62,11 @@ import WeirBase
 
     @Test("grpc-message keeps what is plain and escapes the rest")
     func encoding() {
-        #expect(String(decoding: PercentEncoding.encode("a b%\n~ü"), as: UTF8.self) == "a b%25%0A~%C3%BC")
-        #expect(PercentEncoding.decode(Array("%zz%4".utf8)) == "%zz%4")
-        #expect(PercentEncoding.decode(Array("%e6%97%A5".utf8)) == "日")
-        let cut = PercentEncoding.encode(String(repeating: "日", count: 1000), bytesMax: 100)
+        #expect(String(decoding: StatusMessageEncoding.encode("a b%\n~ü"), as: UTF8.self) == "a b%25%0A~%C3%BC")
+        #expect(StatusMessageEncoding.decode(Array("%zz%4".utf8)) == "%zz%4")
+        #expect(StatusMessageEncoding.decode(Array("%e6%97%A5".utf8)) == "日")
+        let cut = StatusMessageEncoding.encode(String(repeating: "日", count: 1000), bytesMax: 100)
         #expect(cut.count == 99)
-        #expect(PercentEncoding.decode(cut) == String(repeating: "日", count: 11))
+        #expect(StatusMessageEncoding.decode(cut) == String(repeating: "日", count: 11))
     }
 }

@@ -155,11 +155,17 @@ extension Shard {
 
     // MARK: From one state to the next
 
-    /// What members of a cohort must be sent to hold the newest state, encoded once; nil if they hold it.
-    private func step(from index: Int32, in view: TypeView) -> Encoded? {
+    /// A cohort whose members do not hold the newest state of what they subscribe to; nil if they do.
+    private func behind(_ index: Int32, in view: TypeView) -> (Cohort, Subscription)? {
         let cohort = view.cohorts[Int(index)]
         guard let subscription = view.subscriptions[Int(cohort.subscription)], cohort.generation < subscription.changed
         else { return nil }
+        return (cohort, subscription)
+    }
+
+    /// What members of a cohort must be sent to hold the newest state, encoded once; nil if they hold it.
+    private func step(from index: Int32, in view: TypeView) -> Encoded? {
+        guard let (cohort, subscription) = self.behind(index, in: view) else { return nil }
         if let step = cohort.step, step.to >= subscription.changed, step.encoded.isUsable(at: self.now) {
             return step.encoded
         }
@@ -172,9 +178,7 @@ extension Shard {
 
     /// The same for members whose removals go out later.
     private func split(from index: Int32, in view: TypeView) -> SplitEncoded? {
-        let cohort = view.cohorts[Int(index)]
-        guard let subscription = view.subscriptions[Int(cohort.subscription)], cohort.generation < subscription.changed
-        else { return nil }
+        guard let (cohort, subscription) = self.behind(index, in: view) else { return nil }
         if let split = cohort.split, split.to >= subscription.changed, split.encoded.isUsable(at: self.now) {
             return split.encoded
         }

@@ -146,8 +146,7 @@ extension Shard {
                 $0.resume = .resources(held)
             }
         } else if view.type.isFullSet, holdsSomething {
-            // No version that a group has: the whole is sent, also when that is nothing.
-            self.owe(index) { $0.resume = .version("\u{1}") }
+            self.owe(index) { $0.resume = .matchesNothing }
         }
         self.makeDue(index)
         return index

@@ -376,6 +376,7 @@ extension Shard {
             self.settle(index)
         } else if had != TypeStream.none {
             let endsWildcard = old.wildcard && !content.wildcard
+            self.forgetPresentedVersion(index, old, content)
             var added = content.names.filter {
                 !old.contains($0) || endsWildcard && view.isDifferentByName($0)
             }
@@ -390,6 +391,17 @@ extension Shard {
             }
         }
         return true
+    }
+
+    /// A client that gives something up before it was answered lets go of it, and will want it anew: the version that it
+    /// presented says nothing any more of what it holds (SOTW-18).
+    private func forgetPresentedVersion(
+        _ index: Int32, _ old: Subscription.Content, _ new: Subscription.Content
+    ) {
+        let place = self.typeStreams[Int(index)].owed
+        guard place != TypeStream.none, case .version? = self.owed[place]?.resume else { return }
+        guard old.wildcard && !new.wildcard || old.names.contains(where: { !new.contains($0) }) else { return }
+        self.owed[place]?.resume = .matchesNothing
     }
 
     func owe(_ index: Int32, _ change: (inout OwedAnswer) -> Void) {

@@ -105,4 +105,8 @@ enum ResumeState {
     case resources([String: String])
     /// SotW: `version_info`.
     case version(String)
+
+    /// It holds something, of which nothing is known: no group has this version, so that the whole is sent, also when that
+    /// is nothing.
+    static let matchesNothing = ResumeState.version("\u{1}")
 }

@@ -40,6 +40,6 @@ struct HeaderBlock {
     /// Trailers; an empty message is left out.
     mutating func addStatus(_ status: GRPCStatus, _ message: String) {
         self.add("grpc-status", String(status.rawValue))
-        if !message.isEmpty { self.add("grpc-message", bytes: PercentEncoding.encode(message)) }
+        if !message.isEmpty { self.add("grpc-message", bytes: StatusMessageEncoding.encode(message)) }
     }
 }

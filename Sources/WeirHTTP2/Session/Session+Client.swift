@@ -93,7 +93,7 @@ extension Session {
     private static func end(of fields: HeaderCollector) -> StreamEnd? {
         guard let bytes = fields.bytes(of: .grpcStatus) else { return nil }
         let status = Int(String(decoding: bytes, as: UTF8.self)).flatMap(GRPCStatus.init(rawValue:)) ?? .unknown
-        return StreamEnd(.finished, status, PercentEncoding.decode(fields.bytes(of: .grpcMessage) ?? []))
+        return StreamEnd(.finished, status, StatusMessageEncoding.decode(fields.bytes(of: .grpcMessage) ?? []))
     }
 
     /// END_STREAM of the server: the call is over, whether we had more to say or not.

@@ -20,7 +20,7 @@ final class SessionStream {
         @inline(__always) _read { yield self.state.value.deframer }
         @inline(__always) _modify { yield &self.state.value.deframer }
     }
-    var queue: OutgoingQueue {
+    var queue: MessageQueue {
         @inline(__always) _read { yield self.state.value.queue }
         @inline(__always) _modify { yield &self.state.value.queue }
     }
@@ -99,7 +99,7 @@ final class SessionStream {
 private struct StreamState {
     var userData: UInt64 = 0
     var deframer: MessageDeframer
-    var queue = OutgoingQueue()
+    var queue = MessageQueue()
     var held: [UInt8] = []
     var isKnown = false
     var isResponded = false

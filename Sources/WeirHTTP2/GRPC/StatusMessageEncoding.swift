@@ -1,6 +1,6 @@
 /// Percent-encoding of `grpc-message` (gRPC `PROTOCOL-HTTP2.md`, "Status-Message"): printable ASCII except `%` stands
 /// for itself, every other byte of the UTF-8 text is `%XX`.
-package enum PercentEncoding {
+package enum StatusMessageEncoding {
     /// Encoded bytes of at most `bytesMax`; a longer text is cut between characters.
     package static func encode(_ text: String, bytesMax: Int = 4096) -> [UInt8] {
         var encoded: [UInt8] = []

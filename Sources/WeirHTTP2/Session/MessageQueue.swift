@@ -1,7 +1,7 @@
 import WeirBase
 
 /// The messages that wait on one stream. The first waits inline, so that the usual push allocates nothing.
-struct OutgoingQueue {
+struct MessageQueue {
     private struct Message {
         var body: SharedBody
         var tail: MessageTail
