@@ -17,7 +17,8 @@ func fuzzDeframing(_ input: [UInt8]) throws(FuzzFinding) {
     _ = GRPCTimeout.parse(stream)
     let text = StatusMessageEncoding.decode(stream)
     if StatusMessageEncoding.encode(text, bytesMax: .max).count <= 4096 {
-        try check(StatusMessageEncoding.decode(StatusMessageEncoding.encode(text)) == text, "grpc-message changes: \(text)")
+        try check(
+            StatusMessageEncoding.decode(StatusMessageEncoding.encode(text)) == text, "grpc-message changes: \(text)")
     }
     try check(StatusMessageEncoding.encode(text, bytesMax: 7).count <= 7, "grpc-message is over its bound")
 }
