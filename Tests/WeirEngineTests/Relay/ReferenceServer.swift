@@ -36,7 +36,7 @@ final class ReferenceServer {
     private var streams: [Int: [String: Subscription]] = [:]
     private(set) var requests: [String] = []
     /// How often each resource was sent whole, by type URL.
-    private(set) var sends: [String: [String: Int]] = [:]
+    var sends: [String: [String: Int]] = [:]
     /// Responses on their way, by stream.
     var outbox: [(stream: Int, message: [UInt8])] = []
 

@@ -384,6 +384,8 @@ final class RelaySimulation {
         server.versionPrefix = "s\(self.servers)."
         server.ignoresInitialVersions = ignores
         server.splitsAnswers = splits
+        // What was fetched is known by how often it was sent, by whomever.
+        server.sends = self.harness.server.sends
         if same {
             server.copyContent(of: self.harness.server)
         } else {
