@@ -84,9 +84,10 @@ extension TypeView {
         switch change.presence {
         case .present(let resource):
             if let glob = change.collection { self.collections.add(id, to: glob) }
+            // What cannot be resolved any more was known by its other name, and may be gone by it next.
             if resource.name != change.name, resource.hasBody {
                 self.otherNames[id] = resource.name
-            } else if !self.otherNames.isEmpty {
+            } else if !self.otherNames.isEmpty, resource.hasBody {
                 self.otherNames[id] = nil
             }
         case .absent: if change.collection != nil { self.goneMembers.append(id) }

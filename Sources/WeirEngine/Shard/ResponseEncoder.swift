@@ -100,7 +100,10 @@ struct ResponseEncoder {
             }
         }
         // After those with a payload, which may have the same name.
-        for (id, resource) in unresolved { builder.add(resource, for: id, isHeld: false) }
+        for (id, resource) in unresolved {
+            builder.add(resource, for: id, isHeld: false)
+            self.removeOtherName(id, content, from: &builder)
+        }
         for id in absent { self.remove(id, content, from: &builder) }
         for name in gone { builder.remove(name, for: nil) }
         let bodies = builder.finish(mustSend: mustSend)
@@ -128,6 +131,10 @@ struct ResponseEncoder {
     /// Says that a name is gone; what was known by it has another of its own, and may be seen by that still.
     private func remove(_ id: NameID, _ content: Subscription.Content, from builder: inout DeltaBuilder) {
         builder.remove(self.view[id].name, for: id)
+        self.removeOtherName(id, content, from: &builder)
+    }
+
+    private func removeOtherName(_ id: NameID, _ content: Subscription.Content, from builder: inout DeltaBuilder) {
         guard let name = self.view.otherNames[id] else { return }
         if let other = self.view.existingID(of: name), let resource = self.view.visible(other, to: content) {
             builder.add(resource, for: other, isHeld: false)

@@ -61,6 +61,26 @@ import WeirXDS
         #expect(client.takeAndAck() == ["vhds -rc/foo.com -rc/vh1"])
     }
 
+    @Test("NAME-08 NAME-09 one response says that an alias cannot be resolved and that its resource is gone")
+    func removalOfWhatCannotBeResolved() {
+        let (h, client) = self.harness()
+        h.respond(.vhds, [Self.entry])
+        client.takeAndAck()
+        let unresolved = ContentHarness.entry(.vhds, "rc/foo.com", nil, aliases: ["rc/foo.com"])
+        h.respond(.vhds, [unresolved], removed: ["rc/vh1"])
+        let told = client.takeAndAck().flatMap { $0.split(separator: " ").map(String.init) }
+        #expect(told.contains("-rc/vh1"))
+    }
+
+    @Test("NAME-08 NAME-09 an alias that cannot be resolved any more takes the resource with it that was had by it")
+    func resolvedNoMore() {
+        let (h, client) = self.harness()
+        h.respond(.vhds, [Self.entry])
+        client.takeAndAck()
+        h.respond(.vhds, [ContentHarness.entry(.vhds, "rc/foo.com", nil, aliases: ["rc/foo.com"])])
+        #expect(client.takeAndAck() == ["vhds rc/foo.com=rc/foo.com -rc/vh1"])
+    }
+
     @Test("NAME-09 an alias that cannot be resolved is relayed, remembered for itself alone, and may be resolved later")
     func unresolved() {
         let (h, client) = self.harness()
