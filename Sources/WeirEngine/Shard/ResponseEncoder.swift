@@ -134,6 +134,7 @@ struct ResponseEncoder {
         self.removeOtherName(id, content, from: &builder)
     }
 
+    /// What was had by a name that means nothing any more is gone by its own name too, or is said once more if it is seen by it.
     private func removeOtherName(_ id: NameID, _ content: Subscription.Content, from builder: inout DeltaBuilder) {
         guard let name = self.view.otherNames[id] else { return }
         if let other = self.view.existingID(of: name), let resource = self.view.visible(other, to: content) {

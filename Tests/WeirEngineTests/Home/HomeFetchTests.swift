@@ -74,11 +74,7 @@ import WeirXDS
 
     @Test("AGG-23 in SotW the list goes once without the name")
     func sotw() {
-        let h = HomeHarness(.sotw)
-        h.join()
-        h.want(.eds, ["a", "b"])
-        h.open()
-        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        let h = self.warmedSotW()
         _ = h.takeRequests()
         h.wantSoon(.eds, renewing: ["a"])
         h.advance(.milliseconds(10))
@@ -87,11 +83,7 @@ import WeirXDS
 
     @Test("AGG-23 UP-13 a request for what must be fetched that crossed a response is made once more")
     func crossing() {
-        let h = HomeHarness(.sotw)
-        h.join()
-        h.want(.eds, ["a", "b"])
-        h.open()
-        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        let h = self.warmedSotW()
         h.wantSoon(.eds, renewing: ["a"])
         h.advance(.milliseconds(10))
         _ = h.takeRequests()
@@ -105,11 +97,7 @@ import WeirXDS
 
     @Test("AGG-23 UP-12 what must be fetched and is met with silence does not exist, while the stream is up")
     func silence() {
-        let h = HomeHarness(.sotw)
-        h.join()
-        h.want(.eds, ["a", "b"])
-        h.open()
-        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        let h = self.warmedSotW()
         h.wantSoon(.eds, renewing: ["a"])
         h.advance(.seconds(14))
         h.lose()
@@ -123,6 +111,15 @@ import WeirXDS
         #expect(h.group.nextDeadline == nil)
         h.sotw(.eds, "2", "n2", [], raw: [self.wrapped("a", "1")])
         #expect(h.takeUpdates() == ["'a@1"])
+    }
+
+    private func warmedSotW() -> HomeHarness {
+        let h = HomeHarness(.sotw)
+        h.join()
+        h.want(.eds, ["a", "b"])
+        h.open()
+        h.sotw(.eds, "1", "n1", ["b@1"], raw: [self.wrapped("a", "1")])
+        return h
     }
 
     private func wrapped(_ name: String, _ version: String) -> [UInt8] {
