@@ -5,14 +5,12 @@ import random
 import shutil
 import signal
 import struct
-import subprocess
 import time
-from pathlib import Path
 
 import grpc
 import pytest
 
-from weirtest import churn, follow
+from weirtest import churn, follow, preload
 from weirtest import weir as weir_module
 from weirtest import xds
 from weirtest.chaos import Chaos
@@ -24,7 +22,6 @@ from weirtest.xds import CDS
 import storm
 
 pytestmark = pytest.mark.relay_only
-SANITIZED = "ASAN_OPTIONS" in os.environ
 needs_bench = pytest.mark.skipif(follow.program() is None, reason="weir-bench is not built")
 
 
@@ -184,20 +181,14 @@ def test_the_upstreams_ca_is_rotated_without_a_restart(new_plane, relay_to, conn
 @pytest.fixture
 def clock(tmp_path):
     """A wall clock that jumps, for the processes that `environment` is given to."""
-    compiler = shutil.which("cc") or shutil.which("clang")
-    if compiler is None or SANITIZED or "TSAN_OPTIONS" in os.environ:
-        pytest.skip("no C compiler, or a sanitizer that wants to be loaded first")
-
     class Clock:
-        environment = {"LD_PRELOAD": str(tmp_path / "clockjump.so"), "CLOCK_JUMP_FILE": str(tmp_path / "offset")}
+        environment = {"LD_PRELOAD": preload.build("clockjump", tmp_path), "CLOCK_JUMP_FILE": str(tmp_path / "offset")}
 
         def jump(self, seconds):
             with open(tmp_path / "offset", "r+b") as file:
                 file.write(struct.pack("q", seconds))
 
     (tmp_path / "offset").write_bytes(bytes(8))
-    source = Path(weir_module.__file__).parent / "clockjump.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", tmp_path / "clockjump.so", source, "-ldl"], check=True)
     return Clock()
 
 

@@ -9,8 +9,8 @@ import WeirXDS
 /// One worker: a loop with its own listeners, connections and shard, and the home of its share of the groups.
 ///
 /// Confined to its loop's thread. Everything that came in during a turn is carried out in one *round* before the loop
-/// sleeps: the shard answers and pushes, homes and shards exchange messages until there are none left, and what is for
-/// other workers leaves as one batch each.
+/// sleeps: the shard answers and pushes, and homes and shards exchange messages until there are none left. What is for other
+/// workers leaves before this one writes, so that all of them write at the same time.
 final class Worker {
     let index: Int
     let loop: Loop
@@ -217,6 +217,8 @@ final class Worker {
         self.setTime()
         if !self.prepared.isEmpty { self.finishPrepared() }
         repeat {
+            // Before this worker writes to its own streams, so that the others write to theirs at the same time.
+            self.postToWorkers()
             self.shard.flush()
             self.carryOut()
             let messages = self.local
@@ -248,6 +250,10 @@ final class Worker {
     private func post() {
         self.homes.postToStore()
         self.postJournal()
+        self.postToWorkers()
+    }
+
+    private func postToWorkers() {
         for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
             // A full mailbox keeps the messages here, in order, for the next round.
             if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {

@@ -1,0 +1,54 @@
+"""What several workers do at the same time."""
+
+import pytest
+
+from weirtest import preload
+from weirtest import weir as weir_module
+from weirtest import xds
+from weirtest.waiting import eventually
+from weirtest.xds import CDS
+
+pytestmark = pytest.mark.relay_only
+
+#: A response with this much in it is told from all else that is sent.
+PUSHED_BYTES = 20_000
+#: More on each worker than it writes to in one go.
+CLIENTS = 200
+
+
+@pytest.fixture
+def calls(tmp_path):
+    """The calls of processes that `environment` is given to: (thread, call, descriptor, bytes)."""
+    class Calls:
+        environment = {"LD_PRELOAD": preload.build("calls", tmp_path), "CALLS_FILE": str(tmp_path / "calls")}
+
+        def read(self):
+            lines = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
+            return [(thread, call, int(descriptor), int(count)) for thread, call, descriptor, count in lines]
+
+    return Calls()
+
+
+def test_the_other_worker_hears_of_a_change_before_the_first_writes_it(new_plane, new_weir, connect, calls):
+    plane = new_plane()
+    plane.set(CDS, [xds.cluster("a")])
+    relay = new_weir({"upstreams": {"primary": weir_module.upstream("delta", plane.address)}, "workers": 2}, start=False)
+    relay.start(environment=calls.environment)
+    clients = [connect(relay, "delta", node=xds.node(f"n{index}")) for index in range(CLIENTS)]
+    for client in clients:
+        client.subscribe(CDS)
+        client.converge(CDS, plane.expected(CDS))
+    before = len(calls.read())
+    plane.set(CDS, [xds.cluster("a"), xds.cluster("b" * PUSHED_BYTES)])
+    for client in clients:
+        client.converge(CDS, plane.expected(CDS))
+    noted = calls.read()[before:]
+    pushed = [(place, thread) for place, (thread, call, _, count) in enumerate(noted)
+              if call == "send" and count > PUSHED_BYTES]
+    assert len(pushed) == len(clients) and len({thread for _, thread in pushed}) == 2, "each worker has some clients"
+    first, home = pushed[0]
+    other = next(thread for _, thread in pushed if thread != home)
+    doorbells = {descriptor for thread, call, descriptor, _ in noted if thread == other and call == "woken"}
+    rings = [place for place, (thread, call, descriptor, _) in enumerate(noted)
+             if thread == home and call == "wake" and descriptor in doorbells]
+    assert rings and rings[0] < first
