@@ -4,16 +4,20 @@
 ///
 /// Hints: never read through, so that an address whose object is gone costs a fetch and no more.
 @safe package struct Footprint: BitwiseCopyable {
-    /// Zeros behind the last.
-    package private(set) var addresses: [6 of UInt] = [6 of UInt](repeating: 0)
+    /// Each an address, and in the byte above it how many cache lines from there; zeros behind the last.
+    package private(set) var places: [10 of UInt] = [10 of UInt](repeating: 0)
+
+    package static let linesShift = 56
 
     package init() {}
 
+    /// The first two cache lines of an object.
     package mutating func add(_ object: AnyObject) { unsafe self.add(Unmanaged.passUnretained(object).toOpaque()) }
 
-    /// Beyond six addresses the others are left out.
-    package mutating func add(_ address: UnsafeRawPointer) {
-        guard let place = self.addresses.indices.first(where: { self.addresses[$0] == 0 }) else { return }
-        self.addresses[place] = UInt(bitPattern: address)
+    /// Up to 255 cache lines of 64 bytes. Beyond ten places the others are left out.
+    package mutating func add(_ address: UnsafeRawPointer, lines: UInt8 = 2) {
+        guard let index = self.places.indices.first(where: { self.places[$0] == 0 }) else { return }
+        let mask = UInt(1) << UInt(Self.linesShift) - 1
+        self.places[index] = UInt(bitPattern: address) & mask | UInt(lines) << UInt(Self.linesShift)
     }
 }

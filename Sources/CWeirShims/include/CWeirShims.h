@@ -48,10 +48,9 @@ static inline int weir_accept(int fd, struct sockaddr *address, socklen_t *lengt
 // The kernel keeps 15 bytes.
 static inline void weir_name_this_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 static inline void weir_malloc_trim(void) { malloc_trim(0); }
-// Two lines of a cache; never faults, whatever the address.
-static inline void weir_prefetch(uintptr_t address) {
-    __builtin_prefetch((const void *)address, 1, 2);
-    __builtin_prefetch((const void *)(address + 64), 1, 2);
+// So many lines of a cache; never faults, whatever the address.
+static inline void weir_prefetch(uintptr_t address, unsigned lines) {
+    for (uintptr_t end = address + 64 * lines; address < end; address += 64) __builtin_prefetch((const void *)address, 1, 2);
 }
 // Compilers take away a pair of malloc and free that nobody could notice.
 static inline void weir_malloc_ahead(size_t bytes) {

@@ -16,8 +16,27 @@ extension Session {
             unsafe self.state.value.receiveBase = nil
             return code
         }
+        self.state.value.isUneventful = code == bytes.count && self.isOneMessage(from: start, bytes)
         self.endActivity(from: start, bytes)
         if code < 0 { throw self.fatal(code) }
+    }
+
+    /// Windows are given back by the half, so to look each time an eighth of one has come is soon enough.
+    private var askingInterval: Int {
+        min(self.context.limits.streamWindowBytes, self.context.limits.connectionWindowBytes) / 8
+    }
+
+    /// Whether what was recorded is the DATA of one frame, unpadded and without END_STREAM, and `bytes` that frame.
+    private func isOneMessage(from start: Int, _ bytes: Span<UInt8>) -> Bool {
+        self.state.value.unaskedBytes += bytes.count
+        guard self.state.value.unaskedBytes < self.askingInterval, self.context.records.value.count == start + 1,
+            case .data(_, 9, bytes.count - 9) = self.context.records.value[start],
+            bytes[3] == UInt8(NGHTTP2_DATA.rawValue), bytes[4] == 0
+        else {
+            self.state.value.unaskedBytes = 0
+            return false
+        }
+        return true
     }
 
     /// Moves frames into `output` until it holds `SessionLimits.outputBytesMax` or there are none, and delivers the

@@ -126,6 +126,7 @@ extension Session {
 
     /// The peer broke a rule of gRPC on this stream only.
     func fail(_ stream: SessionStream, _ failure: GRPCFailure) {
+        self.state.value.isUneventful = false
         self.stopReceiving(stream)
         let end = StreamEnd(.violated, failure.status, failure.message)
         switch self.context.role {

@@ -125,9 +125,12 @@ package struct SessionIncidents: Hashable, Sendable {
         unsafe self.isBroken || nghttp2_session_want_read(self.raw) == 0 && !self.wantsWrite
     }
 
-    /// There is nothing to pull, and the session goes on.
+    /// What was received leaves nothing to pull, and the session goes on. For who received: what was said to the session
+    /// since is not looked at.
     package var isQuiet: Bool {
-        unsafe !self.isBroken && nghttp2_session_want_write(self.raw) == 0 && nghttp2_session_want_read(self.raw) != 0
+        if self.state.value.isUneventful { return true }
+        return unsafe !self.isBroken && nghttp2_session_want_write(self.raw) == 0
+            && nghttp2_session_want_read(self.raw) != 0
     }
 
     /// A number of the owner's for a stream, such as a packed slot id; 0 until set.
@@ -150,8 +153,11 @@ package struct SessionIncidents: Hashable, Sendable {
         self.state.note(in: &footprint)
         self.streams[stream]?.note(in: &footprint)
         if let raw = unsafe nghttp2_session_find_stream(self.raw, stream) {
-            unsafe footprint.add(UnsafeRawPointer(raw))
+            unsafe footprint.add(UnsafeRawPointer(raw), lines: 4)
         }
+        // Of the 46 lines of nghttp2's session those that sending and receiving a DATA frame touch, in version 1.52.
+        unsafe footprint.add(UnsafeRawPointer(self.raw), lines: 16)
+        unsafe footprint.add(UnsafeRawPointer(self.raw) + 36 * 64, lines: 10)
     }
 
     package func takeIncidents() -> SessionIncidents {
@@ -226,6 +232,11 @@ package struct SessionIncidents: Hashable, Sendable {
     var receiveBase: UnsafePointer<UInt8>?
     var output: Unmanaged<OutputQueue>?
     var isActive = false
+    /// The bytes received last were a message of a stream and no more, which obliges nghttp2 to nothing: to ask it would
+    /// take as long as to hand it the message. But windows are given back some time.
+    var isUneventful = false
+    /// Bytes received since nghttp2 was asked.
+    var unaskedBytes = 0
 
     /// Those whose queue is not empty.
     var waitingStreams = 0

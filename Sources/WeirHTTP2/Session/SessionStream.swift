@@ -10,7 +10,10 @@ final class SessionStream {
         self.state = Cell(StreamState(deframer: MessageDeframer(messageBytesMax: messageBytesMax)))
     }
 
-    func note(in footprint: inout Footprint) { self.state.note(in: &footprint) }
+    func note(in footprint: inout Footprint) {
+        footprint.add(self)
+        self.state.note(in: &footprint)
+    }
 
     var userData: UInt64 {
         get { self.state.value.userData }

@@ -2,8 +2,12 @@ import CWeirShims
 package import WeirBase
 
 extension Footprint {
-    /// Has the processor fetch two cache lines at each address. Returns at once.
+    /// Has the processor fetch all that is noted. Returns at once.
     package func prefetch() {
-        for index in self.addresses.indices where self.addresses[index] != 0 { weir_prefetch(self.addresses[index]) }
+        for index in self.places.indices {
+            let place = self.places[index]
+            if place == 0 { return }
+            weir_prefetch((place << 8) >> 8, UInt32(truncatingIfNeeded: place >> UInt(Self.linesShift)))
+        }
     }
 }

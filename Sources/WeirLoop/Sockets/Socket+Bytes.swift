@@ -29,11 +29,11 @@ extension Socket {
     package static func read(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer) throws(SystemError)
         -> ReadResult
     {
-        let (result, code) = retrying { unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
+        let (result, code) = retrying { unsafe recv(descriptor, buffer.baseAddress, buffer.count, 0) }
         if result > 0 { return .bytes(result) }
         if result == 0 { return .closed }
         if code == EAGAIN { return .wouldBlock }
-        throw SystemError(code: code, operation: "read")
+        throw SystemError(code: code, operation: "recv")
     }
 
     package static func write(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) throws(SystemError) -> WriteResult {

@@ -34,11 +34,15 @@ final class Link {
     private(set) var isReadingPaused = false
     private(set) var session: Session?
     private(set) var tls: TLSSession?
-    private var descriptor: Descriptor?
+    /// Open until the link is closed: what is read and written.
+    private let descriptor: CInt
+    private var ownedDescriptor: Descriptor?
     /// What a full socket left over; nil most of the time.
     private var output: OutputQueue?
     let transport: Transport
     private(set) var lastActivity: Instant
+    /// What is fetched while the kernel reads.
+    var footprint = Footprint()
     /// Holds the link until it was told of the link's end, and is held by the transport's deadlines until then: the link tells
     /// it nothing after that, and `close` only marks.
     private unowned let owner: any LinkOwner
@@ -65,7 +69,8 @@ final class Link {
         self.security = security
         self.state = isConnecting ? .connecting : .securing
         self.lastActivity = transport.loop.now
-        self.descriptor = Descriptor(descriptor)
+        self.descriptor = descriptor
+        self.ownedDescriptor = Descriptor(descriptor)
         // The watcher is the link's own and stops with it; this holds for every watcher whose callback has an unowned `self`.
         self.watcher = IOWatcher(loop: transport.loop, descriptor: descriptor) { [unowned self] readiness in
             self.ready(readiness)
@@ -86,12 +91,11 @@ final class Link {
     }
 
     private func connectEnded() {
-        guard let descriptor = self.descriptor else { return }
-        if let error = Socket.connectionError(descriptor.rawValue) {
+        if let error = Socket.connectionError(self.descriptor) {
             let text = "connect to \(self.peer): \(SystemError.text(error.code))"
             return self.close(.connectFailed, text)
         }
-        Socket.setNoDelay(descriptor.rawValue)
+        Socket.setNoDelay(self.descriptor)
         self.state = .securing
         self.connected()
     }
@@ -149,12 +153,11 @@ final class Link {
     }
 
     private func readable() {
+        self.footprint.prefetch()
         for _ in 0..<Self.readsPerTurn {
-            guard let descriptor = self.descriptor, !self.isReadingPaused,
-                self.state == .securing || self.state == .open
-            else { break }
+            guard !self.isReadingPaused, self.state == .securing || self.state == .open else { break }
             do throws(SystemError) {
-                switch try self.transport.readBuffer.read(from: descriptor.rawValue) {
+                switch try self.transport.readBuffer.read(from: self.descriptor) {
                 case .bytes(let count):
                     self.lastActivity = self.transport.loop.now
                     self.received()
@@ -171,9 +174,7 @@ final class Link {
 
     /// Most of what clients say, ACKs, leaves nothing to write.
     private func markDirtyAfterReading() {
-        if self.state == .open, let session = self.session, session.isQuiet,
-            self.tls.map({ $0.pendingCiphertext == 0 }) ?? true
-        {
+        if self.state == .open, self.session?.isQuiet ?? false, self.tls.map({ $0.pendingCiphertext == 0 }) ?? true {
             return
         }
         self.markDirty()
@@ -295,20 +296,18 @@ final class Link {
     }
 
     private func writeStaged() throws(LinkFailure) -> Bool {
-        guard let descriptor = self.descriptor else { return true }
         do throws(SystemError) {
-            return try self.tls == nil
-                ? self.writeOutput(descriptor.rawValue) : self.writeCiphertext(descriptor.rawValue)
+            return try self.tls == nil ? self.writeOutput() : self.writeCiphertext(self.descriptor)
         } catch {
             if let output = self.output.take() { self.transport.giveBack(output) }
             throw LinkFailure(cause: .peer, reason: "connection with \(self.peer) failed: \(error)")
         }
     }
 
-    private func writeOutput(_ descriptor: CInt) throws(SystemError) -> Bool {
+    private func writeOutput() throws(SystemError) -> Bool {
         guard let output = self.output else { return true }
         while !output.isEmpty {
-            switch try self.writeOnce(descriptor, output) {
+            switch try self.writeOnce(output) {
             case .bytes(let count): output.consume(count)
             case .wouldBlock:
                 self.transport.keepOutput(output)
@@ -320,16 +319,18 @@ final class Link {
         return true
     }
 
-    private func writeOnce(_ descriptor: CInt, _ output: OutputQueue) throws(SystemError) -> WriteResult {
+    private func writeOnce(_ output: OutputQueue) throws(SystemError) -> WriteResult {
         if output.segmentCount > 1 {
-            return unsafe try Socket.gatherWrite(descriptor, count: output.segmentCount) { index, use in
+            return unsafe try Socket.gatherWrite(self.descriptor, count: output.segmentCount) { index, use in
                 unsafe output.withSegment(index, use)
             }
         }
         var result = WriteResult.wouldBlock
         var failure: SystemError?
         unsafe output.withSegment(0) { bytes in
-            do throws(SystemError) { result = try unsafe Socket.write(descriptor, bytes) } catch { failure = error }
+            do throws(SystemError) { result = try unsafe Socket.write(self.descriptor, bytes) } catch {
+                failure = error
+            }
         }
         if let failure { throw failure }
         return result
@@ -357,7 +358,7 @@ final class Link {
         self.session?.abandon(.unavailable, end.reason)
         self.session = nil
         if let output = self.output.take() { self.transport.giveBack(output) }
-        self.descriptor = nil
+        self.ownedDescriptor = nil
         self.owner.linkClosed(end)
     }
 

@@ -79,13 +79,15 @@ package final class ServerConnection {
     /// Messages that wait on a stream.
     package func pendingMessages(_ stream: Int32) -> Int { self.link?.session?.pendingMessages(stream) ?? 0 }
 
-    /// Where a push to a stream will find what it touches first.
+    /// Where a push to a stream will find what it touches first. What the client says to it next touches much the same, and
+    /// is fetched of itself.
     package func footprint(of stream: Int32) -> Footprint {
         var footprint = Footprint()
         footprint.add(self)
         if let link = self.link {
             footprint.add(link)
             link.session?.note(in: &footprint, stream: stream)
+            link.footprint = footprint
         }
         return footprint
     }
