@@ -232,6 +232,11 @@ def median(values):
     return statistics.median(values)
 
 
+def in_turn(both, index):
+    """One of two first, and the other first the next time: what others do to the machine meets both alike."""
+    return both if index % 2 == 0 else tuple(reversed(both))
+
+
 # --- Scenarios. Each returns rows of the table: (what, value, unit, goal).
 
 
@@ -324,18 +329,26 @@ def memory(options):
 
 
 def stalled(options):
-    """Streams that never read, among others."""
+    """Streams that never read, among others; changes in turn with a relay whose streams all read."""
     count = options.streams
-    rows, figures = [], {}
-    for percent in (0, 1):
-        with Bench(options) as bench:
+    times, growth = {0: [], 1: []}, {}
+    with Bench(options) as reading, Bench(options) as mixed:
+        benches = {0: reading, 1: mixed}
+        for percent, bench in benches.items():
             bench.connect(count, "delta", "--stalled", percent)
-            time.sleep(1)
-            before = bench.weir.rss_kib()
-            figures[percent] = median([bench.change(index)["p99_ms"] for index in range(options.rounds)])
-            rows.append((f"p99 with {percent} % that never read", figures[percent], "ms", ""))
-            rows.append(("growth of RSS over the changes", bench.weir.rss_kib() - before, "KiB", ""))
-    rows.append(("p99, change", 100 * (figures[1] / figures[0] - 1), "%", "< 10"))
+        time.sleep(1)
+        for percent, bench in benches.items():
+            growth[percent] = -bench.weir.rss_kib()
+        for index in range(2 * options.rounds):
+            for percent in in_turn((0, 1), index):
+                times[percent].append(benches[percent].change(index)["p99_ms"])
+        for percent, bench in benches.items():
+            growth[percent] += bench.weir.rss_kib()
+    rows = []
+    for percent in (0, 1):
+        rows.append((f"p99 with {percent} % that never read", median(times[percent]), "ms", ""))
+        rows.append(("growth of RSS over the changes", growth[percent], "KiB", ""))
+    rows.append(("p99, change", 100 * (median(times[1]) / median(times[0]) - 1), "%", "< 10"))
     return rows
 
 
@@ -397,18 +410,21 @@ def many(options):
 def workers(options):
     """What a second worker brings. The clients stand still while the wall clock is looked at: they need a core, too."""
     count = options.streams
-    busiest, wall = {}, {}
-    for number in (1, 2):
-        with Bench(options, workers=number) as bench:
+    cpus, walls = {1: [], 2: []}, {1: [], 2: []}
+    with Bench(options, workers=1) as one, Bench(options, workers=2) as two:
+        benches = {1: one, 2: two}
+        for bench in benches.values():
             bench.connect(count, "delta")
-            time.sleep(1)
-            cpus, walls = [], []
-            for index in range(options.rounds):
+        time.sleep(1)
+        for index in range(options.rounds):
+            for number in in_turn((1, 2), index):
+                bench = benches[number]
                 before = bench.weir.workers_ms()
                 bench.change(2 * index)
-                cpus.append(bench.weir.busiest_ms(before))
-                walls.append(bench.push_ms_while_stopped(2 * index + 1))
-            busiest[number], wall[number] = median(cpus), median(walls)
+                cpus[number].append(bench.weir.busiest_ms(before))
+                walls[number].append(bench.push_ms_while_stopped(2 * index + 1))
+    busiest = {number: median(values) for number, values in cpus.items()}
+    wall = {number: median(values) for number, values in walls.items()}
     return [
         (f"CPU of the busiest worker for one change to {count} delta streams, 1 worker", busiest[1], "ms", ""),
         ("... 2 workers", busiest[2], "ms", ""),

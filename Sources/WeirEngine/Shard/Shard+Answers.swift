@@ -155,7 +155,7 @@ extension Shard {
         guard withheld.isEmpty else {
             return self.answer(index, record, subscription, withholding: withheld, base: base, owed, in: view)
         }
-        var held: [String: String]?
+        var held: HeldVersions?
         var saysNothingIsLeft = false
         switch owed.resume {
         case .resources(let versions)?:
@@ -193,9 +193,10 @@ extension Shard {
             let told = view.changes(for: record.subscription, since: base)
             if let known = held {
                 // What it was told is gone it does not hold any more, should it come after all.
-                for name in self.gone(known, besides: told, subscription.content, base, in: view) { held?[name] = nil }
+                let gone = self.gone(known.versions, besides: told, subscription.content, base, in: view)
+                for name in gone { held?.versions[name] = nil }
             }
-            for id in told { held?[view.visible(id, to: subscription.content)?.name ?? view[id].name] = nil }
+            for id in told { held?.versions[view.visible(id, to: subscription.content)?.name ?? view[id].name] = nil }
             owed = OwedAnswer(
                 names: undecided.union(encoded.left), resume: held.map { .resources($0) }, resumedAt: owed.resumedAt)
             self.typeStreams[Int(index)].base = view.generation
@@ -217,13 +218,13 @@ extension Shard {
     /// What a client that came back some time ago still holds of what it said: what has a time to live may be over by now,
     /// so that a heartbeat would not do (TTL-02).
     private func outlived(
-        _ held: [String: String], since: Instant?, _ content: Subscription.Content, _ view: TypeView
-    ) -> [String: String] {
+        _ held: HeldVersions, since: Instant?, _ content: Subscription.Content, _ view: TypeView
+    ) -> HeldVersions {
         guard let since = since, since < self.now else { return held }
         var held = held
-        for name in held.keys {
+        for name in held.versions.keys {
             guard let id = view.existingID(of: name), view.visible(id, to: content)?.timeToLive != nil else { continue }
-            held[name] = ""
+            held.versions[name] = ""
         }
         return held
     }
@@ -245,7 +246,7 @@ extension Shard {
         let isDelta = self.isDelta(index)
         // What is always sent whole has no parts.
         if !isDelta, view.sendsFullSet { return self.wait(index, owed, in: view) }
-        var held: [String: String]?
+        var held: HeldVersions?
         if case .resources(let versions)? = owed.resume {
             held = self.outlived(versions, since: owed.resumedAt, subscription.content, view)
         }
@@ -253,9 +254,9 @@ extension Shard {
         let names = changed + owed.names.subtracting(changed).sorted()
         let encoded = self.encode(
             subscription.content, isDelta: isDelta, names: names.filter { !withheld.contains($0) }, base: base,
-            in: view, resume: held, asked: owed.names)
+            in: view, resume: held?.versions, asked: owed.names)
         self.deliver(index, encoded, in: view)
-        for id in names where !withheld.contains(id) { held?[view[id].name] = nil }
+        for id in names where !withheld.contains(id) { held?.versions[view[id].name] = nil }
         let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         self.typeStreams[Int(index)].base = view.generation
         self.wait(
@@ -287,7 +288,7 @@ extension Shard {
 
     /// Encodes the answer to a detached type stream; the usual ones are shared.
     private func encodeAnswer(
-        _ request: AnswerRequest, _ subscription: Subscription, held: [String: String]?, in view: TypeView
+        _ request: AnswerRequest, _ subscription: Subscription, held: HeldVersions?, in view: TypeView
     ) -> SplitEncoded {
         let (isDelta, base) = (request.isDelta, request.base)
         // A new client is owed everything, so names it asked for add nothing.
@@ -299,9 +300,10 @@ extension Shard {
         {
             return SplitEncoded(first: full)
         }
-        let key = AnswerKey(view: ObjectIdentifier(view), idEpoch: view.idEpoch, request: request)
-        if held == nil, let memo = self.answerMemo, memo.key == key, memo.generation == view.generation,
-            memo.encoded.isUsable(at: self.now)
+        let key = AnswerKey(idEpoch: view.idEpoch, request: request, held: held?.number)
+        let isShared = held == nil || key.held != nil
+        if isShared, let memo = self.answerMemos[ObjectIdentifier(view)], memo.key == key,
+            memo.generation == view.generation, memo.encoded.isUsable(at: self.now)
         {
             return memo.encoded
         }
@@ -314,20 +316,21 @@ extension Shard {
         let encoded =
             splits
             ? self.encodeSplit(
-                subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                asked: asked)
+                subscription.content, isDelta: isDelta, names: names, base: base, in: view,
+                resume: held?.versions, asked: asked)
             : SplitEncoded(
                 first: self.encode(
-                    subscription.content, isDelta: isDelta, names: names, base: base, in: view, resume: held,
-                    asked: asked))
+                    subscription.content, isDelta: isDelta, names: names, base: base, in: view,
+                    resume: held?.versions, asked: asked))
         if isPlain {
             if isDelta {
                 view.subscriptions[Int(request.subscription)]?.full.delta = encoded.first
             } else {
                 view.subscriptions[Int(request.subscription)]?.full.sotw = encoded.first
             }
-        } else if held == nil {
-            self.answerMemo = AnswerMemo(key: key, generation: view.generation, encoded: encoded)
+        } else if isShared {
+            let memo = AnswerMemo(view: view, key: key, generation: view.generation, encoded: encoded)
+            self.answerMemos[ObjectIdentifier(view)] = memo
         }
         return encoded
     }
@@ -363,13 +366,17 @@ struct AnswerRequest: Hashable {
 }
 
 struct AnswerKey: Hashable {
-    var view: ObjectIdentifier
     var idEpoch: Int
     var request: AnswerRequest
+    /// `HeldVersions.number`; nil: the client said nothing about what it holds.
+    var held: UInt64?
 }
 
-/// The newest answer to a change of subscription: streams of one group tend to make the same change in a row.
+/// The newest answer of a view to a change of subscription, or to a client that came back: streams of one group tend to
+/// make the same change in a row, and to come back together.
 struct AnswerMemo {
+    /// Held, so that no other view comes to stand at its address.
+    let view: TypeView
     var key: AnswerKey
     var generation: Generation
     var encoded: SplitEncoded

@@ -471,7 +471,7 @@ extension Shard {
         self.owe(index) { owed in
             guard case .resources(var held)? = owed.resume else { return }
             // That the client holds them from an earlier stream does not help the cluster it was just sent.
-            for id in ids { held[view[id].name] = nil }
+            for id in ids { held.versions[view[id].name] = nil }
             owed.resume = .resources(held)
             resumes = true
         }

@@ -143,7 +143,7 @@ extension Shard {
         if isDelta {
             self.owe(index) {
                 $0.names.formUnion(ids)
-                $0.resume = .resources(held)
+                $0.resume = .resources(HeldVersions(held))
             }
         } else if view.type.isFullSet, holdsSomething {
             self.owe(index) { $0.resume = .matchesNothing }
@@ -158,7 +158,7 @@ extension Shard {
         var held: [String: String] = [:]
         let place = self.typeStreams[Int(index)].owed
         if place != TypeStream.none, case .resources(let named)? = self.owed[place]?.resume {
-            held = named.mapValues { _ in "" }
+            held = named.versions.mapValues { _ in "" }
         }
         let record = self.typeStreams[Int(index)]
         guard record.wasAnswered, record.subscription != TypeStream.none else { return held }

@@ -159,7 +159,7 @@ extension Shard {
     ) {
         let legacy = isFirst && request.subscribe.isEmpty && view.type.acceptsLegacyWildcard
         guard isFirst || !request.subscribe.isEmpty || !request.unsubscribe.isEmpty else { return }
-        let isPlain = isFirst && request.unsubscribe.isEmpty && request.initialVersions.isEmpty
+        let isPlain = isFirst && request.unsubscribe.isEmpty
         if isPlain, self.subscribeAsOthers(index, request.subscribe, in: bytes, isDelta: true, view) {
             return self.makeDue(index)
         }
@@ -222,7 +222,8 @@ extension Shard {
         _ content: Subscription.Content, _ view: TypeView
     ) {
         let place = self.typeStreams[Int(index)].owed
-        guard place != TypeStream.none, case .resources(var held)? = self.owed[place]?.resume else { return }
+        guard place != TypeStream.none, case .resources(let said)? = self.owed[place]?.resume else { return }
+        var held = said.versions
         // Of which names of its own an alias was, nobody knows yet.
         if view.type == .vhds, !request.subscribe.isEmpty || !request.unsubscribe.isEmpty {
             held = held.mapValues { _ in "" }
@@ -246,7 +247,7 @@ extension Shard {
             // Beside a wildcard, its first answer says what becomes of the members, which nothing may be known of yet.
             for member in Self.members(of: name, among: held, view) { held[member] = content.wildcard ? "" : nil }
         }
-        self.owed[place]?.resume = .resources(held)
+        self.owed[place]?.resume = .resources(HeldVersions(held))
     }
 
     /// Which of the names that a client holds are members of the glob collection of this name.
@@ -260,18 +261,24 @@ extension Shard {
         _ index: Int32, _ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>
     ) {
         guard !request.initialVersions.isEmpty else { return }
+        let held = self.heldVersions(request, in: bytes)
+        self.owe(index) {
+            $0.resume = .resources(held)
+            $0.resumedAt = self.now
+        }
+    }
+
+    private func heldVersions(_ request: DeltaDiscoveryRequest, in bytes: borrowing Span<UInt8>) -> HeldVersions {
+        let key = HeldMemo.Key(request.initialVersions, in: bytes)
+        if self.policy.trustsVersionsOfNames, let known = self.heldMemo[key] { return known }
         var held: [String: String] = [:]
         held.reserveCapacity(request.initialVersions.count)
         for entry in request.initialVersions {
             held[ResourceName.canonical(bytes.string(entry.name))] = bytes.string(entry.version)
         }
-        if !self.policy.trustsVersionsOfNames {
-            for name in request.subscribe { held[ResourceName.canonical(bytes.string(name))] = nil }
-        }
-        self.owe(index) {
-            $0.resume = .resources(held)
-            $0.resumedAt = self.now
-        }
+        if self.policy.trustsVersionsOfNames { return self.heldMemo.note(held, key) }
+        for name in request.subscribe { held[ResourceName.canonical(bytes.string(name))] = nil }
+        return HeldVersions(held)
     }
 
     /// The usual ACK, without what a request could say besides. Returns false where it must be read as any other.

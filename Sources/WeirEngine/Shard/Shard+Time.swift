@@ -88,7 +88,8 @@ extension Shard {
 
     /// Encoded answers to new clients are kept while clients come in bursts, not for ever.
     private func forgetCachedAnswers() {
-        self.answerMemo = nil
+        if !self.answerMemos.isEmpty { self.answerMemos = [:] }
+        self.heldMemo.forgetAll()
         guard self.milliseconds &- self.cachesForgottenAt >= 2_000 else { return }
         self.cachesForgottenAt = self.milliseconds
         for view in self.views {

@@ -97,7 +97,9 @@ package final class Shard {
     package internal(set) var counterTypes: [XDSType] = []
     /// How often a stream's node became another (AGG-20); the first holds all the same.
     package internal(set) var nodeChanges = 0
-    var answerMemo: AnswerMemo?
+    /// By view.
+    var answerMemos: [ObjectIdentifier: AnswerMemo] = [:]
+    var heldMemo = HeldMemo()
     var repushMemo: (round: UInt32, repush: EndpointRepush)?
     var cachesForgottenAt: UInt32 = 0
     var now: Instant {

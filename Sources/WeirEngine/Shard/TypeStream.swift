@@ -102,7 +102,7 @@ struct OwedAnswer {
 /// What a reconnecting client holds from an earlier stream.
 enum ResumeState {
     /// Delta: `initial_resource_versions`.
-    case resources([String: String])
+    case resources(HeldVersions)
     /// SotW: `version_info`.
     case version(String)
 

@@ -279,15 +279,17 @@ extension ShardHarness.Client {
     }
 
     func delta(
-        _ type: XDSType, add: [String] = [], remove: [String] = [], held: [String: String] = [:], nonce: String? = nil,
-        error: String? = nil, node: String? = "n"
+        _ type: XDSType, add: [String] = [], remove: [String] = [], held: [String: String] = [:],
+        heldBackwards: Bool = false, nonce: String? = nil, error: String? = nil, node: String? = "n"
     ) {
         var request = OutgoingDeltaRequest(typeURL: type.typeURL)
         if !self.sentNode, let node = node { request.node = ShardHarness.node(node) }
         self.sentNode = true
         request.subscribe = add
         request.unsubscribe = remove
-        request.initialVersions = held.sorted { $0.key < $1.key }.map { .init(name: $0.key, version: $0.value) }
+        request.initialVersions = held.sorted { ($0.key < $1.key) != heldBackwards }.map {
+            .init(name: $0.key, version: $0.value)
+        }
         request.responseNonce = nonce ?? ""
         request.errorDetail = error.map { ErrorDetail(code: 13, message: $0) }
         self.harness.receive(self, request.encoded)
