@@ -1,5 +1,8 @@
 """What several workers do at the same time."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from weirtest import preload
@@ -29,7 +32,9 @@ def calls(tmp_path):
     return Calls()
 
 
-def test_the_other_worker_hears_of_a_change_before_the_first_writes_it(new_plane, new_weir, connect, calls):
+@pytest.fixture
+def pushed(new_plane, new_weir, connect, calls):
+    """A change that two workers' clients have taken: the calls, where those for it begin, and the threads' names."""
     plane = new_plane()
     plane.set(CDS, [xds.cluster("a")])
     relay = new_weir({"upstreams": {"primary": weir_module.upstream("delta", plane.address)}, "workers": 2}, start=False)
@@ -38,17 +43,29 @@ def test_the_other_worker_hears_of_a_change_before_the_first_writes_it(new_plane
     for client in clients:
         client.subscribe(CDS)
         client.converge(CDS, plane.expected(CDS))
+    time.sleep(0.5)  # until nobody has anything left to do
     before = len(calls.read())
     plane.set(CDS, [xds.cluster("a"), xds.cluster("b" * PUSHED_BYTES)])
     for client in clients:
         client.converge(CDS, plane.expected(CDS))
-    noted = calls.read()[before:]
-    pushed = [(place, thread) for place, (thread, call, _, count) in enumerate(noted)
+    tasks = Path(f"/proc/{relay.process.pid}/task")
+    return calls.read(), before, {task.name: (task / "comm").read_text().strip() for task in tasks.iterdir()}
+
+
+def test_the_other_worker_hears_of_a_change_before_the_first_writes_it(pushed):
+    noted, begin, names = pushed
+    writes = [(place, thread) for place, (thread, call, _, count) in enumerate(noted)
               if call == "send" and count > PUSHED_BYTES]
-    assert len(pushed) == len(clients) and len({thread for _, thread in pushed}) == 2, "each worker has some clients"
-    first, home = pushed[0]
-    other = next(thread for _, thread in pushed if thread != home)
-    doorbells = {descriptor for thread, call, descriptor, _ in noted if thread == other and call == "woken"}
-    rings = [place for place, (thread, call, descriptor, _) in enumerate(noted)
-             if thread == home and call == "wake" and descriptor in doorbells]
-    assert rings and rings[0] < first
+    assert len(writes) == CLIENTS and len({thread for _, thread in writes}) == 2, "each worker has some clients"
+    first, home = writes[0]
+    other = next(thread for _, thread in writes if thread != home)
+    journal = next(thread for thread, name in names.items() if name == "weir-journal")
+
+    def told(thread):
+        """When the home first wakes up a thread."""
+        doorbells = {descriptor for who, call, descriptor, _ in noted if who == thread and call == "woken"}
+        return next(place for place, (who, call, descriptor, _) in enumerate(noted)
+                    if place >= begin and who == home and call == "wake" and descriptor in doorbells)
+
+    # And the journal before: what the others do with a push is told of a push that it knows.
+    assert told(journal) < told(other) < first

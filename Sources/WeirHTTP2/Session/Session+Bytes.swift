@@ -21,9 +21,10 @@ extension Session {
         if code < 0 { throw self.fatal(code) }
     }
 
-    /// Windows are given back by the half, so to look each time an eighth of one has come is soon enough.
+    /// Windows are given back by the half, so to look each time a quarter of one has come is soon enough. Until the peer has
+    /// taken our SETTINGS they are what HTTP/2 begins with (RFC 9113 §6.9.2).
     private var askingInterval: Int {
-        min(self.context.limits.streamWindowBytes, self.context.limits.connectionWindowBytes) / 8
+        min(65_535, self.context.limits.streamWindowBytes, self.context.limits.connectionWindowBytes) / 4
     }
 
     /// Whether what was recorded is the DATA of one frame, unpadded and without END_STREAM, and `bytes` that frame.

@@ -62,7 +62,7 @@ extension Worker {
         if self.shard.liveDropped > 0 { self.homes.journal.append(.eventsDropped(self.shard.liveDropped)) }
     }
 
-    /// Before what the round has to say to other workers, so that nothing is heard of a push before the push.
+    /// To be called before what there is to say to other workers, so that nothing is heard of a push before the push.
     func postJournal() {
         guard !self.homes.journal.isEmpty else { return }
         self.shared.journal.post(self.homes.journal)

@@ -249,11 +249,14 @@ final class Worker {
 
     private func post() {
         self.homes.postToStore()
-        self.postJournal()
         self.postToWorkers()
+        self.postJournal()
     }
 
     private func postToWorkers() {
+        guard self.outgoing.contains(where: { !$0.isEmpty }) else { return }
+        // Nothing is to be heard of a push before the push.
+        self.postJournal()
         for worker in self.outgoing.indices where !self.outgoing[worker].isEmpty {
             // A full mailbox keeps the messages here, in order, for the next round.
             if self.shared.links[worker].mailbox.post(self.outgoing[worker]) {
