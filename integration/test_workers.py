@@ -54,18 +54,19 @@ def pushed(new_plane, new_weir, connect, calls):
 
 def test_the_other_worker_hears_of_a_change_before_the_first_writes_it(pushed):
     noted, begin, names = pushed
-    writes = [(place, thread) for place, (thread, call, _, count) in enumerate(noted)
+    writes = [(thread, place) for place, (thread, call, _, count) in enumerate(noted)
               if call == "send" and count > PUSHED_BYTES]
-    assert len(writes) == CLIENTS and len({thread for _, thread in writes}) == 2, "each worker has some clients"
-    first, home = writes[0]
-    other = next(thread for _, thread in writes if thread != home)
+    workers = sorted({thread for thread, _ in writes})
+    assert len(writes) == CLIENTS and len(workers) == 2, "each worker has some clients"
     journal = next(thread for thread, name in names.items() if name == "weir-journal")
 
-    def told(thread):
-        """When the home first wakes up a thread."""
+    def told(thread, by):
+        """When one thread first wakes up another."""
         doorbells = {descriptor for who, call, descriptor, _ in noted if who == thread and call == "woken"}
-        return next(place for place, (who, call, descriptor, _) in enumerate(noted)
-                    if place >= begin and who == home and call == "wake" and descriptor in doorbells)
+        return next((place for place, (who, call, descriptor, _) in enumerate(noted)
+                     if place >= begin and who == by and call == "wake" and descriptor in doorbells), len(noted))
 
+    home, other = min((workers, workers[::-1]), key=lambda pair: told(pair[1], by=pair[0]))
+    written = next(place for thread, place in writes if thread == home)
     # And the journal before: what the others do with a push is told of a push that it knows.
-    assert told(journal) < told(other) < first
+    assert told(journal, by=home) < told(other, by=home) < written
