@@ -161,6 +161,9 @@ final class OriginType {
         return true
     }
 
+    /// The error of a name is news when it comes again.
+    func forgetError(of name: String, in lane: Lane) { self.errors[lane]?[name] = nil }
+
     private static func digest(of resource: Resource) -> ContentHash {
         ContentHash(of: resource.name).followed(by: ContentHash(of: resource.version))
     }

@@ -11,6 +11,8 @@ extension OriginGroup {
                 continue
             }
             feed.unanswered[name] = nil
+            // Who waits for it must hear of it once more.
+            if feed.renewing.remove(name) != nil { type.forgetError(of: name, in: feed.lane) }
             if error.isNotFound {
                 var removals = self.removals(of: name, feed, type)
                 // Only a name that was asked for is remembered with why.

@@ -17,6 +17,8 @@ extension TypeView {
             if !change.isRefresh, !self.errors.isEmpty { self.errors[id] = nil }
             return false
         }
+        self.noteFetchFailed(id)
+        if let known = self.errors[id], known.error == error, known.lane == change.lane { return change.isRefresh }
         self.errors[id] = KnownError(error: error, lane: change.lane, since: self.generation)
         if change.lane == .wildcard { dirty.wildcard = true }
         for subscription in self.subscribers(of: id) { dirty.mark(subscription, in: self) }

@@ -21,6 +21,11 @@ extension TypeView {
     /// The round is over: what came in it is a memory from here on.
     func endRound() { self.fresh.removeAll() }
 
+    /// It cannot be had now: who waits for it is given what is held, which is better than nothing (NAME-14).
+    func noteFetchFailed(_ id: NameID) {
+        if self.renewing.remove(id) != nil { self.fresh.insert(id) }
+    }
+
     /// Takes note of what came for a name by name.
     func noteFreshness(_ id: NameID, _ presence: Presence) {
         self.renewing.remove(id)

@@ -65,6 +65,32 @@ import WeirXDS
         }
     }
 
+    @Test("AGG-23 NAME-14 who waits for what must be fetched is given what is held when it cannot be had")
+    func heldAndFetched() {
+        for variant in ProtocolVariant.allCases {
+            let h = ContentHarness(variant)
+            // `cache_control { do_not_cache: true }`.
+            let entry = ContentHarness.entry(.eds, "a", 1, extra: [0x3A, 2, 8, 1])
+            var wrapper = WireWriter()
+            wrapper.string(1, XDSType.wrapperURL)
+            wrapper.message(2, entry)
+            let first = h.connect(.delta)
+            first.subscribe(.eds, ["a"])
+            h.advance(.milliseconds(20))
+            h.respond(.eds, [variant == .delta ? entry : wrapper.bytes])
+            #expect(first.takeAndAck() == ["eds a@1"])
+            for joiner in [h.connect(.delta), h.connect(.sotw)] {
+                _ = h.takeUpstream()
+                joiner.subscribe(.eds, ["a"])
+                h.advance(.milliseconds(20))
+                #expect(joiner.take() == [])
+                #expect(h.takeUpstream().count == 2, "it is asked for anew")
+                h.respond(.eds, [], errors: [("a", Self.unavailable)])
+                #expect(joiner.takeAndAck().first?.contains("a@1") == true)
+            }
+        }
+    }
+
     @Test("XLT-11 NAME-14 why a name is gone is told to SotW clients, and no news to delta clients that know it is")
     func knownRemoval() {
         let h = ContentHarness(.delta)
