@@ -219,11 +219,13 @@ def free_ports(count):
     return ports
 
 
-def raw(sockets, size, rounds=1):
-    """CPU milliseconds of the plain loop that writes `size` bytes to each of `sockets` sockets."""
+def raw(sockets, size, mode="raw"):
+    """CPU milliseconds of the plain loop that writes `size` bytes to each of `sockets` sockets; with "raw-cold", of one
+    that accepts the connections, too, and reads what clients say. Those who read are on the other core, like the clients."""
     share = min(sockets, SOCKETS_MAX)
-    process = Process(0, RELEASE / "weir-bench", "raw", "--sockets", share, "--bytes", size, "--rounds", rounds)
-    milliseconds = process.event("raw")["cpu_ms"]
+    process = Process(0, RELEASE / "weir-bench", mode, "--sockets", share, "--bytes", size, "--rounds", 1,
+                      "--readers-core", 1)
+    milliseconds = process.event(mode.replace("-", "_"))["cpu_ms"]
     process.end()
     return milliseconds * sockets / share
 
@@ -281,7 +283,7 @@ def width(options):
 def cold(options, variant="delta"):
     """Everything to everybody from nothing."""
     count = options.streams
-    ratios, cpus, floors, volume = [], [], [], 0
+    cpus, floors, talks, volume = [], [], [], 0
     for _ in range(max(1, options.rounds // 2)):
         with Bench(options) as bench:
             before = bench.weir.cpu_ms()
@@ -289,11 +291,14 @@ def cold(options, variant="delta"):
             time.sleep(0.5)
             cpus.append(bench.weir.cpu_ms() - before)
         floors.append(raw(count, volume // count))
-        ratios.append(cpus[-1] / floors[-1])
+        talks.append(raw(count, volume // count, "raw-cold"))
     return [
         (f"CPU of weir until {count} {variant} streams have {volume / 1e6:.0f} MB", median(cpus), "ms", ""),
         ("CPU of the raw write loop for those bytes", median(floors), "ms", ""),
-        ("ratio", median(ratios), "", "<= 2"),
+        ("ratio", median(cpus) / median(floors), "", "<= 2"),
+        ("CPU of a loop that accepts the connections, too, reads, and understands nothing", median(talks), "ms", ""),
+        ("ratio of that to the raw write loop", median(talks) / median(floors), "", ""),
+        ("ratio of weir to that", median(cpus) / median(talks), "", ""),
     ]
 
 

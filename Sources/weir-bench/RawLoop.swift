@@ -1,18 +1,23 @@
+import CWeirShims
 import Glibc
 import Synchronization
 import WeirBase
 import WeirLoop
 
 /// The floor: one thread that writes the same bytes to each of N loopback sockets, one write each, and the processor
-/// time it takes. Another thread reads. Reports the median of the rounds.
+/// time it takes. Another thread reads, on a core of its own if one is given. Reports the median of the rounds.
 func rawWriteLoop(_ options: Options) throws {
     let count = try options.number("sockets")
+    let readersCore = options.optional("readers-core").flatMap { UInt32($0) }
     let size = try options.number("bytes")
     let rounds = max(1, try options.number("rounds", 5))
     let pairs = try SocketPairs(count)
     let received = ReceivedBytes()
     let readers = pairs.readers
-    let thread = WorkerThread(name: "reader") { readAll(readers, received) }
+    let thread = WorkerThread(name: "reader") {
+        if let core = readersCore { weir_run_on(core) }
+        readAll(readers, received)
+    }
     let chunk = [UInt8](repeating: 7, count: size)
     var times: [Int64] = []
     var walls: [Int64] = []
@@ -70,7 +75,7 @@ func threadTime() -> Int64 {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-private func writeAll(_ descriptor: CInt, _ bytes: [UInt8]) {
+func writeAll(_ descriptor: CInt, _ bytes: [UInt8]) {
     var written = 0
     while written < bytes.count {
         let count = unsafe bytes.withUnsafeBytes {

@@ -11,9 +11,10 @@ do {
     case "origin": try BenchOrigin(options).run()
     case "follow": try FollowClient(options).run()
     case "raw": try rawWriteLoop(options)
+    case "raw-cold": try rawColdSync(options)
     case "micro": try microBench(options)
     case "handshakes": try bareHandshakes(options)
-    default: throw UsageError("expected load, origin, follow, raw, micro or handshakes")
+    default: throw UsageError("expected load, origin, follow, raw, raw-cold, micro or handshakes")
     }
 } catch {
     complain("weir-bench: \(error)")
