@@ -106,9 +106,7 @@ let package = Package(
         // The benchmark's load client, origin and raw write loop (`make bench`).
         .executableTarget(
             name: "weir-bench",
-            dependencies: [
-                "WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS", "WeirBase", "CWeirShims",
-            ],
+            dependencies: ["WeirTransport", "WeirHTTP2", "WeirTLS", "WeirLoop", "WeirEngine", "WeirXDS", "WeirBase"],
             swiftSettings: strict),
 
         // What others build on, and examples of it.

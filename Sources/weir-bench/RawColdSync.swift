@@ -1,4 +1,3 @@
-import CWeirShims
 import WeirBase
 import WeirLoop
 
@@ -15,7 +14,7 @@ func rawColdSync(_ options: Options) throws {
     let loop = Loop()
     let server = ColdServer(loop: loop, listener: listener, count: count, talk: talk)
     let thread = WorkerThread(name: "clients") {
-        if let core = clientsCore { weir_run_on(core) }
+        if let core = clientsCore { WorkerThread.stay(onProcessor: core) }
         ColdClients(count: count, address: address, talk: talk).run()
     }
     let before = threadTime()

@@ -1,4 +1,3 @@
-import CWeirShims
 import Glibc
 import Synchronization
 import WeirBase
@@ -15,7 +14,7 @@ func rawWriteLoop(_ options: Options) throws {
     let received = ReceivedBytes()
     let readers = pairs.readers
     let thread = WorkerThread(name: "reader") {
-        if let core = readersCore { weir_run_on(core) }
+        if let core = readersCore { WorkerThread.stay(onProcessor: core) }
         readAll(readers, received)
     }
     let chunk = [UInt8](repeating: 7, count: size)

@@ -33,6 +33,9 @@ package final class WorkerThread: Sendable {
         if !self.isJoined.load(ordering: .relaxed) { pthread_detach(self.handle) }
     }
 
+    /// Keeps the calling thread on one of the first 64 processors; nothing changes if there is none of that number.
+    package static func stay(onProcessor number: UInt32) { weir_run_on(number) }
+
     /// Waits until the body has returned. A second call returns at once.
     package func join() {
         guard !self.isJoined.exchange(true, ordering: .relaxed) else { return }
