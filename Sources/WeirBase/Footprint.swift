@@ -7,6 +7,7 @@
     /// Each an address, and in the byte above it how many cache lines from there; zeros behind the last.
     package private(set) var places: [10 of UInt] = [10 of UInt](repeating: 0)
 
+    /// Where the number of lines begins: above any address that a program has.
     package static let linesShift = 56
 
     package init() {}

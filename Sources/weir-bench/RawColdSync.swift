@@ -37,13 +37,21 @@ private struct Conversation: Sendable {
     init(bytes: Int) { self.answers = [bytes / 3, bytes - bytes / 3, 0] }
 }
 
-private final class ColdServer {
-    private final class Connection {
-        var watcher: IOWatcher?
-        var turn = 0
-        var received = 0
-    }
+/// One end of a conversation: the turn it is in, and the bytes received in that.
+private final class Connection {
+    var watcher: IOWatcher?
+    var turn = 0
+    var received = 0
 
+    /// Watches a descriptor until the connection is let go of.
+    init(_ loop: Loop, _ descriptor: CInt, _ interest: Readiness, _ ready: @escaping (Connection) -> Void) {
+        let watcher = IOWatcher(loop: loop, descriptor: descriptor) { [unowned self] _ in ready(self) }
+        watcher.interest = interest
+        self.watcher = watcher
+    }
+}
+
+private final class ColdServer {
     private let loop: Loop
     private let listener: CInt
     private let count: Int
@@ -72,13 +80,8 @@ private final class ColdServer {
     private func accept() {
         for _ in 0..<64 {
             guard let (descriptor, _) = try? Socket.accept(self.listener) else { return }
-            let connection = Connection()
-            let watcher = IOWatcher(loop: self.loop, descriptor: descriptor) { [unowned self, unowned connection] _ in
-                self.readable(connection, descriptor)
-            }
-            watcher.interest = .read
-            connection.watcher = watcher
-            self.connections.append(connection)
+            self.connections.append(
+                Connection(self.loop, descriptor, .read) { [unowned self] in self.readable($0, descriptor) })
         }
     }
 
@@ -97,12 +100,6 @@ private final class ColdServer {
 }
 
 private final class ColdClients {
-    private final class Connection {
-        var watcher: IOWatcher?
-        var turn = 0
-        var received = 0
-    }
-
     private let loop = Loop()
     private let count: Int
     private let address: SocketAddress
@@ -130,13 +127,8 @@ private final class ColdClients {
     private func connect() {
         for _ in 0..<64 where self.connections.count < self.count {
             guard let descriptor = try? Socket.connect(to: self.address) else { return }
-            let connection = Connection()
-            let watcher = IOWatcher(loop: self.loop, descriptor: descriptor) { [unowned self, unowned connection] _ in
-                self.ready(connection, descriptor)
-            }
-            watcher.interest = .write
-            connection.watcher = watcher
-            self.connections.append(connection)
+            self.connections.append(
+                Connection(self.loop, descriptor, .write) { [unowned self] in self.ready($0, descriptor) })
         }
     }
 
