@@ -14,6 +14,8 @@ protocol DeadlineOwner: AnyObject {
 final class DeadlineTable {
     /// No deadline.
     static let never = Instant(rawValue: .max)
+    /// As many are asked in one turn at most.
+    static let ownersPerTurn = 512
     /// Scans are no closer together than this: 10 ms, and 10 µs more for each connection up to 100 ms, so that they stay far
     /// below a thousandth of the loop's time.
     private var resolution: Nanoseconds {
@@ -69,12 +71,21 @@ final class DeadlineTable {
     private func fire() {
         let now = self.loop.now
         self.scheduled = Self.never
+        var left = Self.ownersPerTurn
         for slot in self.dues.indices where self.dues[slot] <= now.rawValue {
+            guard left > 0 else { return self.goOnNextTurn() }
+            left -= 1
             guard let owner = self.owners[slot] else { continue }
             let next = owner.deadlineReached(now)
             // The slot may have passed to another in between.
             if self.owners[slot] === owner { self.dues[slot] = next.rawValue }
         }
         self.schedule(Instant(rawValue: self.dues.min() ?? Self.never.rawValue))
+    }
+
+    /// Connections that were opened together are due together.
+    private func goOnNextTurn() {
+        self.scheduled = self.loop.now
+        self.timer?.start(after: .zero)
     }
 }
