@@ -1,4 +1,4 @@
-import WeirBase
+package import WeirBase
 
 /// What one stream and one type have to do with each other: a few words of fixed size, however many resources there are.
 ///
@@ -109,4 +109,11 @@ enum ResumeState {
     /// It holds something, of which nothing is known: no group has this version, so that the whole is sent, also when that
     /// is nothing.
     static let matchesNothing = ResumeState.version("\u{1}")
+}
+
+/// The rejected response of one type stream, kept until it acknowledges another.
+package struct Rejection: Sendable {
+    package var version: String
+    package var message: String
+    package var at: WallTime
 }
