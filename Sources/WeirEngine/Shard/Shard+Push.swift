@@ -470,8 +470,9 @@ extension Shard {
         var resumes = false
         self.owe(index) { owed in
             guard case .resources(var held)? = owed.resume else { return }
-            // That the client holds them from an earlier stream does not help the cluster it was just sent.
-            for id in ids { held.versions[view[id].name] = nil }
+            // That the client holds them from an earlier stream does not help the cluster it was just sent. Of those that
+            // are not known yet, too: they may come unchanged.
+            for name in repush.names.list where held.versions[name] != nil { held.versions[name] = "" }
             owed.resume = .resources(held)
             resumes = true
         }

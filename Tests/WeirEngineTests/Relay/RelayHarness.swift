@@ -244,6 +244,7 @@ final class RelayHarness {
             }
             guard self.openStreams.contains(stream), let group = self.groups[stream.key] else { continue }
             moved = true
+            self.log?("  from \(stream.server): \(stream.number) \(self.servers[stream.server]?.text(message) ?? "")")
             group.origin(at: stream.upstream)?.streamReceived(
                 stream.number, message: message.span, now: self.now, wall: WallTime(rawValue: 0))
             _ = self.carryOut(group)
@@ -368,6 +369,7 @@ final class RelayHarness {
             case .send(let number, let message):
                 let stream = StreamID(key: group.key, number: number, upstream: entry.upstream)
                 self.servers[stream.server]?.receive(number, message)
+                self.log?("  to \(stream.server): \(self.servers[stream.server]?.requests.last ?? "")")
             case .publish(let update, let workers):
                 for index in self.shards.indices where workers & 1 << UInt64(index) != 0 {
                     self.toShards.append((index, group.key, .update(update)))

@@ -1,3 +1,4 @@
+import WeirBase
 import WeirXDS
 
 @testable import WeirEngine
@@ -11,6 +12,26 @@ extension RelayHarness.ShardMailContent {
         case .rollout(.give(let trial, let update, let shares)):
             return "give \(shares) for trial \(trial): \(update.text)"
         }
+    }
+}
+
+extension ReferenceServer {
+    /// A response of this control plane.
+    func text(_ response: [UInt8]) -> String {
+        let span = response.span
+        guard self.variant == .delta, let message = try? DeltaDiscoveryResponse(decoding: span) else {
+            guard let message = try? DiscoveryResponse(decoding: span) else { return "what nobody can read" }
+            let type = XDSType.of(typeURL: span.string(message.typeURL)).label
+            return "\(type) \(span.string(message.versionInfo)) with \(message.resources.count) resources"
+        }
+        let resources = message.resources.map { range in
+            let envelope = try? ResourceEnvelope(decoding: range, in: span)
+            return envelope.map { "\(span.string($0.name))@\(span.string($0.version))" } ?? "?"
+        }
+        let removed = message.removedResources.map { "-\(span.string($0))" }
+        let errors = message.resourceErrors.isEmpty ? [] : ["\(message.resourceErrors.count) errors"]
+        let type = XDSType.of(typeURL: span.string(message.typeURL)).label
+        return "\(type) \((resources + removed + errors).joined(separator: " "))"
     }
 }
 

@@ -369,6 +369,19 @@ import WeirXDS
         #expect(client.take().map(\.label) == ["cds", "eds"])
     }
 
+    @Test("ORD-05 also when the clusters come before anything is known of the endpoints", arguments: [true, false])
+    func endpointsAfterTheirClusters(areThere: Bool) {
+        let h = ShardHarness()
+        let client = h.open(.delta)
+        client.delta(.cds)
+        client.delta(.eds, add: ["*"], held: ["c": "1"])
+        h.settle()
+        h.publish("n", .cds, ["c@2"], eds: true)
+        #expect(client.take().map(\.label) == ["cds"])
+        h.publish("n", .eds, areThere ? ["c@1"] : ["d@1"])
+        #expect(client.take().map { $0.resources + $0.removed } == [areThere ? ["c@1"] : ["d@1", "c"]])
+    }
+
     @Test("ORD-01 a control plane is asked for clusters first, whatever was first wanted")
     func interestInOrder() {
         let h = ShardHarness()
