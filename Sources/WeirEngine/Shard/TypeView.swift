@@ -310,6 +310,8 @@ final class TypeView {
             dirty.wildcard = true
             // Those who name it may have been shown it from here.
             if self.isUnknown(id), self[id].wild == nil { self[id].namedWasRemoved = true }
+            // Who has it by a wildcard and gives that up for its name loses it.
+            if self.isAbsent(id), self[id].wild != nil { self[id].namedWasRemoved = true }
             if self.isUnknown(id) { for subscription in self[id].subscribers { dirty.mark(subscription, in: self) } }
         case .named:
             if case .unknown = change.presence, self.doubtsMember(id) { return }

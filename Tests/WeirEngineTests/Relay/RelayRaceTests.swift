@@ -382,6 +382,20 @@ import WeirXDS
         #expect(client.take().map { $0.resources + $0.removed } == [areThere ? ["c@1"] : ["d@1", "c"]])
     }
 
+    @Test("SOTW-06 a SotW client that gives its wildcard up for a name that it had by it hears that there is none")
+    func wildcardForAName() {
+        let h = ShardHarness()
+        let client = h.open(.sotw)
+        client.request(.lds, ["*", "b"])
+        h.settle()
+        h.publish("n", .lds, lane: .named, ["-b"])
+        h.publish("n", .lds, ["b@2", "keep@1"])
+        #expect(client.takeAndAck(["*", "b"]).map(\.resources) == [["b", "keep"]])
+        client.request(.lds, ["b"])
+        h.settle()
+        #expect(client.take().map(\.resources) == [[]])
+    }
+
     @Test("ORD-01 a control plane is asked for clusters first, whatever was first wanted")
     func interestInOrder() {
         let h = ShardHarness()
