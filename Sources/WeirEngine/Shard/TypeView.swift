@@ -179,30 +179,6 @@ final class TypeView {
         _modify { yield &self.entries[Int(id.rawValue)] }
     }
 
-    /// What a client with this subscription sees under the name; nil if nothing.
-    func visible(_ id: NameID, to subscription: Subscription.Content) -> Resource? {
-        if subscription.wildcard, let resource = self[id].wild { return resource }
-        let isNamed = subscription.contains(id)
-        guard isNamed || self.isMember(id, of: subscription) else { return nil }
-        switch self[id].named {
-        case .present(let resource): return resource
-        case .absent, .populated: return nil
-        // Until the origin has answered the name, what the wildcard knows of it serves.
-        case .unknown: return isNamed ? self[id].wild : nil
-        }
-    }
-
-    /// Whether a client that saw the name through its wildcard sees something else when that ends: the origin's two
-    /// streams need not be equally far.
-    func isDifferentByName(_ id: NameID) -> Bool {
-        guard let wild = self[id].wild else { return false }
-        switch self[id].named {
-        case .present(let named): return named.hash != wild.hash || named.version != wild.version
-        case .absent: return true
-        case .unknown, .populated: return false
-        }
-    }
-
     func isUnknown(_ id: NameID) -> Bool { self.isUnknown(self[id].named) }
 
     /// Forgets a name that nobody subscribes to and of which nothing is known. Only names that no client can still hold
@@ -288,6 +264,7 @@ final class TypeView {
     }
 
     private func apply(_ change: ResourceChange, _ id: NameID, _ dirty: inout DirtySubscriptions) {
+        let hadError = self.errors[id] != nil
         if self.noteError(id, change, &dirty) {
             self.recent.append(Recent(name: id, lane: change.lane))
             return
@@ -329,8 +306,8 @@ final class TypeView {
                 self[id].namedChanged = self[id].wildChanged
                 return
             }
-            // Why it is not there is all that is new.
-            if self.isAbsent(id), change.error != nil, case .absent = change.presence { break }
+            // Why it is not there is all that is new, or that nobody says why any more.
+            if self.isAbsent(id), hadError || change.error != nil, case .absent = change.presence { break }
             // Who had it through a collection was told that it is gone when that was news.
             let isNews = !self.isAbsent(id) || change.presence.resource != nil
             self.noteRemoval(id, change.presence)

@@ -107,6 +107,25 @@ import WeirXDS
         #expect(delta.takeAndAck() == ["rds -c"])
     }
 
+    @Test("XLT-11 NAME-14 that a name is gone, of which was said why, is no news when it is said without")
+    func knownWithoutError() {
+        let h = ContentHarness(.delta)
+        let delta = h.connect(.delta)
+        let sotw = h.connect(.sotw)
+        for client in [delta, sotw] { client.subscribe(.rds, ["c"]) }
+        h.respond(.rds, [], errors: [("c", Self.notFound)])
+        #expect(delta.takeAndAck() == ["rds -c"])
+        #expect(sotw.takeAndAck() == ["rds [] !c=5"])
+        h.respond(.rds, [], removed: ["c"])
+        #expect(delta.takeAndAck() + sotw.takeAndAck() == [])
+        let late = h.connect(.delta)
+        late.subscribe(.rds, ["c"])
+        #expect(late.takeAndAck() == ["rds -c"])
+        h.respond(.rds, [ContentHarness.entry(.rds, "c", 1)])
+        #expect(delta.takeAndAck() == ["rds c@1"])
+        #expect(sotw.takeAndAck() == ["rds [c@1]"])
+    }
+
     @Test("NAME-14 XLT-11 not found is a removal to delta clients; SotW clients are told why")
     func notFound() {
         for variant in ProtocolVariant.allCases {
