@@ -256,6 +256,7 @@ extension Shard {
             subscription.content, isDelta: isDelta, names: names.filter { !withheld.contains($0) }, base: base,
             in: view, resume: held?.versions, asked: owed.names)
         self.deliver(index, encoded, in: view)
+        self.repushEndpoints(after: index, record.stream, of: encoded)
         for id in names where !withheld.contains(id) { held?.versions[view[id].name] = nil }
         let undecided = isDelta ? self.undecided(owed.names, subscription.content, view) : []
         self.typeStreams[Int(index)].base = view.generation

@@ -382,6 +382,28 @@ import WeirXDS
         #expect(client.take().map { $0.resources + $0.removed } == [areThere ? ["c@1"] : ["d@1", "c"]])
     }
 
+    @Test("ORD-05 AGG-23 also when another cluster must be fetched first")
+    func endpointsWhileOneIsFetched() {
+        let h = ContentHarness(.delta)
+        let first = h.connect(.delta)
+        first.subscribe(.cds, ["*", "x"])
+        first.subscribe(.eds, ["a"])
+        h.advance(.milliseconds(20))
+        // `cache_control { do_not_cache: true }`.
+        let uncached = ContentHarness.entry(.cds, "x", 1, extra: [0x3A, 2, 8, 1])
+        h.respond(.cds, [ContentHarness.entry(.cds, "a", 1)])
+        h.respond(.cds, [uncached], on: 1)
+        h.respond(.eds, [ContentHarness.entry(.eds, "a", 1)])
+        let second = h.connect(.delta)
+        second.subscribe(.eds, ["a"])
+        #expect(second.takeAndAck() == ["eds a@1"])
+        second.subscribe(.cds, ["*", "x"])
+        #expect(second.takeAndAck() == ["cds a@1", "eds a@1"])
+        h.advance(.milliseconds(20))
+        h.respond(.cds, [uncached], on: 1)
+        #expect(second.takeAndAck().first == "cds x@1")
+    }
+
     @Test("SOTW-06 a SotW client that gives its wildcard up for a name that it had by it hears that there is none")
     func wildcardForAName() {
         let h = ShardHarness()
