@@ -99,6 +99,8 @@ extension OriginGroup {
             request.unsubscribe = ["*"]
             self.send(request, feed)
             self.streams[feed.stream].namedTypes.insert(feed.type.typeURL)
+            // Its answer may be on its way still, and would be taken for the answer to the next.
+            if feed.firstAnswerOver == nil { self.streams[feed.stream].endedWildcards.insert(feed.type.typeURL) }
         } else {
             self.streams[feed.stream].endedWildcards.insert(feed.type.typeURL)
         }

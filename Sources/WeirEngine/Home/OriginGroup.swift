@@ -209,10 +209,9 @@ package final class OriginGroup {
         if !self.streams[number].isWanted {
             self.streams[number].isWanted = true
             self.actions.append(.openStream(number))
-        } else if self.streams[number].isOpen, lane == .wildcard, self.variant == .sotw,
+        } else if self.streams[number].isOpen, lane == .wildcard,
             self.streams[number].endedWildcards.contains(type.type.typeURL)
         {
-            // The server still thinks the old wildcard is on and would not answer a new one: begin a new stream.
             self.restart(number)
         }
         return feed
@@ -485,7 +484,8 @@ struct UpstreamStream {
     var hasSentNode = false
     /// Types of which names were requested on this stream: an empty request is no wildcard for them any more.
     var namedTypes: Set<String> = []
-    /// SotW types whose wildcard ended here without the server knowing; the protocol has no word for it.
+    /// Types whose wildcard cannot begin again here. SotW: it ended without the server knowing, for the protocol has no word
+    /// for it, and a new one would not be answered. Delta: it ended before it was answered.
     var endedWildcards: Set<String> = []
     /// SotW: the newest nonce of each type, whatever became of its feed: a server drops requests with another (UP-13).
     var nonces: [String: String] = [:]

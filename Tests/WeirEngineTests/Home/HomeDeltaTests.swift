@@ -83,6 +83,23 @@ import WeirXDS
         #expect((0...(encoded.count - extras.count)).contains { Array(encoded[$0..<$0 + extras.count]) == extras })
     }
 
+    @Test(
+        "UP-08 AGG-17 a wildcard that ended unanswered begins again on a new stream, for the answer may be on its way",
+        arguments: [false, true])
+    func wildcardAgain(wasAnswered: Bool) {
+        let h = HomeHarness(.delta)
+        h.join()
+        h.want(.eds, ["e"])
+        h.want(.lds, wildcard: true)
+        h.open()
+        if wasAnswered { h.delta(.lds, "n1", ["a@1"]) }
+        h.want(.lds, wildcard: false)
+        h.advance(.seconds(2))
+        #expect(h.closed == [])
+        h.want(.lds, wildcard: true)
+        #expect(h.closed == (wasAnswered ? [] : [0]))
+    }
+
     @Test("UP-08 a new stream is told the names and the versions held, as the server last called them")
     func reconnect() {
         let h = self.wildcard()
