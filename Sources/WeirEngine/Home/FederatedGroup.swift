@@ -233,15 +233,22 @@ package final class FederatedGroup {
         update.version = self.version(of: update.typeURL)
         update.equalVersions = []
         update.passesVersionToSotW = false
-        update.wildcardKnown = self.own.isWildcardKnown(of: update.typeURL)
-        let told = workers & type.told
-        if workers != told { self.append(.publish(update, workers: workers & ~told), self.upstream) }
-        if told != 0 {
-            update.isFull = false
-            self.append(.publish(update, workers: told), self.upstream)
+        // What is in the wildcard is known to those whom the own origin tells of the type: to others it would seem empty.
+        let followers = self.own.isWildcardKnown(of: update.typeURL) ? self.own.followersTold(of: update.typeURL) : 0
+        for part in [workers & followers, workers & ~followers] where part != 0 {
+            update.wildcardKnown = part & followers != 0
+            self.publish(update, part, told: type.told)
         }
         type.told |= workers
         self.joint[update.typeURL] = type
+    }
+
+    private func publish(_ update: TypeUpdate, _ workers: UInt64, told: UInt64) {
+        if workers & ~told != 0 { self.append(.publish(update, workers: workers & ~told), self.upstream) }
+        guard workers & told != 0 else { return }
+        var part = update
+        part.isFull = false
+        self.append(.publish(part, workers: workers & told), self.upstream)
     }
 
     private func version(of url: String) -> String {

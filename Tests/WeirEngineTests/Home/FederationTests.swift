@@ -171,6 +171,24 @@ import WeirXDS
         #expect(client.faults == [] && other.faults == [])
     }
 
+    @Test("NAME-07 AGG-07 a worker that asks another upstream only does not take the wildcard of others for empty")
+    func wildcardOfOthers() {
+        let h = Self.relay(.delta)
+        h.server.set(.cds, ["c": .wild(1)])
+        let other = h.connect(.delta, shard: 1)
+        other.subscribe(.cds, wildcard: true)
+        let name = Self.far.replacing("endpoint.v3.ClusterLoadAssignment", with: "cluster.v3.Cluster")
+        let client = h.connect(.sotw, shard: 0)
+        client.subscribe(.cds, [name])
+        h.advance(.milliseconds(50))
+        #expect(other.held(.cds) == ["c@1"])
+        let late = h.connect(.sotw, shard: 0)
+        late.subscribe(.cds, wildcard: true)
+        h.settle()
+        #expect(late.held(.cds) == ["c@1"])
+        #expect(late.held[.cds]?.responses == 1, "there was an answer without what is there")
+    }
+
     @Test("NAME-07 a group that is over is over at all its upstreams")
     func end() {
         let h = Self.relay(.delta)
